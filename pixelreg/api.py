@@ -1,0 +1,80 @@
+"""The two calls that most people need: `load` and `translate`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from pixelreg.errors import UsageError
+from pixelreg.image import ImageLike
+from pixelreg.protocol import Translator
+
+LOADERS = {".safetensors": "pixelreg.api:load_plans"}
+LOCAL_MODEL = "pixelreg.safetensors"
+
+
+def load(path: str | Path | None = None, **options: Any) -> Translator:
+    """Load a model file as a `Translator`.
+
+    Parameters
+    ----------
+    path : the model file; None takes the bundled model (neutral to happy).
+    options : passed on to the translator, such as ``locator`` or ``backend``.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged or not a model.
+    UsageError
+        If its suffix is none that pixelreg knows.
+    """
+    file = bundled_model() if path is None else Path(path)
+    try:
+        home = LOADERS[file.suffix.lower()]
+    except KeyError:
+        raise UsageError(f"{file} is no model file: its name must end in {_suffixes()}") from None
+    module, _, attribute = home.partition(":")
+    return cast(Translator, getattr(import_module(module), attribute)(file, **options))
+
+
+def translate(
+    image: ImageLike, target: str, model: str | Path | None = None, strength: float = 1.0
+) -> ImageLike:
+    """Change ``image`` to ``target`` with a model file, or with the bundled one.
+
+    Parameters
+    ----------
+    image : a path, encoded bytes, a PIL image, or an array (H, W[, C]) uint8 or float in [0, 1].
+    target : the expression, such as ``"happy"``.
+    model : the model file, or None.
+    strength : s in x + s (y - x); 0 gives the input bit for bit.
+
+    Returns
+    -------
+    The same kind of thing and the same size; a path gives a PIL image.
+    """
+    return load(model).translate(image, target, strength)
+
+
+def load_plans(path: Path, **options: Any) -> Translator:
+    """Load a closed-form model; see `load`."""
+    from pixelreg import modelfile
+    from pixelreg.translator import PlanTranslator
+
+    return PlanTranslator(modelfile.load(path), name=str(path), **options)
+
+
+def bundled_model() -> Path:
+    """The model that comes with pixelreg: neutral to happy, from the London set (CC BY 4.0)."""
+    return Path(__file__).parent / "models" / "london-happy.safetensors"
+
+
+def default_model() -> Path:
+    """``./pixelreg.safetensors`` where there is one, else the bundled model."""
+    local = Path(LOCAL_MODEL)
+    return local if local.is_file() else bundled_model()
+
+
+def _suffixes() -> str:
+    return " or ".join(LOADERS)

@@ -1,0 +1,113 @@
+"""The reference backend: every plan in plain NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelreg.change import Change
+from pixelreg.errors import InvalidArrayError
+from pixelreg.image import check_unit_range
+from pixelreg.plan import AffinePlan, FactoredPlan, KernelPlan, Plan, SparsePlan
+
+Array = NDArray[Any]
+Floats = NDArray[np.float32]
+
+
+def predict(plan: Plan, pictures: Array) -> Floats:
+    """Run ``plan`` on pictures.
+
+    Parameters
+    ----------
+    plan : any plan of `pixelreg.plan`.
+    pictures : (..., H, W, C) uint8 (read as /255) or float in [0, 1].
+
+    Returns
+    -------
+    (..., H, W, C) float32 on [0, 1], unclipped.
+
+    Raises
+    ------
+    InvalidArrayError
+        If the shape or the values do not fit.
+    """
+    if pictures.shape[-3:] != plan.shape:
+        raise InvalidArrayError(f"the plan takes pictures {plan.shape}, not {pictures.shape[-3:]}")
+    if pictures.dtype != np.uint8:
+        pictures = check_unit_range(pictures, "the picture array").astype(np.float32)
+    return _RUN[plan.kind](plan, pictures)
+
+
+def apply(plan: Plan, pictures: NDArray[np.uint8], strength: float = 1.0) -> NDArray[np.uint8]:
+    """x + strength (y - x) for (..., H, W, C) uint8 pictures, rounded and clipped to uint8.
+
+    Strength 0 gives the pictures back bit for bit.
+    """
+    unit = _unit(pictures)
+    moved = unit + np.float32(strength) * (predict(plan, pictures) - unit)
+    return np.clip(np.rint(moved * np.float32(255.0)), 0, 255).astype(np.uint8)
+
+
+def change(plan: Plan, picture: NDArray[np.uint8]) -> Change:
+    """What ``plan`` does to one (H, W, 3) uint8 crop, apart from the crop itself."""
+    return Change(predict(plan, picture) - _unit(picture))
+
+
+def _unit(pictures: Array) -> Floats:
+    if pictures.dtype == np.uint8:
+        return pictures.astype(np.float32) / np.float32(255.0)
+    return pictures.astype(np.float32, copy=False)
+
+
+def _affine(plan: AffinePlan, pictures: Array) -> Floats:
+    result: Floats = plan.weight * _unit(pictures) + plan.bias
+    return result
+
+
+def _kernel(plan: KernelPlan, pictures: Array) -> Floats:
+    features = plan.table[pictures] if pictures.dtype == np.uint8 else _between(plan, pictures)
+    result: Floats = np.einsum("...r,...r->...", features, plan.coefficients)
+    return result
+
+
+def _between(plan: KernelPlan, pictures: Array) -> Floats:
+    """Features of values between two grey levels, by linear interpolation."""
+    position = _unit(pictures) * np.float32(len(plan.table) - 1)
+    low = np.minimum(position.astype(np.intp), len(plan.table) - 2)
+    share = (position - low)[..., None]
+    result: Floats = plan.table[low] * (1 - share) + plan.table[low + 1] * share
+    return result
+
+
+def _sparse(plan: SparsePlan, pictures: Array) -> Floats:
+    unit = _unit(pictures)
+    total = np.broadcast_to(plan.bias, unit.shape).copy()
+    for (down, right), weights in zip(plan.offsets.tolist(), plan.weights, strict=True):
+        rows, columns = _overlap(plan.shape[0], down), _overlap(plan.shape[1], right)
+        here = (..., rows[0], columns[0], slice(None))
+        there = (..., rows[1], columns[1], slice(None))
+        total[here] += weights[here] * unit[there]
+    return total
+
+
+def _overlap(length: int, step: int) -> tuple[slice, slice]:
+    """Slices of the outputs whose input, ``step`` further on, exists, and of those inputs."""
+    first, last = max(0, -step), min(length, length - step)
+    return slice(first, last), slice(first + step, last + step)
+
+
+def _factored(plan: FactoredPlan, pictures: Array) -> Floats:
+    flat = _unit(pictures).reshape(*pictures.shape[:-3], -1)
+    result: Floats = np.tensordot(flat @ plan.basis.T, plan.coefficients, axes=1)
+    return result
+
+
+_RUN: Mapping[str, Callable[[Any, Array], Floats]] = {
+    AffinePlan.kind: _affine,
+    KernelPlan.kind: _kernel,
+    SparsePlan.kind: _sparse,
+    FactoredPlan.kind: _factored,
+}

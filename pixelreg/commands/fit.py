@@ -1,0 +1,270 @@
+"""``pixelreg fit``: from a folder of pairs to a model file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pixelreg import modelfile
+from pixelreg.api import LOCAL_MODEL
+from pixelreg.backends import get_backend
+from pixelreg.commands import options
+from pixelreg.commands.console import give, give_json, progress, say
+from pixelreg.commands.found import report_problems, show_found
+from pixelreg.data.layouts import scan
+from pixelreg.data.pairs import grouped_holdout
+from pixelreg.data.stacks import Stack, load_stack
+from pixelreg.errors import DataError, PixelregError, UsageError
+from pixelreg.evaluation.comparison import Scores, as_json, compare, format_table, table
+from pixelreg.evaluation.sheet import contact_sheet
+from pixelreg.faces.locate import Locator
+from pixelreg.files import write_bytes
+from pixelreg.image import Picture, encode
+from pixelreg.plan import Plan
+from pixelreg.regression import ESTIMATORS
+from pixelreg.regression.validation import Score, best
+from pixelreg.training import (
+    Recipe,
+    choose_frame,
+    choose_pairings,
+    cross_validate,
+    make_model,
+)
+
+SHEET_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One expression's plan with what was measured on held-out people."""
+
+    plan: Plan
+    recipe: Recipe
+    stack: Stack
+    scores: list[Scores]
+    rows: list[tuple[str, Any, Any, Any]]
+
+
+@click.command()
+@options.data
+@options.layout
+@options.source
+@options.expressions
+@click.option(
+    "--model", "kind", type=click.Choice(list(ESTIMATORS)), default="rr", show_default=True
+)
+@click.option("--size", type=click.IntRange(11, 2048), default=128, show_default=True)
+@click.option("--lambda", "alpha", type=float, help="Ridge penalty, lambda. [default: 0.4]")
+@click.option("--sigma", type=float, help="Kernel width for kr. [default: 3 for happy, else 10]")
+@click.option(
+    "--prior",
+    type=click.Choice(["zero", "identity"]),
+    help="What rr shrinks to: the paper's zero, or no change. [default: zero]",
+)
+@click.option("--cv", is_flag=True, help="Choose lambda and sigma by cross-validation.")
+@click.option(
+    "--holdout",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.2,
+    show_default=True,
+    help="Share of people to judge the model on; 0 for none.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--dtype", type=click.Choice(modelfile.DTYPES), default="float32", show_default=True
+)
+@options.locating
+@click.option("-o", "--output", type=options.NEW_FILE, default=LOCAL_MODEL, show_default=True)
+@options.as_json
+def fit(
+    data: Path,
+    layout: str,
+    source: str | None,
+    expressions: tuple[str, ...],
+    kind: str,
+    size: int,
+    alpha: float | None,
+    sigma: float | None,
+    prior: str | None,
+    cv: bool,
+    holdout: float,
+    seed: int,
+    dtype: str,
+    locator: Locator,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Learn one or more expressions from a folder of pairs.
+
+    The scores are those of people whom the fitted model has not seen; the model that is saved
+    then learns from everybody. A contact sheet of the held-out people is written beside it.
+
+    \b
+    Examples:
+      pixelreg fit --data KDEF/
+      pixelreg fit --data london/ --expr happy --model kr --cv -o happy.safetensors
+    """
+    recipe = Recipe(kind, _settings(kind, alpha, sigma, prior), size)
+    recipe.parameters("happy")  # a setting out of range must not wait for the pictures
+    check_output(output)
+    listing = scan(data, layout)
+    pairings = choose_pairings(listing, source or listing.source, expressions)
+    show_found(listing, pairings)
+    pairs = [pair for pairing in pairings.values() for pair in pairing.pairs]
+    held_out = _held_out([pair.person for pair in pairs], holdout, seed)
+    frame = choose_frame(listing, pairs, locator)
+    say(
+        "  aligned by the eyes"
+        if frame
+        else "  taken as aligned already: the centre square of each picture"
+    )
+    fitted = {}
+    for target, pairing in pairings.items():
+        with progress(f"reading {target}") as update:
+            stack = load_stack(pairing.pairs, size, frame, locator, update)
+        report_problems(stack)
+        fitted[target] = _fit_target(target, stack, recipe, held_out, cv, seed)
+    model = make_model(
+        {target: done.plan for target, done in fitted.items()},
+        {target: done.recipe for target, done in fitted.items()},
+        source=pairs[0].source.expression,
+        frame=frame,
+        listing=listing,
+        pairs=[pair for done in fitted.values() for pair in done.stack.pairs],
+    )
+    size_bytes = modelfile.save(model, output, dtype)
+    sheet = _write_sheet(fitted, output)
+    _report(fitted, model.parameters, size_bytes, output, sheet, as_json)
+    if dtype != "float32":
+        say(
+            f"stored as {dtype}: off by at most "
+            f"{modelfile.rounding_error(model, dtype):.2f} grey levels"
+        )
+
+
+def check_output(path: Path) -> None:
+    """Refuse a place that cannot be written to before the work, not after it.
+
+    Raises
+    ------
+    UsageError
+        If the name does not end in .safetensors.
+    PixelregError
+        If the folder cannot be written to.
+    """
+    import os
+
+    if path.suffix.lower() != ".safetensors":
+        raise UsageError(f"the model file's name must end in .safetensors, not {path.name!r}")
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise PixelregError(f"cannot write {path}: the folder {folder} is not writable")
+
+
+def _settings(
+    kind: str, alpha: float | None, sigma: float | None, prior: str | None
+) -> dict[str, Any]:
+    given = {"alpha": alpha, "sigma": sigma, "prior": prior}
+    if sigma is not None and kind != "kr":
+        raise UsageError("--sigma belongs to --model kr")
+    if prior is not None and kind != "rr":
+        raise UsageError("--prior belongs to --model rr")
+    settings = {name: value for name, value in given.items() if value is not None}
+    for name, option in (("alpha", "--lambda"), ("sigma", "--sigma")):
+        if not 0 < settings.get(name, 1.0) < float("inf"):
+            raise UsageError(f"{option} must be a number above 0, not {settings[name]}")
+    return settings
+
+
+def _held_out(people: list[str], holdout: float, seed: int) -> frozenset[str]:
+    if holdout == 0:
+        return frozenset()
+    if len(set(people)) < 2:
+        raise DataError(
+            f"there is only one person, {people[0]!r}, so nobody is left to judge the model on; "
+            "add people, or use --holdout 0"
+        )
+    return grouped_holdout(people, holdout, seed)[1]
+
+
+def _fit_target(
+    target: str, stack: Stack, recipe: Recipe, held_out: frozenset[str], cv: bool, seed: int
+) -> Fitted:
+    judged = stack.select(held_out)
+    learning = stack.select(frozenset(stack.people) - held_out)
+    if not learning.pairs:
+        raise DataError(f"{target}: no pair is left to learn from; use a smaller --holdout")
+    if cv:
+        scores = cross_validate(recipe, target, learning, seed)
+        recipe = recipe.tuned(best(scores))
+        say(_cv_table(target, scores))
+    if not judged.pairs:
+        return Fitted(recipe.fit(target, stack), recipe, stack, [], [])
+    made = get_backend().apply(recipe.fit(target, learning), judged.sources)
+    scores_table = compare(target, judged.sources, judged.targets, {_name(recipe): made})
+    rows = list(zip(judged.people, judged.sources, made, judged.targets, strict=True))
+    return Fitted(recipe.fit(target, stack), recipe, stack, scores_table, rows[:SHEET_ROWS])
+
+
+def _name(recipe: Recipe) -> str:
+    return f"pixelreg {recipe.kind}"
+
+
+def _cv_table(target: str, scores: list[Score]) -> str:
+    chosen = best(scores)
+    cells = [(target, "parameters", "RMSE (0..255)")]
+    for score in scores:
+        params = ", ".join(f"{_shown(name)}={value:g}" for name, value in score.params.items())
+        mark = "*" if score is chosen else ""
+        cells.append((mark, params, f"{255 * score.error**0.5:.3f}"))
+    return format_table(cells)
+
+
+def _shown(name: str) -> str:
+    return "lambda" if name == "alpha" else name
+
+
+def _write_sheet(fitted: dict[str, Fitted], output: Path) -> Path | None:
+    rows = [(f"{target} {row[0]}", *row[1:]) for target, f in fitted.items() for row in f.rows]
+    if not rows:
+        return None
+    labels, sources, made, truth = zip(*rows, strict=True)
+    sheet = contact_sheet([("input", sources), ("made", made), ("truth", truth)], labels)
+    path = output.with_suffix(".png")
+    write_bytes(path, encode(Picture(sheet), "PNG"))
+    return path
+
+
+def _report(
+    fitted: dict[str, Fitted],
+    parameters: int,
+    size_bytes: int,
+    output: Path,
+    sheet: Path | None,
+    json: bool,
+) -> None:
+    rows = [row for done in fitted.values() for row in done.scores]
+    if json:
+        give_json(
+            {
+                "model": str(output),
+                "bytes": size_bytes,
+                "parameters": parameters,
+                "sheet": None if sheet is None else str(sheet),
+                "pairs": {target: len(done.stack.pairs) for target, done in fitted.items()},
+                "settings": {t: done.recipe.parameters(t) for t, done in fitted.items()},
+                "held_out": as_json(rows),
+            }
+        )
+        return
+    if rows:
+        say("held-out people:")
+        give(table(rows))
+    say(f"wrote {output} ({parameters:,} parameters, {size_bytes / 1024:.0f} KiB)")
+    if sheet is not None:
+        say(f"wrote {sheet}")

@@ -1,0 +1,44 @@
+"""``pixelreg info``: what a model file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pixelreg.api import load
+from pixelreg.commands import options
+from pixelreg.commands.console import give, give_json
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@options.as_json
+def info(file: Path, as_json: bool) -> None:
+    """Show what a model FILE holds: targets, size, parameters, where it comes from.
+
+    \b
+    Examples:
+      pixelreg info pixelreg.safetensors
+      pixelreg info pixelreg.safetensors --json
+    """
+    facts = load(file).describe()
+    facts["file_bytes"] = file.stat().st_size
+    if as_json:
+        give_json(facts)
+        return
+    width = max(map(len, facts)) + 2
+    for name, value in facts.items():
+        if value not in ("", None):
+            give(f"{name.replace('_', ' ').ljust(width)}{_text(value)}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, dict):
+            return "; ".join(f"{key}: {_text(item)}" for key, item in value.items())
+        if isinstance(value, (list, tuple)):
+            return ", ".join(map(_text, value))
+        return str(value)
+    return f"{value:,}"

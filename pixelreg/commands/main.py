@@ -1,0 +1,111 @@
+"""The ``pixelreg`` command: a table of sub-commands, and one place where failures are told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from pixelreg import __version__
+from pixelreg.errors import PixelregError
+
+# name -> (module:attribute, what --help says), so that --help imports no command.
+COMMANDS = {
+    "fit": ("pixelreg.commands.fit:fit", "Learn an expression from a folder of pairs."),
+    "apply": ("pixelreg.commands.apply:apply", "Change the expression in pictures."),
+    "evaluate": ("pixelreg.commands.evaluate:evaluate", "Score a model on a folder of pairs."),
+    "info": ("pixelreg.commands.info:info", "Show what a model file holds."),
+    "data": ("pixelreg.commands.data:data", "List, draw or download training pictures."),
+    "demo": ("pixelreg.commands.demo:demo", "Draw faces, fit two models, show what they do."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called.
+
+    Parameters
+    ----------
+    lazy : name -> ("module:attribute", one line of help).
+    """
+
+    def __init__(self, *args: Any, lazy: dict[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.lazy:
+            return None
+        module, _, attribute = self.lazy[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.lazy and not args[0].startswith("-"):
+            ctx.fail(f"no such command {args[0]!r}; choose one of: {', '.join(self.lazy)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self.lazy.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="pixelreg")
+def cli() -> None:
+    """Small, exact, fast image-to-image regression.
+
+    \b
+    Examples:
+      pixelreg fit --data faces/
+      pixelreg apply in.png --expr happy
+      pixelreg demo
+    """
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, 1 (failure) or 2 (usage)."""
+    try:
+        result = cli.main(
+            args=None if args is None else list(args), prog_name="pixelreg", standalone_mode=False
+        )
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except PixelregError as error:
+        return _tell(str(error), error.exit_code)
+    except click.UsageError as error:
+        hint = f" (see: {error.ctx.command_path} --help)" if error.ctx else ""
+        return _tell(error.format_message() + hint, 2)
+    except click.ClickException as error:
+        return _tell(error.format_message(), error.exit_code)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return _tell("stopped before the end; nothing half-written was left behind", 1)
+    except BrokenPipeError:
+        # The reader of our output has gone; the interpreter must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError:
+        return _tell("out of memory; use a smaller --size or fewer pictures", 1)
+
+
+def run() -> None:
+    """The installed ``pixelreg`` command."""
+    sys.exit(main())
+
+
+def _tell(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    click.echo(f"pixelreg: error: {line}", err=True)
+    return code

@@ -1,0 +1,107 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce, wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Numbers(click.ParamType):
+    """Numbers separated by commas, a fixed count of them or any."""
+
+    name = "numbers"
+
+    def __init__(self, count: int | None = None) -> None:
+        self.count = count
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers such as 1,2,3", param, ctx)
+        if self.count is not None and len(numbers) != self.count:
+            self.fail(f"{value!r} has {len(numbers)} numbers; {self.count} are needed", param, ctx)
+        return numbers
+
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=True, path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+
+data = click.option("--data", required=True, type=FOLDER, help="Folder (or CSV) of pictures.")
+layout = click.option(
+    "--layout", default="auto", show_default=True, help="How the folder is laid out."
+)
+source = click.option(
+    "--from", "source", help="Expression to start from. [default: the layout's, mostly neutral]"
+)
+expressions = click.option(
+    "--expr", "expressions", multiple=True, help="Expression; may be repeated. [default: all]"
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def stacked(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Several decorators as one, the first on top."""
+    return lambda function: reduce(lambda f, d: d(f), reversed(decorators), function)
+
+
+_locator_options = stacked(
+    click.option(
+        "--detector",
+        default="auto",
+        show_default=True,
+        help="Face detector: auto, yunet, bundled, or the file of a YuNet model.",
+    ),
+    click.option(
+        "--no-align", is_flag=True, help="Take pictures as crops already: no face is looked for."
+    ),
+)
+_face_options = stacked(
+    click.option(
+        "--face", "which", default="largest", show_default=True, help="largest, all, or 1, 2, …"
+    ),
+    click.option("--eyes", type=Numbers(4), help="x1,y1,x2,y2 of the pupils, in pixels."),
+    click.option("--box", type=Numbers(4), help="x,y,width,height of the face, in pixels."),
+)
+
+
+def locating(function: F) -> F:
+    """--detector and --no-align, given to the command as ``locator``."""
+    return _locator_options(_with_locator(function))
+
+
+def locating_faces(function: F) -> F:
+    """All options that say where the face is, given to the command as ``locator``."""
+    return _locator_options(_face_options(_with_locator(function)))
+
+
+def _with_locator(function: F) -> Any:
+    @wraps(function)
+    def wrapped(
+        *args: Any,
+        detector: str,
+        no_align: bool,
+        which: str = "largest",
+        eyes: Any = None,
+        box: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        from pixelreg.faces.locate import Locator
+
+        file = Path(detector) if detector.endswith(".onnx") else None
+        name = "yunet" if file is not None else detector
+        locator = Locator(name, file, which, eyes, box, not no_align)
+        return function(*args, locator=locator, **kwargs)
+
+    return wrapped

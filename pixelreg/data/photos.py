@@ -1,0 +1,75 @@
+"""Records: one photograph, one file that could not be used, and what a folder holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pixelreg.data.expressions import in_order
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One picture of one person.
+
+    Attributes
+    ----------
+    person : who it shows; all pictures of one person carry the same text.
+    expression : what it shows, a canonical name (see :mod:`pixelreg.data.expressions`).
+    path : the picture file.
+    session : the sitting or take, where the set tells; "" otherwise.
+    landmarks : a landmark file beside the picture, where the set has one.
+    half : the half of the file that is this picture, for side-by-side files; None for all of it.
+    """
+
+    person: str
+    expression: str
+    path: Path
+    session: str = ""
+    landmarks: Path | None = None
+    half: Literal["left", "right"] | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that could not be used, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What one folder of training pictures holds.
+
+    Attributes
+    ----------
+    layout : the layout by which the folder was read, such as ``"kdef"``.
+    root : the folder (or the CSV file) that was read.
+    photos : the usable pictures, sorted by path.
+    problems : files that look like pictures but could not be placed.
+    source : the expression that translations normally start from in such a set.
+    aligned : True where the pictures of a pair lie pixel on pixel as published.
+    skipped : (reason, count) of pictures left out on purpose, such as views from the side.
+    """
+
+    layout: str
+    root: Path
+    photos: tuple[Photo, ...]
+    problems: tuple[Problem, ...]
+    source: str = "neutral"
+    aligned: bool = False
+    skipped: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def people(self) -> dict[str, int]:
+        """Each person's number of photos, sorted by person."""
+        return dict(sorted(Counter(photo.person for photo in self.photos).items()))
+
+    @property
+    def expressions(self) -> dict[str, int]:
+        """Each expression's number of photos: canonical names first, then by alphabet."""
+        counts = Counter(photo.expression for photo in self.photos)
+        return {name: counts[name] for name in in_order(set(counts))}

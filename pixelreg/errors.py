@@ -1,0 +1,69 @@
+"""The errors that pixelreg raises on purpose: each message says what, where, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class PixelregError(Exception):
+    """A failure with one clear line for the user; ``exit_code`` is what a command ends with."""
+
+    exit_code = 1
+
+
+class UsageError(PixelregError):
+    """The request itself cannot be met as it was put: a wrong option, name or path."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name that is not in its table; the message lists the names that are.
+
+    Parameters
+    ----------
+    kind : what the name stands for, such as ``"expression"``.
+    name : what was asked for.
+    known : the names that would have worked.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        choices = ", ".join(known) or "none"
+        super().__init__(f"unknown {kind} {name!r}; choose one of: {choices}")
+
+
+class InvalidArrayError(UsageError, ValueError):
+    """An array of the wrong shape, type or range, or with values that are not finite."""
+
+
+class ImageError(PixelregError):
+    """A picture that cannot be read or written."""
+
+
+class DataError(PixelregError):
+    """A folder of training pictures that cannot be used."""
+
+
+class ModelFileError(PixelregError):
+    """A model file that is damaged, of another version, or not one of ours."""
+
+
+class FaceError(PixelregError):
+    """No face, or not the face that was asked for, in a picture."""
+
+
+class MissingExtraError(PixelregError):
+    """An optional package is needed and absent.
+
+    Parameters
+    ----------
+    package : the package that could not be imported.
+    extra : the extra of pixelreg that brings it.
+    purpose : what it is needed for.
+    """
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs {package}, which is not installed; "
+            f"install it with: python -m pip install 'pixelreg[{extra}]'"
+        )

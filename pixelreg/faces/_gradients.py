@@ -1,0 +1,225 @@
+"""Gradient-orientation features, and faces sampled from pictures in their own frame.
+
+The face frame has its origin midway between the eyes, the eye distance as its unit, x from the
+image-left to the image-right eye and y down the face. A pose (origin, unit in pixels, roll) puts it
+into a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+CELL = 4
+CHANNELS = 8
+# Gradient magnitude (mean over a cell, grey in [0, 1] after the square root) below which a
+# neighbourhood counts as flat, so that noise in plain walls is not blown up to full contrast.
+_FLAT = 0.02
+
+# Mean of the five landmarks over the London set's templates, in the face frame.
+MEAN_SHAPE = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.56], [-0.40, 1.10], [0.40, 1.10]])
+
+
+def cell_features(grey: np.ndarray) -> np.ndarray:
+    """Locally normalised histograms of gradient orientation on cells of 4x4 pixels.
+
+    Each cell holds the mean positive and negative part of the gradient along four directions
+    (eight channels), divided by the mean energy of its 3x3 neighbourhood, square-rooted.
+
+    Parameters
+    ----------
+    grey : (N, H, W) float32 in [0, 1].
+
+    Returns
+    -------
+    (N, H // 4, W // 4, 8) float32 in [0, 1].
+    """
+    count, height, width = grey.shape
+    rows, columns = height // CELL, width // CELL
+    grey = np.sqrt(grey[:, : rows * CELL, : columns * CELL])
+    padded = np.pad(grey, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    right = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
+    down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
+    half = np.float32(np.sqrt(0.5))
+    cells = np.empty((count, rows, columns, CHANNELS), np.float32)
+    for k, plane in enumerate((right, (right + down) * half, down, (down - right) * half)):
+        signed = _pool(plane)
+        absolute = _pool(np.abs(plane, out=plane) if k % 2 else np.abs(plane))
+        cells[..., k] = absolute + signed
+        cells[..., k + 4] = absolute - signed
+    cells *= np.float32(0.5)
+    energy = _neighbourhood(cells.sum(axis=-1)) + np.float32(_FLAT)
+    cells /= energy[..., None]
+    return np.sqrt(np.maximum(cells, 0, out=cells), out=cells)
+
+
+def _pool(plane: np.ndarray) -> np.ndarray:
+    rows = plane[:, 0::4] + plane[:, 1::4] + plane[:, 2::4] + plane[:, 3::4]
+    total = rows[..., 0::4] + rows[..., 1::4] + rows[..., 2::4] + rows[..., 3::4]
+    return np.asarray(total * np.float32(1 / 16))
+
+
+def _neighbourhood(energy: np.ndarray) -> np.ndarray:
+    padded = np.pad(energy, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
+    total = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
+    return np.asarray(total * np.float32(1 / 9))
+
+
+@dataclass(frozen=True)
+class Poses:
+    """M poses of the face frame. ``origin`` (M, 2) in pixels, ``axis`` (M, 2): the vector from the
+    image-left to the image-right eye in pixels, whose length is the unit."""
+
+    origin: np.ndarray
+    axis: np.ndarray
+
+    @property
+    def unit(self) -> np.ndarray:
+        """(M,) eye distances in pixels."""
+        return np.hypot(self.axis[:, 0], self.axis[:, 1])
+
+    def to_picture(self, points: np.ndarray) -> np.ndarray:
+        """(M, K, 2) or (K, 2) points of the face frame, as pixel coordinates (M, K, 2)."""
+        ax, ay = self.axis[:, 0, None], self.axis[:, 1, None]
+        x, y = points[..., 0], points[..., 1]
+        return np.stack([ax * x - ay * y, ay * x + ax * y], axis=-1) + self.origin[:, None]
+
+    def to_frame(self, points: np.ndarray) -> np.ndarray:
+        """(M, K, 2) pixel coordinates as points of the face frame."""
+        ax, ay = self.axis[:, 0, None], self.axis[:, 1, None]
+        x, y = np.moveaxis(points - self.origin[:, None], -1, 0)
+        return np.stack([ax * x + ay * y, ax * y - ay * x], axis=-1) / (ax**2 + ay**2)[..., None]
+
+
+def fit_poses(points: np.ndarray) -> Poses:
+    """The least-squares similarity from the mean shape to each of (M, 5, 2) sets of landmarks."""
+    centred = MEAN_SHAPE - MEAN_SHAPE.mean(axis=0)
+    middle = points.mean(axis=1)
+    moved = points - middle[:, None]
+    scale = (centred**2).sum()
+    ax = (moved * centred).sum(axis=(1, 2)) / scale
+    ay = (moved[..., 1] * centred[:, 0] - moved[..., 0] * centred[:, 1]).sum(axis=1) / scale
+    axis = np.stack([ax, ay], axis=-1)
+    turned = Poses(np.zeros_like(middle), axis).to_picture(MEAN_SHAPE.mean(axis=0)[None])[:, 0]
+    return Poses(middle - turned, axis)
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """Grey pictures at octaves: ``levels[k]`` is (N, H >> k, W >> k) float32 in [0, 1]."""
+
+    levels: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, grey: np.ndarray, count: int = 6) -> Pyramid:
+        """Halve (N, H, W) float32 pictures by 2x2 means, at most ``count`` levels."""
+        levels = [np.ascontiguousarray(grey, np.float32)]
+        while len(levels) < count and min(levels[-1].shape[1:]) >= 16:
+            g = levels[-1][:, : levels[-1].shape[1] // 2 * 2, : levels[-1].shape[2] // 2 * 2]
+            rows = g[:, 0::2] + g[:, 1::2]
+            levels.append((rows[..., 0::2] + rows[..., 1::2]) * np.float32(0.25))
+        return cls(tuple(levels))
+
+    def sample(self, which: np.ndarray, points: np.ndarray, step: np.ndarray) -> np.ndarray:
+        """Bilinear samples; beyond the border the border's value is repeated.
+
+        Parameters
+        ----------
+        which : (M,) int, the picture of each set of points.
+        points : (M, K, 2), pixel coordinates at the first level (pixel centres at i + 0.5).
+        step : (M,) distance of neighbouring points in pixels; it chooses the octave.
+
+        Returns
+        -------
+        (M, K) float32.
+        """
+        octave = np.clip(np.round(np.log2(np.maximum(step, 1e-6))), 0, len(self.levels) - 1)
+        values = np.empty(points.shape[:2], np.float32)
+        for k in np.unique(octave).astype(int):
+            chosen = np.flatnonzero(octave == k)
+            level = self.levels[k]
+            at = points[chosen] / 2.0**k - 0.5
+            values[chosen] = _bilinear(level, which[chosen], at)
+        return values
+
+
+def _bilinear(level: np.ndarray, which: np.ndarray, at: np.ndarray) -> np.ndarray:
+    _, height, width = level.shape
+    x = np.clip(at[..., 0], 0, width - 1).astype(np.float32)
+    y = np.clip(at[..., 1], 0, height - 1).astype(np.float32)
+    left = np.minimum(x.astype(np.intp), max(width - 2, 0))
+    top = np.minimum(y.astype(np.intp), max(height - 2, 0))
+    fx, fy = x - left, y - top
+    base = (which[:, None] * height + top) * width + left
+    flat = level.reshape(-1)
+    upper = flat[base] + fx * (flat[base + 1] - flat[base])
+    base += width
+    lower = flat[base] + fx * (flat[base + 1] - flat[base])
+    return np.asarray(upper + fy * (lower - upper))
+
+
+def grid(x: tuple[float, float], y: tuple[float, float], per_unit: float) -> np.ndarray:
+    """(K, 2) pixel centres of a lattice over a rectangle of the face frame, row by row."""
+    across = np.arange(x[0] + 0.5 / per_unit, x[1], 1 / per_unit)
+    down = np.arange(y[0] + 0.5 / per_unit, y[1], 1 / per_unit)
+    gx, gy = np.meshgrid(across, down)
+    return np.stack([gx.ravel(), gy.ravel()], axis=-1)
+
+
+# The whole face at 24 pixels an eye distance: 64x64, so 16x16 cells.
+CROP_SIDE = 64
+CROP_UNIT = 24.0
+CROP_X, CROP_Y = (-32 / 24, 32 / 24), (-1.0, 40 / 24)
+# A patch around one landmark at 40 pixels an eye distance: 24x24, so 6x6 cells.
+PATCH_SIDE = 24
+PATCH_UNIT = 40.0
+
+
+def crop_features(pyramid: Pyramid, which: np.ndarray, poses: Poses) -> np.ndarray:
+    """(M, 2048) float32 features of the whole face in each pose."""
+    points = poses.to_picture(grid(CROP_X, CROP_Y, CROP_UNIT))
+    values = pyramid.sample(which, points, poses.unit / CROP_UNIT)
+    cells = cell_features(values.reshape(-1, CROP_SIDE, CROP_SIDE))
+    return cells.reshape(len(cells), -1)
+
+
+def patch_features(
+    pyramid: Pyramid, which: np.ndarray, poses: Poses, landmarks: np.ndarray
+) -> np.ndarray:
+    """(M, 5 * 288) float32 features of a patch around each of (M, 5, 2) landmarks in pixels."""
+    half = PATCH_SIDE / PATCH_UNIT / 2
+    lattice = grid((-half, half), (-half, half), PATCH_UNIT)
+    local = poses.to_frame(landmarks)[:, :, None] + lattice
+    points = poses.to_picture(local.reshape(len(local), -1, 2))
+    values = pyramid.sample(which, points, poses.unit / PATCH_UNIT)
+    cells = cell_features(values.reshape(-1, PATCH_SIDE, PATCH_SIDE))
+    return cells.reshape(len(local), -1)
+
+
+def as_grey(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
+    """Luminance of (H, W, 3) uint8, shrunk so that its longest side is at most ``longest``.
+
+    Returns
+    -------
+    (h, w) uint8 and the factor from its pixels to the picture's.
+    """
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(image)).convert("L")
+    factor = max(picture.size) / longest
+    if factor <= 1:
+        return np.asarray(picture), 1.0
+    size = [max(1, round(side / factor)) for side in picture.size]
+    small = picture.resize((size[0], size[1]), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(small), max(picture.size) / max(size)
+
+
+def resized(grey: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """(h, w) uint8 brought to (width, height) = ``size``, antialiased."""
+    from PIL import Image
+
+    picture = Image.fromarray(grey)
+    return np.asarray(picture.resize((size[0], size[1]), Image.Resampling.BILINEAR))

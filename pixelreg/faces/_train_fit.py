@@ -1,0 +1,279 @@
+"""Training of the bundled detector: ridge regressions, and ridge repeated on margin violations."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from pixelreg.faces import _gradients as gradients
+from pixelreg.faces import bundled
+from pixelreg.faces._gradients import Poses, Pyramid
+from pixelreg.faces._train_data import Scenes
+from pixelreg.faces.bundled import DetectorWeights
+
+_MARGIN_CELLS = 2
+_ROLLS = (-18.0, 0.0, 18.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """Strengths of the penalties, sizes of the parts, and the seed."""
+
+    crop_stages: int = 3
+    patch_stages: int = 2
+    crop_penalty: float = 0.02
+    patch_penalty: float = 0.05
+    template_penalty: float = 0.003
+    verifier_penalty: float = 0.003
+    template_rounds: int = 3
+    verifier_rounds: int = 2
+    draws: int = 2
+    seed: int = 20
+
+
+def ridge(features: np.ndarray, targets: np.ndarray, penalty: float) -> np.ndarray:
+    """(D + 1, T) weights of the ridge regression of (N, T) on (N, D); intercept last, free.
+
+    ``penalty`` is a fraction of the features' mean variance, so it does not depend on N or scale.
+    """
+    mean_x, mean_t = features.mean(axis=0), targets.mean(axis=0)
+    x = features - mean_x
+    gram = (x.T @ x).astype(np.float64)
+    gram[np.diag_indices_from(gram)] += penalty * np.trace(gram)/ np.sqrt(len(gram))
+    weights = np.linalg.solve(gram, x.T.astype(np.float64) @ (targets - mean_t))
+    return np.vstack([weights, mean_t - mean_x @ weights]).astype(np.float32)
+
+
+def separate(
+    positive: np.ndarray, negative: np.ndarray, penalty: float, start: np.ndarray | None = None
+) -> np.ndarray:
+    """(D + 1,) linear classifier of least squared hinge loss; both classes weigh the same.
+
+    Newton's method: a ridge regression on the samples inside the margin, repeated until the same
+    samples stay inside (Chapelle, "Training a Support Vector Machine in the Primal", 2007).
+    """
+    x = np.vstack([positive, negative])
+    x = np.hstack([x, np.ones((len(x), 1), x.dtype)])
+    y = np.repeat([1.0, -1.0], [len(positive), len(negative)])
+    share = np.repeat([0.5 / len(positive), 0.5 / len(negative)], [len(positive), len(negative)])
+    weights = np.zeros(x.shape[1]) if start is None else start.astype(np.float64)
+    inside = y * (x @ weights.astype(x.dtype)) < 1
+    scale = penalty * float((x[:, :-1] ** 2).mean())
+    for _ in range(12):
+        active = x[inside]
+        weighted = active * share[inside, None].astype(x.dtype)
+        gram = (weighted.T @ active).astype(np.float64)
+        gram[np.diag_indices_from(gram)] += scale
+        gram[-1, -1] -= scale * 0.999
+        proposal = np.linalg.solve(gram, weighted.T.astype(np.float64) @ y[inside])
+        weights = proposal
+        now = y * (x @ weights.astype(x.dtype)) < 1
+        if (now == inside).all():
+            break
+        inside = now
+    return weights.astype(np.float32)
+
+
+def train_detector(
+    scenes: Scenes,
+    faceless: Sequence[np.ndarray],
+    options: TrainingOptions | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> DetectorWeights:
+    """Train every part of the detector.
+
+    Parameters
+    ----------
+    scenes : rendered faces.
+    faceless : (h, w) uint8 pictures without a face, mined for hard negatives.
+    say : called with a line of progress now and then.
+    """
+    options = options or TrainingOptions()
+    rng = np.random.default_rng(options.seed)
+    pyramid = Pyramid.of(scenes.grey.astype(np.float32) / np.float32(255), 3)
+    weights = _train_templates(pyramid, scenes, faceless, options, rng, say)
+    weights = _train_cascade(weights, pyramid, scenes, options, rng, say)
+    return _train_verifier(weights, pyramid, scenes, faceless, options, rng, say)
+
+
+def _train_templates(
+    pyramid: Pyramid,
+    scenes: Scenes,
+    faceless: Sequence[np.ndarray],
+    options: TrainingOptions,
+    rng: np.random.Generator,
+    say: Callable[[str], None],
+) -> DetectorWeights:
+    cells = bundled.WINDOW_CELLS
+    blank = np.zeros((len(_ROLLS), *cells, gradients.CHANNELS), np.float32)
+    weights = DetectorWeights(
+        blank,
+        np.zeros(len(_ROLLS), np.float32),
+        np.array(_ROLLS, np.float32),
+        np.float32(-np.inf),
+        np.zeros((0, 2049, 10), np.float32),
+        np.zeros((0, 1441, 10), np.float32),
+        np.zeros(3489, np.float32),
+    )
+    positive = [_windows(pyramid, scenes.points, roll, rng) for roll in _ROLLS]
+    maps = [
+        bundled.level_features(level)
+        for picture in faceless
+        for level, _ in bundled.pyramid_levels(picture)
+    ]
+    negative = [_random_windows(maps, 4000, rng) for _ in _ROLLS]
+    for turn in range(options.template_rounds + 1):
+        fitted = [
+            separate(p, n, options.template_penalty)
+            for p, n in zip(positive, negative, strict=True)
+        ]
+        table = np.stack(fitted)
+        weights = dataclasses.replace(
+            weights,
+            templates=table[:, :-1].reshape(blank.shape),
+            template_bias=table[:, -1],
+        )
+        scores = np.concatenate([p @ w[:-1] + w[-1] for p, w in zip(positive, fitted, strict=True)])
+        gate = np.float32(np.quantile(scores, 0.01))
+        weights = dataclasses.replace(weights, gate=gate)
+        if turn == options.template_rounds:
+            break
+        mined = _hard_windows(weights, maps, -1.0, 6000)
+        counts = [len(m) for m in mined]
+        say(f"templates, round {turn + 1}: gate {gate:.2f}, hard windows {counts}")
+        negative = [np.vstack([n, m]) for n, m in zip(negative, mined, strict=True)]
+    return weights
+
+
+def _windows(
+    pyramid: Pyramid, points: np.ndarray, roll: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Template features of every scene, its face turned to about ``roll``."""
+    poses = gradients.fit_poses(points)
+    count = len(points)
+    turned = np.deg2rad(rng.uniform(-11, 11, count) - roll)
+    unit = poses.unit * 2.0 ** rng.uniform(-0.15, 0.15, count)
+    angle = np.arctan2(poses.axis[:, 1], poses.axis[:, 0]) + turned
+    axis = unit[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    shift = rng.uniform(-0.14, 0.14, (count, 1, 2))
+    jittered = Poses(poses.to_picture(shift)[:, 0], axis)
+    edge = _MARGIN_CELLS * gradients.CELL / bundled.WINDOW_UNIT
+    (x0, x1), (y0, y1) = bundled.WINDOW_X, bundled.WINDOW_Y
+    lattice = gradients.grid((x0 - edge, x1 + edge), (y0 - edge, y1 + edge), bundled.WINDOW_UNIT)
+    step = jittered.unit / bundled.WINDOW_UNIT
+    values = pyramid.sample(np.arange(count), jittered.to_picture(lattice), step)
+    rows, columns = (n + 2 * _MARGIN_CELLS for n in bundled.WINDOW_CELLS)
+    grey = values.reshape(count, rows * gradients.CELL, columns * gradients.CELL)
+    cut = slice(_MARGIN_CELLS, -_MARGIN_CELLS)
+    return gradients.cell_features(grey)[:, cut, cut].reshape(count, -1)
+
+
+def _random_windows(maps: Sequence[np.ndarray], count: int, rng: np.random.Generator) -> np.ndarray:
+    rows, columns = bundled.WINDOW_CELLS
+    chosen = rng.integers(len(maps), size=count)
+    out = np.empty((count, rows * columns * gradients.CHANNELS), np.float32)
+    for k, m in enumerate(chosen):
+        y = rng.integers(maps[m].shape[0] - rows + 1)
+        x = rng.integers(maps[m].shape[1] - columns + 1)
+        out[k] = maps[m][y : y + rows, x : x + columns].ravel()
+    return out
+
+
+def _hard_windows(
+    weights: DetectorWeights, maps: Sequence[np.ndarray], least: float, most: int
+) -> list[np.ndarray]:
+    """For each template, the features of the windows without a face that it scores highest."""
+    rows, columns = bundled.WINDOW_CELLS
+    places: list[list[tuple[float, int, int, int]]] = [[] for _ in weights.templates]
+    for m, features in enumerate(maps):
+        response = bundled.respond(weights, features)
+        for r, found in enumerate(places):
+            found += [
+                (float(response[y, x, r]), m, int(y), int(x))
+                for y, x in bundled.peaks(response[..., r], least)
+            ]
+    mined = []
+    for found in places:
+        found.sort(reverse=True)
+        windows = [maps[m][y : y + rows, x : x + columns].ravel() for _, m, y, x in found[:most]]
+        mined.append(np.array(windows, np.float32).reshape(len(windows), -1))
+    return mined
+
+
+def _perturbed(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Starts for the cascade as the search leaves them: (N, 5, 2) landmarks of displaced poses."""
+    poses = gradients.fit_poses(points)
+    count = len(points)
+    shift = rng.uniform(-0.22, 0.22, (count, 1, 2))
+    scale = 2.0 ** rng.uniform(-0.28, 0.28, count)
+    turn = np.deg2rad(rng.uniform(-16, 16, count))
+    angle = np.arctan2(poses.axis[:, 1], poses.axis[:, 0]) + turn
+    axis = (poses.unit * scale)[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    return Poses(poses.to_picture(shift)[:, 0], axis).to_picture(gradients.MEAN_SHAPE)
+
+
+def _train_cascade(
+    weights: DetectorWeights,
+    pyramid: Pyramid,
+    scenes: Scenes,
+    options: TrainingOptions,
+    rng: np.random.Generator,
+    say: Callable[[str], None],
+) -> DetectorWeights:
+    which = np.tile(np.arange(len(scenes.grey)), options.draws)
+    truth = scenes.points[which]
+    points = _perturbed(truth, rng)
+    stages: dict[str, list[np.ndarray]] = {"crop": [], "patch": []}
+    for kind in ["crop"] * options.crop_stages + ["patch"] * options.patch_stages:
+        poses = gradients.fit_poses(points)
+        if kind == "crop":
+            features = gradients.crop_features(pyramid, which, poses)
+            start, penalty = gradients.MEAN_SHAPE[None], options.crop_penalty
+        else:
+            features = gradients.patch_features(pyramid, which, poses, points)
+            start, penalty = poses.to_frame(points), options.patch_penalty
+        target = (poses.to_frame(truth) - start).reshape(len(truth), 10)
+        stage = ridge(features, target, penalty)
+        stages[kind].append(stage)
+        points = bundled.advance(stage, features, poses, start)
+        error = np.linalg.norm(points - truth, axis=2) / gradients.fit_poses(truth).unit[:, None]
+        say(f"cascade, {kind} stage: eyes {error[:, :2].mean():.4f}, all {error.mean():.4f}")
+        # People not seen in training are found less exactly; the next stage has to expect that.
+        spread = 0.5 * np.median(error) * gradients.fit_poses(truth).unit
+        points = points + rng.normal(0, 1, points.shape) * spread[:, None, None]
+    return dataclasses.replace(
+        weights, crop_stages=np.stack(stages["crop"]), patch_stages=np.stack(stages["patch"])
+    )
+
+
+def _train_verifier(
+    weights: DetectorWeights,
+    pyramid: Pyramid,
+    scenes: Scenes,
+    faceless: Sequence[np.ndarray],
+    options: TrainingOptions,
+    rng: np.random.Generator,
+    say: Callable[[str], None],
+) -> DetectorWeights:
+    which = np.arange(len(scenes.grey))
+    starts = gradients.fit_poses(_perturbed(scenes.points, rng))
+    _, positive = bundled.align(weights, pyramid, which, starts)
+    eager = dataclasses.replace(weights, gate=weights.gate - np.float32(1.5))
+    negative = np.vstack([_aligned_candidates(eager, picture) for picture in faceless])
+    margin = separate(positive, negative, options.verifier_penalty)
+    fitted = [(f @ margin[:-1] + margin[-1]) for f in (positive, negative)]
+    say(
+        f"verifier: {len(positive)} faces ({(fitted[0] < 0).mean():.2%} under 0), "
+        f"{len(negative)} candidates without ({(fitted[1] > 0).mean():.2%} over 0)"
+    )
+    return dataclasses.replace(weights, verifier=4 * margin)
+
+
+def _aligned_candidates(weights: DetectorWeights, grey: np.ndarray) -> np.ndarray:
+    poses = bundled.search(weights, grey)
+    if not len(poses.origin):
+        return np.empty((0, 3488), np.float32)
+    pyramid = Pyramid.of(grey[None].astype(np.float32) / np.float32(255))
+    return bundled.align(weights, pyramid, np.zeros(len(poses.origin), np.intp), poses)[1]

@@ -1,0 +1,286 @@
+"""The face detector that comes with the package: linear templates and a cascade of ridge regressions.
+
+Three steps, all of them linear maps on gradient-orientation features (`_gradients.py`): templates
+for three rolls, swept over an image pyramid; a cascade of ridge regressions that moves five
+landmarks from where the template fired to where they belong (supervised descent: Xiong and De la
+Torre, "Supervised Descent Method and Its Applications to Face Alignment", CVPR 2013, Eq. 7-12);
+and a linear classifier on the features of the aligned face, which decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from pixelreg.errors import InvalidArrayError, ModelFileError
+from pixelreg.faces import _gradients as gradients
+from pixelreg.faces._gradients import CELL, CHANNELS, Poses, Pyramid
+from pixelreg.faces.landmarks import Face, face_from_points
+
+# The template window in the face frame, at 16 pixels an eye distance: 40x44 pixels, 10x11 cells.
+WINDOW_UNIT = 16.0
+WINDOW_X, WINDOW_Y = (-1.25, 1.25), (-1.0, 1.75)
+WINDOW_CELLS = (11, 10)
+
+# The search: longest side of the first and of the second pass, the pyramid's step, the pixels of
+# padding that let a window reach over the border, and how many candidates go on.
+_PASSES = (640, 1280)
+_STEP = 2.0**-0.25
+_PADDING = 16
+_CANDIDATES = 24
+_LARGEST_ENLARGEMENT = 2.0
+
+
+@dataclass(frozen=True)
+class DetectorWeights:
+    """What training leaves behind; all arrays float32.
+
+    Attributes
+    ----------
+    templates : (R, 11, 10, 8), one per roll; ``template_bias`` (R,), ``rolls`` (R,) in degrees.
+    gate : template score above which a window becomes a candidate.
+    crop_stages : (S, 2049, 10), whole-face regressions; the last row is the intercept.
+    patch_stages : (P, 1441, 10), regressions on patches around the landmarks.
+    verifier : (2048 + 1440 + 1,), the deciding classifier; its margin is 0 on the border.
+    """
+
+    templates: np.ndarray
+    template_bias: np.ndarray
+    rolls: np.ndarray
+    gate: np.ndarray
+    crop_stages: np.ndarray
+    patch_stages: np.ndarray
+    verifier: np.ndarray
+
+
+def load_weights(path: Path | None = None) -> DetectorWeights:
+    """Read weights from a .safetensors file; without a path, those that come with the package.
+
+    Raises
+    ------
+    ModelFileError : the file is damaged or holds something else.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    name = str(path or "the bundled detector's weights")
+    try:
+        if path is None:
+            folder = resources.files("pixelreg.faces") / "weights"
+            arrays = load((folder / "detector.safetensors").read_bytes())
+        else:
+            arrays = load(path.read_bytes())
+        return DetectorWeights(**{k: v.astype(np.float32) for k, v in arrays.items()})
+    except (OSError, SafetensorError, TypeError) as error:
+        raise ModelFileError(f"{name} cannot be read as a face detector: {error}") from error
+
+
+def check_image(image: np.ndarray) -> None:
+    """Raise InvalidArrayError unless ``image`` is (H, W, 3) uint8 and not empty."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise InvalidArrayError(
+            f"a picture must be an array (H, W, 3) of uint8; got {image.shape} of {image.dtype}"
+        )
+
+
+class BundledDetector:
+    """Finds frontal faces with NumPy and Pillow alone.
+
+    Roll up to about 25 degrees and eye distances from about 20 pixels in a picture of 1280 pixels;
+    smaller pictures are enlarged up to twofold first.
+
+    Parameters
+    ----------
+    weights : trained weights; None for those that come with the package.
+    threshold : least score in [0, 1] of a face that is returned.
+    """
+
+    name = "bundled"
+
+    def __init__(self, weights: DetectorWeights | None = None, threshold: float = 0.5) -> None:
+        self.weights = load_weights() if weights is None else weights
+        self.threshold = threshold
+
+    def detect(self, image: np.ndarray) -> list[Face]:
+        """Faces of a picture (H, W, 3) uint8 RGB, largest first.
+
+        The picture is searched at 640 pixels (eye distances from about 16 pixels there) and, only
+        if that finds nothing, at up to 1280. A face cut by the border is returned when both eyes
+        are inside the picture.
+
+        Raises
+        ------
+        InvalidArrayError : the picture is not (H, W, 3) uint8.
+        """
+        check_image(image)
+        height, width = image.shape[:2]
+        ceiling = _PASSES[0]
+        for longest in _PASSES:
+            if longest != ceiling and max(height, width) <= ceiling:
+                break
+            grey, factor = gradients.as_grey(image, longest)
+            smallest = 0.0 if longest == ceiling else ceiling / longest
+            points, scores = find(self.weights, grey, self.threshold, smallest)
+            faces = [
+                face_from_points(p * factor, float(s))
+                for p, s in zip(points, scores, strict=True)
+                if _inside(p[:2] * factor, width, height)
+            ]
+            if faces:
+                return sorted(faces, key=lambda face: -face.eye_distance)
+        return []
+
+
+def _inside(points: np.ndarray, width: int, height: int) -> bool:
+    return bool((points >= 0).all() and (points <= np.array([width, height])).all())
+
+
+def find(
+    weights: DetectorWeights, grey: np.ndarray, threshold: float, smallest: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks (M, 5, 2) float64 and scores (M,) of the faces in (h, w) uint8, best first."""
+    poses = search(weights, grey, smallest)
+    if not len(poses.origin):
+        return np.empty((0, 5, 2)), np.empty(0)
+    pyramid = Pyramid.of(grey[None].astype(np.float32) / np.float32(255))
+    which = np.zeros(len(poses.origin), np.intp)
+    points, features = align(weights, pyramid, which, poses)
+    scores = 1 / (1 + np.exp(-(features @ weights.verifier[:-1] + weights.verifier[-1])))
+    kept = distinct(gradients.fit_poses(points), scores, threshold)
+    return points[kept], scores[kept]
+
+
+def search(weights: DetectorWeights, grey: np.ndarray, smallest: float = 0.0) -> Poses:
+    """Candidate poses in (h, w) uint8: the best windows of a sweep over all positions and sizes.
+
+    ``smallest`` leaves out the pyramid's levels at or below this fraction of the picture's size.
+    """
+    found: list[np.ndarray] = []
+    for level, factor in pyramid_levels(grey):
+        if 1 / factor <= smallest + 1e-6:
+            break
+        response = respond(weights, level_features(level))
+        best = response.argmax(axis=-1)
+        top = response.max(axis=-1)
+        for y, x in peaks(top, float(weights.gate)):
+            origin = window_origin(y, x) * factor
+            roll = np.deg2rad(weights.rolls[best[y, x]])
+            axis = WINDOW_UNIT * factor * np.array([np.cos(roll), np.sin(roll)])
+            found.append(np.concatenate([origin, axis, [top[y, x]]]))
+    table = np.array(sorted(found, key=lambda row: -row[4])[: 10 * _CANDIDATES]).reshape(-1, 5)
+    poses = Poses(table[:, :2], table[:, 2:4])
+    kept = distinct(poses, table[:, 4], -np.inf, nearer=0.35)[:_CANDIDATES]
+    return Poses(poses.origin[kept], poses.axis[kept])
+
+
+def pyramid_levels(grey: np.ndarray) -> list[tuple[np.ndarray, float]]:
+    """Copies of (h, w) uint8 from large to small, each with the factor back to the original."""
+    height, width = grey.shape
+    start = min(_LARGEST_ENLARGEMENT, max(1.0, _PASSES[0] / max(height, width)))
+    levels, k = [], 0
+    while min(height, width) * start * _STEP**k >= 2 * WINDOW_UNIT:
+        scale = start * _STEP**k
+        size = (round(width * scale), round(height * scale))
+        source = levels[-4][0] if len(levels) > 4 else grey
+        levels.append((gradients.resized(source, size), width / size[0]))
+        k += 1
+    return levels
+
+
+def level_features(level: np.ndarray) -> np.ndarray:
+    """(rows, columns, 8) features of a padded level."""
+    padded = np.pad(level, _PADDING, mode="edge").astype(np.float32)
+    padded *= np.float32(1 / 255)
+    return gradients.cell_features(padded[None])[0]
+
+
+def window_origin(row: int, column: int) -> np.ndarray:
+    """The face frame's origin, in a level's pixels, of the window whose first cell this is."""
+    corner = np.array([column, row]) * CELL - _PADDING
+    return np.asarray(corner - WINDOW_UNIT * np.array([WINDOW_X[0], WINDOW_Y[0]]))
+
+
+def respond(weights: DetectorWeights, features: np.ndarray) -> np.ndarray:
+    """(rows, columns, R) template scores of every window of a feature map."""
+    rows, columns = WINDOW_CELLS
+    count = len(weights.templates)
+    high, wide = features.shape[0], features.shape[1] - columns + 1
+    strips = np.lib.stride_tricks.sliding_window_view(
+        features.reshape(high, -1), columns * CHANNELS, axis=1
+    )[:, ::CHANNELS]
+    bank = weights.templates.transpose(2, 3, 1, 0).reshape(columns * CHANNELS, rows * count)
+    partial = (strips.reshape(high * wide, -1) @ bank).reshape(high, wide, rows, count)
+    total = np.zeros((high - rows + 1, wide, count), np.float32) + weights.template_bias
+    for k in range(rows):
+        total += partial[k : k + len(total), :, k]
+    return np.asarray(total)
+
+
+def peaks(scores: np.ndarray, least: float) -> np.ndarray:
+    """(n, 2) row and column of the local maxima of a score map that reach ``least``."""
+    padded = np.pad(scores, 1, constant_values=-np.inf)
+    rows, columns = scores.shape
+    around = [padded[i : i + rows, j : j + columns] for i in range(3) for j in range(3)]
+    return np.argwhere((scores >= np.maximum.reduce(around)) & (scores >= least))
+
+
+def align(
+    weights: DetectorWeights, pyramid: Pyramid, which: np.ndarray, poses: Poses
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run the cascade from (M,) poses: landmarks (M, 5, 2) in pixels and the verifier's features.
+
+    The verifier sees the face in the pose that the last landmarks give.
+    """
+    points = poses.to_picture(gradients.MEAN_SHAPE)
+    for stage in weights.crop_stages:
+        poses = gradients.fit_poses(points)
+        features = gradients.crop_features(pyramid, which, poses)
+        points = advance(stage, features, poses, gradients.MEAN_SHAPE)
+    for stage in weights.patch_stages:
+        poses = gradients.fit_poses(points)
+        features = gradients.patch_features(pyramid, which, poses, points)
+        points = advance(stage, features, poses, poses.to_frame(points))
+    return points, final_features(pyramid, which, points)
+
+
+def advance(
+    stage: np.ndarray, features: np.ndarray, poses: Poses, start: np.ndarray
+) -> np.ndarray:
+    """One ridge regression of the cascade: landmarks in pixels from features and a start."""
+    step = features @ stage[:-1] + stage[-1]
+    return poses.to_picture(start + step.reshape(-1, 5, 2))
+
+
+def final_features(pyramid: Pyramid, which: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(M, 3488) float32 features of aligned faces, for the verifier."""
+    poses = gradients.fit_poses(points)
+    whole = gradients.crop_features(pyramid, which, poses)
+    local = gradients.patch_features(pyramid, which, poses, points)
+    return np.concatenate([whole, local], axis=1)
+
+
+def distinct(
+    poses: Poses, scores: np.ndarray, threshold: float, nearer: float = 0.6
+) -> np.ndarray:
+    """Indices of the poses that are no weaker double of another, best first.
+
+    Two poses are doubles when their origins are within ``nearer`` of the larger eye distance, and
+    their sizes within a factor of two, or within ``nearer`` of the smaller one at any size.
+    """
+    order = np.argsort(-scores, kind="stable")
+    order = order[scores[order] >= threshold]
+    unit = poses.unit
+    kept: list[int] = []
+    for i in order:
+        if all(not _double(poses.origin, unit, i, j, nearer) for j in kept):
+            kept.append(int(i))
+    return np.array(kept, np.intp)
+
+
+def _double(origin: np.ndarray, unit: np.ndarray, i: int, j: int, nearer: float) -> bool:
+    apart = float(np.hypot(*(origin[i] - origin[j])))
+    small, large = sorted((float(unit[i]), float(unit[j])))
+    return apart < nearer * (large if large < 2 * small else small)

@@ -1,0 +1,221 @@
+"""Five facial landmarks: what they are, and the files that hold them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pixelreg.errors import DataError, InvalidArrayError
+
+LANDMARK_NAMES = (
+    "image-left eye",
+    "image-right eye",
+    "nose tip",
+    "image-left mouth corner",
+    "image-right mouth corner",
+)
+SUFFIXES = (".tem", ".pts")
+
+# Which points of a file average to each of the five landmarks. The London template has no point
+# on the nose tip: 54 and 60 lie on its sides and 55 under it, and their mean falls on the tip.
+_TEM_189 = ((0,), (1,), (54, 55, 60), (87,), (93,))
+# The 68-point mark-up outlines each eye with six points and puts the nose tip at 30 (from 0).
+_PTS_68 = (tuple(range(36, 42)), tuple(range(42, 48)), (30,), (48,), (54,))
+_FIVE = ((0,), (1,), (2,), (3,), (4,))
+
+# Where the eyes of an upright frontal face lie in its box (hairline to chin, cheek to cheek), and
+# how large that box is in eye distances: mean over the London set's templates.
+_BOX_EYES = np.array([[0.30, 0.38], [0.70, 0.38]])
+_BOX_WIDTH, _BOX_HEIGHT = 2.5, 3.1
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face in a picture.
+
+    Attributes
+    ----------
+    points : (5, 2) float64, pixel coordinates (x, y): image-left eye (pupil), image-right eye,
+        nose tip, image-left mouth corner, image-right mouth corner. The last three are NaN where
+        only the eyes are known. Points may lie outside the picture where its border cuts the face.
+    box : x, y, width, height in pixels; it may reach beyond the picture.
+    score : confidence in [0, 1]; 1 for a face that was given, not found.
+    """
+
+    points: np.ndarray
+    box: tuple[float, float, float, float]
+    score: float = 1.0
+
+    @property
+    def eyes(self) -> np.ndarray:
+        """(2, 2) float64: the image-left and the image-right eye."""
+        return self.points[:2]
+
+    @property
+    def eye_distance(self) -> float:
+        """Distance between the eyes in pixels."""
+        return float(np.hypot(*(self.points[1] - self.points[0])))
+
+    @property
+    def angle(self) -> float:
+        """Roll in degrees: 0 when the eyes are level, positive when the image-right eye is lower."""
+        dx, dy = self.points[1] - self.points[0]
+        return math.degrees(math.atan2(dy, dx))
+
+
+def face_from_points(points: np.ndarray, score: float = 1.0) -> Face:
+    """A face from its five landmarks; the box follows from the eyes.
+
+    Parameters
+    ----------
+    points : (5, 2), pixel coordinates (x, y); rows 2 to 4 may be NaN.
+    score : confidence in [0, 1].
+
+    Raises
+    ------
+    InvalidArrayError : another shape, eyes that are not finite, or eyes in one place.
+    """
+    points = np.array(points, dtype=np.float64)
+    if points.shape != (5, 2):
+        raise InvalidArrayError(
+            f"a face needs five landmarks as an array of shape (5, 2); got {points.shape}"
+        )
+    eyes = points[:2]
+    if not np.isfinite(eyes).all():
+        raise InvalidArrayError(f"eye coordinates must be finite numbers; got {eyes.tolist()}")
+    across = eyes[1] - eyes[0]
+    distance = float(np.hypot(*across))
+    if distance <= 0:
+        raise InvalidArrayError(
+            f"the two eyes are in one place ({eyes[0, 0]:g}, {eyes[0, 1]:g}); "
+            "give the image-left and the image-right pupil"
+        )
+    down = np.array([-across[1], across[0]])
+    centre = eyes.mean(axis=0) + (0.5 - _BOX_EYES[0, 1]) * _BOX_HEIGHT * down
+    width, height = _BOX_WIDTH * distance, _BOX_HEIGHT * distance
+    box = (float(centre[0] - width / 2), float(centre[1] - height / 2), width, height)
+    return Face(points, box, float(score))
+
+
+def face_from_eyes(eyes: np.ndarray | list[float] | tuple[float, ...]) -> Face:
+    """A face of which only the eyes are known.
+
+    Parameters
+    ----------
+    eyes : four numbers x1, y1, x2, y2 or an array (2, 2), in pixels: the image-left pupil, then
+        the image-right one.
+
+    Raises
+    ------
+    InvalidArrayError : not four finite numbers, or both eyes in one place.
+    """
+    given = _numbers(eyes, "eyes", "x1,y1,x2,y2")
+    points = np.full((5, 2), np.nan)
+    points[:2] = given.reshape(2, 2)
+    return face_from_points(points)
+
+
+def face_from_box(box: np.ndarray | list[float] | tuple[float, ...]) -> Face:
+    """A face of which only the box is known; the eyes are put where they usually lie in it.
+
+    Parameters
+    ----------
+    box : x, y, width, height in pixels, from hairline to chin and from cheek to cheek.
+
+    Raises
+    ------
+    InvalidArrayError : not four finite numbers, or a width or height that is not positive.
+    """
+    x, y, width, height = _numbers(box, "box", "x,y,width,height").ravel().tolist()
+    if width <= 0 or height <= 0:
+        raise InvalidArrayError(f"a face box needs positive width and height; got {width}x{height}")
+    points = np.full((5, 2), np.nan)
+    points[:2] = np.array([x, y]) + _BOX_EYES * np.array([width, height])
+    return Face(points, (x, y, width, height), 1.0)
+
+
+def _numbers(values: object, what: str, form: str) -> np.ndarray:
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    if array.size != 4 or not np.isfinite(array).all():
+        raise InvalidArrayError(f"{what} must be four finite numbers {form}; got {values!r}")
+    return array
+
+
+def landmarks_beside(photo: str | Path) -> Path | None:
+    """The landmark file (.tem or .pts) of the same stem in the photo's folder, or None."""
+    for suffix in SUFFIXES:
+        candidate = Path(photo).with_suffix(suffix)
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def read_landmarks(path: str | Path) -> Face:
+    """Read a face from a landmark file.
+
+    ``.tem`` is the template of the Face Research Lab London Set: the number of points (189), one
+    ``x<TAB>y`` line a point, then contours, which are not needed. ``.pts`` is the ibug form:
+    ``version: 1``, ``n_points: 68``, and the points between braces; 68 or 5 points.
+
+    Raises
+    ------
+    DataError : no such file, an unknown suffix, or content that is not what the suffix promises.
+    """
+    path = Path(path)
+    readers = {".tem": (_tem_lines, {189: _TEM_189}), ".pts": (_pts_lines, {68: _PTS_68, 5: _FIVE})}
+    if path.suffix.lower() not in readers:
+        raise DataError(f"{path}: landmark files end in {' or '.join(SUFFIXES)}")
+    split, layouts = readers[path.suffix.lower()]
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    count, rows = split(path, lines)
+    if count not in layouts:
+        known = " or ".join(str(n) for n in layouts)
+        raise DataError(f"{path}: holds {count} points; a {path.suffix} file of {known} is needed")
+    points = _parse_rows(path, rows, count)
+    five = np.stack([points[list(which)].mean(axis=0) for which in layouts[count]])
+    try:
+        return face_from_points(five)
+    except InvalidArrayError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _tem_lines(path: Path, lines: list[str]) -> tuple[int, list[str]]:
+    head = lines[0].strip() if lines else ""
+    if not head.isdigit():
+        raise DataError(f"{path}: line 1 must be the number of points; found {head[:40]!r}")
+    return int(head), lines[1 : int(head) + 1]
+
+
+def _pts_lines(path: Path, lines: list[str]) -> tuple[int, list[str]]:
+    text = [line.strip() for line in lines]
+    if "{" not in text or "}" not in text:
+        raise DataError(f"{path}: the points must stand between lines '{{' and '}}'")
+    start, end = text.index("{"), text.index("}")
+    counts = [line.split(":", 1)[1].strip() for line in text[:start] if line.startswith("n_points")]
+    if not counts or not counts[0].isdigit():
+        raise DataError(f"{path}: no line 'n_points: N' before the points")
+    return int(counts[0]), [line for line in text[start + 1 : end] if line]
+
+
+def _parse_rows(path: Path, rows: list[str], count: int) -> np.ndarray:
+    if len(rows) != count:
+        raise DataError(f"{path}: {count} points are promised, {len(rows)} are there")
+    points = np.empty((count, 2))
+    for i, row in enumerate(rows):
+        parts = row.split()
+        try:
+            points[i] = [float(part) for part in parts[:2]]
+        except ValueError:
+            points[i] = np.nan
+        if len(parts) != 2 or not np.isfinite(points[i]).all():
+            raise DataError(f"{path}: point {i} is not two numbers: {row[:40]!r}")
+    return points

@@ -1,0 +1,224 @@
+"""Plans: a fitted target as a frozen dataclass of arrays.
+
+Estimators make plans, backends run them, files store them, exporters read them. A plan maps an
+(H, W, C) uint8 picture to predictions of the same shape on [0, 1]; all of its arrays are
+float32 except where a field says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelreg.errors import InvalidArrayError, UnknownNameError
+
+Array = NDArray[Any]
+Shape = tuple[int, int, int]
+P = TypeVar("P", bound="Plan")
+
+GREY_LEVELS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What all plans share: a kind, the picture's shape, and named arrays."""
+
+    kind: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for name, array in self.tensors().items():
+            if not isinstance(array, np.ndarray):
+                raise InvalidArrayError(f"{self.kind} plan: {name} is not an array")
+            if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+                raise InvalidArrayError(f"{self.kind} plan: {name} holds NaN or infinite values")
+            array.flags.writeable = False
+        self._check_shapes()
+
+    @property
+    def shape(self) -> Shape:
+        """Height, width and channels of the pictures that the plan takes and gives."""
+        raise NotImplementedError
+
+    @property
+    def parameters(self) -> int:
+        """How many learnt numbers the plan holds."""
+        return sum(array.size for array in self.tensors().values())
+
+    def tensors(self) -> dict[str, Array]:
+        """The plan's arrays by field name."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    @classmethod
+    def from_tensors(cls: type[P], tensors: Mapping[str, Array]) -> P:
+        """Build and check a plan from arrays by field name.
+
+        Raises
+        ------
+        InvalidArrayError
+            If a field is missing, unknown, or of the wrong shape or type.
+        """
+        names = {item.name for item in fields(cls)}
+        if set(tensors) != names:
+            raise InvalidArrayError(
+                f"{cls.kind} plan: has {sorted(tensors)}, must have {sorted(names)}"
+            )
+        return cls(**{name: tensors[name] for name in names})
+
+    def _check_shapes(self) -> None:
+        raise NotImplementedError
+
+    def _require(self, holds: bool, what: str) -> None:
+        if not holds:
+            shapes = {name: array.shape for name, array in self.tensors().items()}
+            raise InvalidArrayError(f"{self.kind} plan: {what}; its arrays are {shapes}")
+
+
+@dataclass(frozen=True, eq=False)
+class AffinePlan(Plan):
+    """Pixel-RR: y = w x + b at every pixel (Pixel-based Facial Expression Synthesis, Eq. 3).
+
+    Attributes
+    ----------
+    weight : (H, W, C) float32, w of Eq. 3.
+    bias : (H, W, C) float32, b of Eq. 3, on [0, 1].
+    """
+
+    kind: ClassVar[str] = "affine"
+    weight: Array
+    bias: Array
+
+    @property
+    def shape(self) -> Shape:
+        height, width, channels = self.weight.shape
+        return height, width, channels
+
+    def _check_shapes(self) -> None:
+        self._require(self.weight.ndim == 3, "weight must be (H, W, C)")
+        self._require(self.weight.shape == self.bias.shape, "weight and bias must be alike")
+
+
+@dataclass(frozen=True, eq=False)
+class KernelPlan(Plan):
+    """Pixel-KR on the 256 grey levels: y = table[x] . coefficients at every pixel.
+
+    The product equals c_p kappa(x) of Eq. 15 for 8-bit pictures; see `pixelreg.regression.kernel`.
+
+    Attributes
+    ----------
+    table : (256, r) float32, the kernel's features of every grey level, shared by all pixels.
+    coefficients : (H, W, C, r) float32.
+    """
+
+    kind: ClassVar[str] = "kernel"
+    table: Array
+    coefficients: Array
+
+    @property
+    def shape(self) -> Shape:
+        height, width, channels, _ = self.coefficients.shape
+        return height, width, channels
+
+    def _check_shapes(self) -> None:
+        self._require(
+            self.table.ndim == 2 and self.table.shape[0] == GREY_LEVELS, "table must be (256, r)"
+        )
+        self._require(self.coefficients.ndim == 4, "coefficients must be (H, W, C, r)")
+        self._require(
+            self.coefficients.shape[3] == self.table.shape[1], "table and coefficients must agree"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SparsePlan(Plan):
+    """Masked regression: every output pixel sees k neighbours of its input pixel.
+
+    Attributes
+    ----------
+    offsets : (k, 2) int8, the (row, column) steps from the output pixel to its inputs.
+    weights : (k, H, W, C) float32; zero where an input would lie outside the picture.
+    bias : (H, W, C) float32, on [0, 1].
+    """
+
+    kind: ClassVar[str] = "sparse"
+    offsets: Array
+    weights: Array
+    bias: Array
+
+    @property
+    def shape(self) -> Shape:
+        height, width, channels = self.bias.shape
+        return height, width, channels
+
+    @property
+    def parameters(self) -> int:
+        return self.weights.size + self.bias.size
+
+    def _check_shapes(self) -> None:
+        self._require(
+            self.offsets.ndim == 2
+            and self.offsets.shape[1] == 2
+            and np.issubdtype(self.offsets.dtype, np.integer),
+            "offsets must be (k, 2) integers",
+        )
+        self._require(self.bias.ndim == 3, "bias must be (H, W, C)")
+        self._require(
+            self.weights.shape == (len(self.offsets), *self.bias.shape),
+            "weights must be (k, H, W, C)",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FactoredPlan(Plan):
+    """Ridge regression from all pixels to all pixels (Eq. 1-2), as a product of two factors.
+
+    W = coefficients' basis of rank r <= min(N, D) is never multiplied out.
+
+    Attributes
+    ----------
+    basis : (r, D) float32 with D = H W C.
+    coefficients : (r, H, W, C) float32.
+    """
+
+    kind: ClassVar[str] = "factored"
+    basis: Array
+    coefficients: Array
+
+    @property
+    def shape(self) -> Shape:
+        _, height, width, channels = self.coefficients.shape
+        return height, width, channels
+
+    def _check_shapes(self) -> None:
+        self._require(self.coefficients.ndim == 4, "coefficients must be (r, H, W, C)")
+        pixels = int(np.prod(self.coefficients.shape[1:]))
+        self._require(
+            self.basis.shape == (len(self.coefficients), pixels), "basis must be (r, H W C)"
+        )
+
+
+PLAN_CLASSES: Mapping[str, type[Plan]] = {
+    cls.kind: cls for cls in (AffinePlan, KernelPlan, SparsePlan, FactoredPlan)
+}
+
+
+def plan_class(kind: str) -> type[Plan]:
+    """The plan class of that kind.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none.
+    """
+    try:
+        return PLAN_CLASSES[kind]
+    except KeyError:
+        raise UnknownNameError("plan kind", kind, PLAN_CLASSES) from None
+
+
+def plan_array(values: Array) -> NDArray[np.float32]:
+    """``values`` as a plan keeps them: float32, contiguous."""
+    return np.ascontiguousarray(values, dtype=np.float32)

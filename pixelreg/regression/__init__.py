@@ -1,0 +1,45 @@
+"""Closed-form image-to-image regression: Pixel-RR, Pixel-KR and the paper's baselines."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pixelreg.regression.full import FullRidge
+    from pixelreg.regression.kernel import PixelKernelRidge
+    from pixelreg.regression.masked import MaskedRidge
+    from pixelreg.regression.ridge import PixelRidge
+
+__all__ = ["ESTIMATORS", "FullRidge", "MaskedRidge", "PixelKernelRidge", "PixelRidge", "estimator_class"]
+
+ESTIMATORS = {
+    "rr": "pixelreg.regression.ridge:PixelRidge",
+    "kr": "pixelreg.regression.kernel:PixelKernelRidge",
+    "mr": "pixelreg.regression.masked:MaskedRidge",
+    "full": "pixelreg.regression.full:FullRidge",
+}
+_HOMES = {path.partition(":")[2]: path.partition(":")[0] for path in ESTIMATORS.values()}
+
+
+def estimator_class(name: str) -> type[Any]:
+    """The estimator class of a short name: rr, kr, mr or full.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none of that name.
+    """
+    from pixelreg.errors import UnknownNameError
+
+    if name not in ESTIMATORS:
+        raise UnknownNameError("model", name, ESTIMATORS)
+    module, _, attribute = ESTIMATORS[name].partition(":")
+    found: type[Any] = getattr(import_module(module), attribute)
+    return found
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

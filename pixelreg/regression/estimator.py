@@ -1,0 +1,122 @@
+"""What the estimators share: parameters as scikit-learn keeps them, and checked data."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelreg.errors import InvalidArrayError, PixelregError, UsageError
+from pixelreg.image import check_unit_range
+
+Array = NDArray[Any]
+Float64 = NDArray[np.float64]
+E = TypeVar("E", bound="Estimator")
+
+
+class NotFittedError(PixelregError, ValueError, AttributeError):
+    """An estimator was asked to predict before it was fitted."""
+
+
+class Estimator:
+    """Base of the estimators: ``get_params``, ``set_params`` and a short ``repr``.
+
+    ``__init__`` stores its arguments untouched and ``fit`` checks them, so that scikit-learn's
+    ``clone`` works without scikit-learn being needed here.
+    """
+
+    @classmethod
+    def _names(cls) -> list[str]:
+        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments by name; ``deep`` is there for scikit-learn."""
+        return {name: getattr(self, name) for name in self._names()}
+
+    def set_params(self: E, **params: Any) -> E:
+        """Change constructor arguments.
+
+        Raises
+        ------
+        UsageError
+            If there is no argument of that name.
+        """
+        for name, value in params.items():
+            if name not in self._names():
+                raise UsageError(
+                    f"{type(self).__name__} has no parameter {name!r}; "
+                    f"it has: {', '.join(self._names())}"
+                )
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"{type(self).__name__}({inside})"
+
+    def _require_fitted(self, attribute: str) -> None:
+        if not hasattr(self, attribute):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit(X, T)")
+
+    def _check_width(self, width: int) -> None:
+        expected = getattr(self, "n_features_in_", width)
+        if width != expected:
+            raise InvalidArrayError(f"X has {width} pixels, but the model was fitted on {expected}")
+
+
+def check_positive(name: str, value: float) -> float:
+    """``value`` if it is a finite number above zero.
+
+    Raises
+    ------
+    UsageError
+        If it is not.
+    """
+    if not (np.isscalar(value) and np.isfinite(value) and value > 0):
+        raise UsageError(f"{name} must be a number above 0, not {value!r}")
+    return float(value)
+
+
+def check_samples(values: Any, name: str = "X") -> Array:
+    """``values`` as an (n_samples, n_pixels) array of uint8, or of float64 in [0, 1].
+
+    Raises
+    ------
+    InvalidArrayError
+        If the shape, type or range is wrong, or something is not finite.
+    """
+    array = np.asarray(values)
+    if array.ndim != 2 or 0 in array.shape:
+        raise InvalidArrayError(f"{name} must be (n_samples, n_pixels), not {array.shape}")
+    if array.dtype == np.uint8:
+        return array
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InvalidArrayError(f"{name} must be uint8 or float in [0, 1], not {array.dtype}")
+    return check_unit_range(array, name)
+
+
+def check_pairs(X: Any, T: Any, same_width: bool = True) -> tuple[Array, Array]:
+    """Inputs and targets that fit each other, both uint8 or both float64.
+
+    Raises
+    ------
+    InvalidArrayError
+        If they do not.
+    """
+    inputs, targets = check_samples(X, "X"), check_samples(T, "T")
+    if len(inputs) != len(targets):
+        raise InvalidArrayError(f"X has {len(inputs)} samples but T has {len(targets)}")
+    if same_width and inputs.shape != targets.shape:
+        raise InvalidArrayError(f"X is {inputs.shape} but T is {targets.shape}; they must be alike")
+    if inputs.dtype != targets.dtype:
+        inputs, targets = as_unit(inputs), as_unit(targets)
+    return inputs, targets
+
+
+def as_unit(samples: Array) -> Float64:
+    """Samples on [0, 1] as float64: uint8 is divided by 255."""
+    if samples.dtype == np.uint8:
+        return samples / 255.0
+    return samples.astype(np.float64, copy=False)

@@ -1,0 +1,94 @@
+"""Ridge regression from all pixels to all pixels (Pixel-based Facial Expression Synthesis, Eq. 1-2).
+
+The baseline that Pixel-RR prunes: it has no bias term and D x K weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pixelreg.plan import FactoredPlan, Shape, plan_array
+from pixelreg.regression.estimator import (
+    Estimator,
+    Float64,
+    as_unit,
+    check_pairs,
+    check_positive,
+    check_samples,
+)
+
+
+class FullRidge(Estimator):
+    """W = [(X^T X + alpha I)^-1 X^T T]^T (Eq. 2), without ever holding D x K numbers.
+
+    With fewer samples than pixels the dual form T^T (X X^T + alpha I)^-1 X is solved, which is
+    the same W.
+
+    Parameters
+    ----------
+    alpha : lambda of Eq. 1. Above 0.
+
+    Attributes
+    ----------
+    form_ : ``"primal"`` or ``"dual"``, whichever system is smaller.
+    basis_ : (r, n_pixels) float64, and
+    coef_basis_ : (r, n_targets) float64, with W = coef_basis_.T @ basis_, r = min(N, D).
+    n_features_in_ : number of input pixels, D.
+    """
+
+    def __init__(self, alpha: float = 0.4) -> None:
+        self.alpha = alpha
+
+    def fit(self, X: Any, T: Any) -> FullRidge:
+        """Learn from X (n_samples, n_pixels) and T (n_samples, n_targets), uint8 or float.
+
+        Raises
+        ------
+        InvalidArrayError
+            If the arrays do not fit each other or hold anything but finite values in range.
+        UsageError
+            If alpha is not above 0.
+        """
+        from scipy.linalg import solve
+
+        inputs, targets = check_pairs(X, T, same_width=False)
+        alpha = check_positive("alpha", self.alpha)
+        x, t = as_unit(inputs), as_unit(targets)
+        samples, pixels = x.shape
+        self.form_ = "primal" if pixels <= samples else "dual"
+        if self.form_ == "primal":
+            self.basis_ = np.eye(pixels)
+            gram = x.T @ x
+            moment = x.T @ t
+        else:
+            self.basis_ = x
+            gram = x @ x.T
+            moment = t
+        gram[np.diag_indices_from(gram)] += alpha
+        self.coef_basis_: Float64 = solve(gram, moment, assume_a="pos")
+        self.n_features_in_ = pixels
+        return self
+
+    @property
+    def coef_(self) -> Float64:
+        """W of Eq. 2, (n_targets, n_pixels) float64; multiplied out when asked for."""
+        self._require_fitted("basis_")
+        result: Float64 = self.coef_basis_.T @ self.basis_
+        return result
+
+    def predict(self, X: Any) -> Float64:
+        """Predict from (n_samples, n_pixels): (n_samples, n_targets) float64, unclipped."""
+        self._require_fitted("basis_")
+        inputs = check_samples(X)
+        self._check_width(inputs.shape[1])
+        result: Float64 = (as_unit(inputs) @ self.basis_.T) @ self.coef_basis_
+        return result
+
+    def to_plan(self, shape: Shape) -> FactoredPlan:
+        """The fitted model as a plan for pictures of ``shape`` (H, W, C)."""
+        self._require_fitted("basis_")
+        return FactoredPlan(
+            plan_array(self.basis_), plan_array(self.coef_basis_.reshape(-1, *shape))
+        )

@@ -1,0 +1,176 @@
+"""Masked regression (MR): each output pixel sees a local patch of the input.
+
+The method of Khan et al. that Pixel-based Facial Expression Synthesis compares with (Fig. 2,
+middle): ridge regression with a receptive field around every pixel. It is solved here from
+sums over the pairs, like Pixel-RR, and never as a dense matrix.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from pixelreg.errors import InvalidArrayError, UsageError
+from pixelreg.plan import Shape, SparsePlan, plan_array
+from pixelreg.regression.estimator import (
+    Array,
+    Estimator,
+    Float64,
+    as_unit,
+    check_pairs,
+    check_positive,
+    check_samples,
+)
+
+BLOCK_ROWS = 16
+
+
+class MaskedRidge(Estimator):
+    """Ridge regression of every pixel on a square patch around it, with a bias as in Eq. 3.
+
+    Parameters
+    ----------
+    alpha : the ridge penalty on weights and bias. Above 0.
+    receptive_field : side of the patch in pixels, odd. 1 is Pixel-RR.
+    shape : (H, W) or (H, W, C) of the pictures; None stands for squares of 1 or 3 channels. Each
+        channel sees its own channel only.
+
+    Attributes
+    ----------
+    offsets_ : (k, 2) int8, steps (row, column) from an output pixel to its inputs.
+    coef_ : (k, n_pixels) float64; zero where the patch leaves the picture.
+    intercept_ : (n_pixels,) float64.
+    n_features_in_ : number of pixels.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.4,
+        receptive_field: int = 3,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        self.alpha = alpha
+        self.receptive_field = receptive_field
+        self.shape = shape
+
+    def fit(self, X: Any, T: Any) -> MaskedRidge:
+        """Learn from X and T, (n_samples, n_pixels) uint8 or float in [0, 1].
+
+        Raises
+        ------
+        InvalidArrayError
+            If the arrays do not fit each other or the shape, or hold anything but finite values.
+        UsageError
+            If a parameter is out of range.
+        """
+        inputs, targets = check_pairs(X, T)
+        alpha = check_positive("alpha", self.alpha)
+        shape = self._picture_shape(inputs.shape[1])
+        self.offsets_ = patch_offsets(self.receptive_field)
+        solved = solve_masked(
+            as_unit(inputs).reshape(-1, *shape),
+            as_unit(targets).reshape(-1, *shape),
+            self.offsets_,
+            alpha,
+        )
+        self.coef_ = solved[:-1].reshape(len(self.offsets_), -1)
+        self.intercept_ = solved[-1].reshape(-1)
+        self.shape_ = shape
+        self.n_features_in_ = inputs.shape[1]
+        return self
+
+    def predict(self, X: Any) -> Float64:
+        """Predict from (n_samples, n_pixels): float64 on [0, 1], unclipped."""
+        self._require_fitted("coef_")
+        inputs = check_samples(X)
+        self._check_width(inputs.shape[1])
+        pictures = as_unit(inputs).reshape(-1, *self.shape_)
+        result = np.tile(self.intercept_, (len(inputs), 1))
+        for shifted, weights in zip(_shifts(pictures, self.offsets_), self.coef_, strict=True):
+            result += shifted.reshape(len(inputs), -1) * weights
+        return result
+
+    def to_plan(self, shape: Shape) -> SparsePlan:
+        """The fitted model as a plan for pictures of ``shape`` (H, W, C)."""
+        self._require_fitted("coef_")
+        if shape != self.shape_:
+            raise InvalidArrayError(f"fitted on pictures {self.shape_}, not {shape}")
+        return SparsePlan(
+            self.offsets_,
+            plan_array(self.coef_.reshape(-1, *shape)),
+            plan_array(self.intercept_.reshape(shape)),
+        )
+
+    def _picture_shape(self, pixels: int) -> Shape:
+        if self.shape is not None:
+            height, width, *rest = self.shape
+            shape = (int(height), int(width), int(rest[0]) if rest else 1)
+        else:
+            channels = 1 if math.isqrt(pixels) ** 2 == pixels else 3
+            side = math.isqrt(pixels // channels)
+            shape = (side, side, channels)
+        if math.prod(shape) != pixels:
+            raise InvalidArrayError(
+                f"X has {pixels} pixels, which is no picture of {shape}; give shape=(H, W, C)"
+            )
+        return shape
+
+
+def patch_offsets(receptive_field: int) -> Array:
+    """Steps (row, column) to the pixels of a square patch: (k, 2) int8.
+
+    Raises
+    ------
+    UsageError
+        If the side is not an odd number from 1 to 15.
+    """
+    if receptive_field not in range(1, 16, 2):
+        raise UsageError(f"receptive_field must be odd and 1 to 15, not {receptive_field!r}")
+    reach = np.arange(receptive_field) - receptive_field // 2
+    rows, columns = np.meshgrid(reach, reach, indexing="ij")
+    return np.stack([rows.ravel(), columns.ravel()], axis=1).astype(np.int8)
+
+
+def solve_masked(x: Float64, t: Float64, offsets: Array, alpha: float) -> Float64:
+    """Solve the (k + 1) x (k + 1) ridge system of every pixel.
+
+    Inputs outside the picture count as 0, so their weights come out as exactly 0.
+
+    Parameters
+    ----------
+    x, t : (N, H, W, C) float64 on [0, 1].
+    offsets : (k, 2) integers.
+
+    Returns
+    -------
+    (k + 1, H, W, C) float64: the weights, then the bias.
+    """
+    result = np.empty((len(offsets) + 1, *x.shape[1:]))
+    ridge = alpha * np.eye(len(offsets) + 1)
+    ones = np.ones_like(x[:, :1])
+    for first in range(0, x.shape[1], BLOCK_ROWS):
+        rows = slice(first, min(first + BLOCK_ROWS, x.shape[1]))
+        design = np.stack(
+            [*_shifts(x, offsets, rows), np.broadcast_to(ones, x[:, rows].shape)], axis=-1
+        )
+        # One small matrix product a pixel: (k+1, N) @ (N, k+1).
+        design = np.moveaxis(design, 0, -2)
+        gram = np.swapaxes(design, -1, -2) @ design + ridge
+        moment = np.einsum("hwcnk,nhwc->hwck", design, t[:, rows])
+        solved = np.linalg.solve(gram, moment[..., None])[..., 0]
+        result[:, rows] = np.moveaxis(solved, -1, 0)
+    return result
+
+
+def _shifts(x: Float64, offsets: Array, rows: slice | None = None) -> Iterator[Float64]:
+    """The pictures moved so that every output pixel lies over its input, 0 outside."""
+    reach = int(np.abs(offsets).max(initial=0))
+    padded = np.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+    first, last = (0, x.shape[1]) if rows is None else (rows.start, rows.stop)
+    for down, right in offsets.tolist():
+        yield padded[
+            :, reach + down + first : reach + down + last, reach + right :, :
+        ][:, :, : x.shape[2]]

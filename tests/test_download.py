@@ -1,0 +1,341 @@
+"""The downloader against a local server and a registry made for the test."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pixelreg.data.download import data_source, download, read_registry, source_names
+from pixelreg.data.layouts import scan
+from pixelreg.errors import DataError, MissingExtraError, UnknownNameError, UsageError
+
+PATHS = (
+    "neutral_front/001_03.jpg",
+    "neutral_front/001_03.tem",
+    "smiling_front/001_08.jpg",
+)
+
+
+class Server:
+    """Files in memory behind http://127.0.0.1, with the requests that were made."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.cut: set[str] = set()
+        self.requests: list[str] = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = self.path.removeprefix("/set/")
+                server.requests.append(path)
+                if path not in server.files:
+                    self.send_error(404)
+                    return
+                body = server.files[path]
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body[: len(body) // 2] if path in server.cut else body)
+
+            def log_message(self, *args: object) -> None:
+                """Keep the test's output clean."""
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._http.server_address[1]}/set"
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+
+def content(path: str) -> bytes:
+    if path.endswith(".tem"):
+        return b"0\n"
+    file = io.BytesIO()
+    Image.new("RGB", (40, 50), "tan" if "neutral" in path else "pink").save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    pytest.importorskip("pooch")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = Server()
+    server.files = {path: content(path) for path in PATHS}
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def registry(server: Server, tmp_path: Path) -> Path:
+    lines = [
+        f"{path} sha256:{hashlib.sha256(body).hexdigest()} {len(body)}"
+        for path, body in server.files.items()
+    ]
+    file = tmp_path / "registry.txt"
+    file.write_text("# a set for the test\n\n" + "\n".join(lines) + "\n")
+    return file
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file under a folder, hidden and temporary ones included."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_download_gives_a_set_that_scan_reads(
+    server: Server, registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "deep" / "london"
+    paths = download("london", folder, base_url=server.url, registry=registry, progress=True)
+    assert paths == [folder / path for path in PATHS]
+    assert contents(folder) == server.files
+    assert server.requests == list(PATHS)
+    listing = scan(folder)
+    assert (listing.layout, listing.expressions) == ("london", {"neutral": 1, "happy": 1})
+    assert listing.problems == ()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_download_is_silent(server: Server, registry: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from pixelreg.data.download import download\n"
+        "folder, url, registry = sys.argv[1:]\n"
+        "download('london', Path(folder), base_url=url, registry=Path(registry), progress=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "set", server.url, registry],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_files_are_as_readable_as_their_folder(
+    server: Server, registry: Path, tmp_path: Path
+) -> None:
+    for path in download("london", tmp_path / "set", base_url=server.url, registry=registry):
+        assert path.stat().st_mode & 0o777 == path.parent.stat().st_mode & 0o666
+
+
+def test_a_second_run_fetches_nothing(server: Server, registry: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    first = download("london", folder, base_url=server.url, registry=registry)
+    times = [path.stat().st_mtime_ns for path in first]
+    server.requests.clear()
+    assert download("london", folder, base_url=server.url, registry=registry) == first
+    assert server.requests == []
+    assert [path.stat().st_mtime_ns for path in first] == times
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    server: Server, registry: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    server.cut.add(PATHS[2])
+    with pytest.raises(DataError, match=rf"{PATHS[2]}.*run the same command again"):
+        download("london", folder, base_url=server.url, registry=registry)
+    assert set(contents(folder)) == set(PATHS[:2])
+    server.cut.clear()
+    server.requests.clear()
+    download("london", folder, base_url=server.url, registry=registry)
+    assert server.requests == [PATHS[2]]
+    assert contents(folder) == server.files
+
+
+def test_a_partial_file_is_fetched_again(server: Server, registry: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    partial = folder / PATHS[0]
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(server.files[PATHS[0]][:100])
+    download("london", folder, base_url=server.url, registry=registry)
+    assert contents(folder) == server.files
+
+
+def test_a_wrong_hash_is_refused(server: Server, registry: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    body = server.files[PATHS[2]]
+    server.files[PATHS[2]] = body[:-1] + bytes([body[-1] ^ 1])
+    with pytest.raises(DataError) as error:
+        download("london", folder, base_url=server.url, registry=registry)
+    message = str(error.value)
+    assert message.startswith(f"refused {PATHS[2]}: ")
+    assert hashlib.sha256(body).hexdigest() in message
+    assert "\n" not in message
+    assert set(contents(folder)) == set(PATHS[:2])
+
+
+def test_a_wrong_hash_leaves_an_older_file_alone(
+    server: Server, registry: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "set" / PATHS[0]
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"my own picture")
+    server.files[PATHS[0]] = b"something else"
+    with pytest.raises(DataError, match="refused"):
+        download("london", tmp_path / "set", base_url=server.url, registry=registry)
+    assert contents(tmp_path / "set") == {PATHS[0]: b"my own picture"}
+
+
+def test_only_some_files(server: Server, registry: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    paths = download("london", folder, base_url=server.url, registry=registry, only="*.jpg")
+    assert paths == [folder / PATHS[0], folder / PATHS[2]]
+    assert set(contents(folder)) == {PATHS[0], PATHS[2]}
+    with pytest.raises(UsageError, match=r"'\*\.png', which has files such as neutral_front"):
+        download("london", folder, base_url=server.url, registry=registry, only="*.png")
+
+
+def test_a_missing_file_on_the_server(server: Server, registry: Path, tmp_path: Path) -> None:
+    del server.files[PATHS[1]]
+    with pytest.raises(DataError, match=rf"answered 404 .*/{PATHS[1]}"):
+        download("london", tmp_path / "set", base_url=server.url, registry=registry)
+
+
+def test_offline_names_the_cure(server: Server, registry: Path, tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(DataError) as error:
+            download("london", tmp_path / "set", base_url=url, registry=registry)
+    message = str(error.value)
+    assert f"cannot fetch {url}/{PATHS[0]}" in message
+    assert "check the network connection" in message
+    assert str(tmp_path / "set") in message
+    assert "\n" not in message
+    assert contents(tmp_path / "set") == {}
+
+
+def test_a_file_where_the_folder_should_be(server: Server, registry: Path, tmp_path: Path) -> None:
+    (tmp_path / "set").write_text("taken")
+    with pytest.raises(DataError, match="cannot write"):
+        download("london", tmp_path / "set", base_url=server.url, registry=registry)
+
+
+def test_without_pooch_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    with pytest.raises(MissingExtraError, match=r"pixelreg\[data\]"):
+        download("london", tmp_path)
+
+
+def test_unknown_set(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="unknown data set 'paris'; choose one of: london"):
+        download("paris", tmp_path)
+
+
+def test_the_registry_of_london_describes_the_real_files(london: Path) -> None:
+    text = Path(sys.modules[download.__module__].__file__ or "").parent / "registries/london.txt"
+    entries = read_registry(text.read_text("utf-8"))
+    checked = 0
+    for entry in entries:
+        path = london / entry.path
+        if path.exists():
+            assert path.stat().st_size == entry.size
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == entry.sha256
+            checked += 1
+    assert checked == 240
+
+
+def test_the_registry_of_london_is_whole() -> None:
+    text = Path(sys.modules[download.__module__].__file__ or "").parent / "registries/london.txt"
+    entries = read_registry(text.read_text("utf-8"))
+    people = {entry.path[-10:-7] for entry in entries}
+    assert (len(entries), len(people)) == (306, 102)
+    assert {entry.path for entry in entries} == {
+        f"{folder}/{person}_{view}"
+        for person in people
+        for folder, view in (
+            ("neutral_front", "03.jpg"),
+            ("neutral_front", "03.tem"),
+            ("smiling_front", "08.jpg"),
+        )
+    }
+
+
+def test_sources_state_their_terms() -> None:
+    assert source_names() == ("london",)
+    source = data_source("london")
+    assert "CC BY 4.0" in source.licence
+    assert "10.6084/m9.figshare.5047666" in source.attribution
+    assert source.base_url.startswith("https://")
+    assert "fa8b78fda2d659bb74ce62fcd99c4407551d2a77" in source.base_url
+
+
+HASH = "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("a.jpg", "is not 'path"),
+        (f"a.jpg md5:{HASH} 3", "is not 'path"),
+        (f"a.jpg sha256:{HASH[:-1]} 3", "is not 'path"),
+        (f"/etc/a.jpg sha256:{HASH} 3", "outside"),
+        (f"../a.jpg sha256:{HASH} 3", "outside"),
+        (f"a/../../b.jpg sha256:{HASH} 3", "outside"),
+        (f"a\\..\\b.jpg sha256:{HASH} 3", "outside"),
+        (f"C:/b.jpg sha256:{HASH} 3", "outside"),
+        (f"b.jpg sha256:{HASH} 3", "again"),
+    ],
+)
+def test_bad_registries(line: str, reason: str) -> None:
+    with pytest.raises(DataError, match=f"registry line 2 .*{reason}"):
+        read_registry(f"b.jpg sha256:{HASH} 3\n{line}\n")
+
+
+def test_a_registry_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot read the registry"):
+        download("london", tmp_path, registry=tmp_path / "none.txt")
+
+
+def test_interrupting_leaves_nothing_under_the_final_name(
+    server: Server, registry: Path, tmp_path: Path
+) -> None:
+    """A process killed in the middle of a file leaves no file of that name."""
+    body = bytes(range(256)) * 20_000
+    server.files = {"big.bin": body}
+    registry.write_text(f"big.bin sha256:{hashlib.sha256(body).hexdigest()} {len(body)}\n")
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "import requests\n"
+        "from pixelreg.data.download import download\n"
+        "chunks = requests.Response.iter_content\n"
+        "def die(self, chunk_size):\n"
+        "    for number, chunk in enumerate(chunks(self, chunk_size)):\n"
+        "        if number == 3:\n"
+        "            os._exit(9)\n"
+        "        yield chunk\n"
+        "requests.Response.iter_content = die\n"
+        "download('london', Path(sys.argv[1]), base_url=sys.argv[2], registry=Path(sys.argv[3]))\n"
+    )
+    folder = tmp_path / "set"
+    done = subprocess.run([sys.executable, "-c", script, folder, server.url, registry])
+    assert done.returncode == 9
+    assert not (folder / "big.bin").exists()
+    assert any(0 < len(part) < len(body) for part in contents(folder).values())
+    download("london", folder, base_url=server.url, registry=registry)
+    assert (folder / "big.bin").read_bytes() == body

@@ -1,0 +1,617 @@
+"""Every layout on fixtures with the data set's own names, and the choice between layouts."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pixelreg.data.expressions import CANONICAL, canonical
+from pixelreg.data.layouts import layout_names, scan
+from pixelreg.data.pairs import pair, targets
+from pixelreg.data.photos import Listing
+from pixelreg.errors import DataError, UnknownNameError
+
+
+def picture(path: Path, size: tuple[int, int] = (4, 5), colour: str = "tan") -> Path:
+    """A real picture file of a few pixels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def pictures(root: Path, *names: str) -> Path:
+    for name in names:
+        picture(root / name)
+    return root
+
+
+def found(listing: Listing) -> set[tuple[str, str, str, str]]:
+    """Person, expression, session and relative path of every photo."""
+    return {
+        (p.person, p.expression, p.session, p.path.relative_to(listing.root).as_posix())
+        for p in listing.photos
+    }
+
+
+def problems(listing: Listing) -> set[str]:
+    return {problem.path.relative_to(listing.root).as_posix() for problem in listing.problems}
+
+
+@dataclass(frozen=True)
+class Case:
+    layout: str
+    files: dict[str, tuple[str, str, str]]  # path -> person, expression, session
+    skipped: tuple[str, ...] = ()
+    strange: tuple[str, ...] = ()
+    pairs: int = 1
+    source: str = "neutral"
+    target: str = "happy"
+    aligned: bool = False
+
+
+CASES = [
+    Case(
+        "kdef",
+        {
+            "KDEF/AF01/AF01NES.JPG": ("F01", "neutral", "A"),
+            "KDEF/AF01/AF01HAS.JPG": ("F01", "happy", "A"),
+            "KDEF/BF01/BF01NES.JPG": ("F01", "neutral", "B"),
+            "KDEF/BF01/BF01HAS.JPG": ("F01", "happy", "B"),
+            "KDEF/AM31/AM31AFS.JPG": ("M31", "afraid", "A"),
+            "KDEF/AM31/AM31ANS.JPG": ("M31", "angry", "A"),
+            "KDEF/AM31/AM31DIS.JPG": ("M31", "disgusted", "A"),
+            "KDEF/AM31/AM31SAS.JPG": ("M31", "sad", "A"),
+            "KDEF/AM31/AM31SUS.JPG": ("M31", "surprised", "A"),
+        },
+        skipped=(
+            "KDEF/AF01/AF01NEFL.JPG",
+            "KDEF/AF01/AF01NEHL.JPG",
+            "KDEF/AF01/AF01NEHR.JPG",
+            "KDEF/AF01/AF01NEFR.JPG",
+            "AKDEF/FHAS.JPG",
+        ),
+        strange=("KDEF/AF31/AF31V.JPG", "KDEF/AM31/AM31H.JPG"),
+        pairs=2,
+    ),
+    Case(
+        "akdef",
+        {
+            "AKDEF/FNES.JPG": ("F", "neutral", ""),
+            "AKDEF/FHAS.JPG": ("F", "happy", ""),
+            "AKDEF/MNES.JPG": ("M", "neutral", ""),
+            "AKDEF/MHAS.JPG": ("M", "happy", ""),
+        },
+        skipped=("AKDEF/FHAHL.JPG",),
+        pairs=2,
+    ),
+    Case(
+        "rafd",
+        {
+            "Rafd090_28_Caucasian_male_neutral_frontal.jpg": ("28", "neutral", ""),
+            "Rafd090_28_Caucasian_male_happy_frontal.jpg": ("28", "happy", ""),
+            "Rafd090_28_Caucasian_male_angry_frontal.jpg": ("28", "angry", ""),
+            "Rafd090_28_Caucasian_male_fearful_frontal.jpg": ("28", "afraid", ""),
+            "Rafd090_28_Caucasian_male_contemptuous_frontal.jpg": ("28", "contemptuous", ""),
+            "Rafd090_71_Moroccan_male_neutral_frontal.jpg": ("71", "neutral", ""),
+            "Rafd090_65_Kid_female_disgusted_frontal.jpg": ("65", "disgusted", ""),
+        },
+        skipped=(
+            "Rafd045_28_Caucasian_male_happy_frontal.jpg",
+            "Rafd090_28_Caucasian_male_happy_left.jpg",
+            "Rafd090_28_Caucasian_male_happy_right.jpg",
+        ),
+        strange=("Rafd090_28_Caucasian_male_puzzled_frontal.jpg",),
+    ),
+    Case(
+        "cfee",
+        {
+            "01-04/Images1/01_126_3963.jpg": ("126", "neutral", ""),
+            "01-04/Images1/02_126_3970.jpg": ("126", "happy", ""),
+            "01-04/Images1/03_126_3975.jpg": ("126", "sad", ""),
+            "01-04/Images1/04_126_3980.jpg": ("126", "afraid", ""),
+            "05-08/Images2/05_126_5449.jpg": ("126", "angry", ""),
+            "05-08/Images2/06_126_2638.jpg": ("126", "surprised", ""),
+            "05-08/Images2/07_126_2640.jpg": ("126", "disgusted", ""),
+            "05-08/Images2/08_126_2641.jpg": ("126", "compound-08", ""),
+            "21-26/Images6/23_178_6632.jpg": ("178", "compound-23", ""),
+            "21-26/Images6/04_221.jpg": ("221", "afraid", ""),
+        },
+        strange=("21-26/Images6/260_19.png.jpg", "21-26/Images6/27_126_1.jpg"),
+    ),
+    Case(
+        "bosphorus",
+        {
+            "bs000/bs000_N_N_0.png": ("bs000", "neutral", "0"),
+            "bs000/bs000_N_N_1.png": ("bs000", "neutral", "1"),
+            "bs000/bs000_E_HAPPY_0.png": ("bs000", "happy", "0"),
+            "bs000/bs000_E_SURPRISE_0.png": ("bs000", "surprised", "0"),
+            "bs000/bs000_E_FEAR_0.png": ("bs000", "afraid", "0"),
+            "bs000/bs000_E_SADNESS_0.png": ("bs000", "sad", "0"),
+            "bs000/bs000_E_ANGER_0.png": ("bs000", "angry", "0"),
+            "bs000/bs000_E_DISGUST_0.png": ("bs000", "disgusted", "0"),
+        },
+        skipped=(
+            "bs000/bs000_LFAU_12_0.png",
+            "bs000/bs000_YR_R10_0.png",
+            "bs000/bs000_O_EYE_0.png",
+        ),
+        strange=("bs000/thumbnail.png",),
+    ),
+    Case(
+        "jaffe",
+        {
+            "KA.NE1.26.tiff": ("KA", "neutral", "1"),
+            "KA.NE2.27.tiff": ("KA", "neutral", "2"),
+            "KA.NE3.28.tiff": ("KA", "neutral", "3"),
+            "KA.HA1.29.tiff": ("KA", "happy", "1"),
+            "KA.HA2.30.tiff": ("KA", "happy", "2"),
+            "KA.HA3.31.tiff": ("KA", "happy", "3"),
+            "KA.AN1.39.tiff": ("KA", "angry", "1"),
+            "KA.FE1.45.tiff": ("KA", "afraid", "1"),
+        },
+        strange=("KA.XX1.50.tiff",),
+        pairs=3,
+    ),
+    Case(
+        "fei",
+        {
+            "12a.jpg": ("12", "neutral", ""),
+            "12b.jpg": ("12", "happy", ""),
+            "frontalimages/200a.jpg": ("200", "neutral", ""),
+            "frontalimages/200b.jpg": ("200", "happy", ""),
+        },
+        strange=("12c.jpg",),
+        pairs=2,
+    ),
+    Case(
+        "cuhk",
+        {
+            "photos/f-005-01.jpg": ("f-005", "photo", "01"),
+            "sketches/F2-005-01-sz1.jpg": ("f-005", "sketch", "01"),
+            "photos/m-018-01.jpg": ("m-018", "photo", "01"),
+            "sketches/M2-018-01-sz1.jpg": ("m-018", "sketch", "01"),
+            "photos/f1-001-01.jpg": ("f1-001", "photo", "01"),
+            "sketches/f1-001-01-sz1.jpg": ("f1-001", "sketch", "01"),
+            "photos/m-063-01.jpg": ("m-063", "photo", "01"),
+            "sketches/m-063-01-sz1.jpg": ("m-063", "sketch", "01"),
+        },
+        strange=("photos/overview.jpg",),
+        pairs=4,
+        source="photo",
+        target="sketch",
+        aligned=True,
+    ),
+    Case(
+        "london",
+        {
+            "neutral_front/001_03.jpg": ("001", "neutral", ""),
+            "smiling_front/001_08.jpg": ("001", "happy", ""),
+            "neutral_front/002_03.jpg": ("002", "neutral", ""),
+        },
+        skipped=("neutral_side/001_01.jpg",),
+        strange=("neutral_front/mean.jpg",),
+    ),
+    Case(
+        "folders",
+        {
+            "neutral/ana.png": ("ana", "neutral", ""),
+            "Happiness/ana.JPEG": ("ana", "happy", ""),
+            "neutral/team/ben.bmp": ("team/ben", "neutral", ""),
+            "smile/team/ben.webp": ("team/ben", "happy", ""),
+            "Big Grin/ana.png": ("ana", "big-grin", ""),
+        },
+        strange=("overview.png",),
+        pairs=2,
+    ),
+    Case(
+        "stargan",
+        {
+            "train/neutral/7.jpg": ("train/7", "neutral", ""),
+            "train/happy/7.jpg": ("train/7", "happy", ""),
+            "test/neutral/7.jpg": ("test/7", "neutral", ""),
+            "test/happy/7.jpg": ("test/7", "happy", ""),
+            "test/angry/8.jpg": ("test/8", "angry", ""),
+        },
+        strange=("logo.png",),
+        pairs=2,
+    ),
+    Case(
+        "ab-folders",
+        {
+            "trainA/n01.jpg": ("train/n01", "A", ""),
+            "trainB/n01.jpg": ("train/n01", "B", ""),
+            "testA/n01.jpg": ("test/n01", "A", ""),
+            "testB/n01.jpg": ("test/n01", "B", ""),
+            "trainA/n02.jpg": ("train/n02", "A", ""),
+        },
+        strange=("latest/n01.jpg",),
+        pairs=2,
+        source="A",
+        target="B",
+        aligned=True,
+    ),
+]
+
+
+@pytest.mark.parametrize("layout", ["auto", "named"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.layout)
+def test_layout(tmp_path: Path, case: Case, layout: str) -> None:
+    pictures(tmp_path, *case.files, *case.skipped, *case.strange)
+    listing = scan(tmp_path, case.layout if layout == "named" else "auto")
+    assert listing.layout == case.layout
+    assert found(listing) == {(*values, path) for path, values in case.files.items()}
+    assert problems(listing) == set(case.strange)
+    assert all(problem.reason for problem in listing.problems)
+    assert sum(count for _, count in listing.skipped) == len(case.skipped)
+    assert listing.source == case.source
+    assert listing.aligned == case.aligned
+    assert len(pair(listing, case.source, case.target).pairs) == case.pairs
+    assert case.target in targets(listing, case.source)
+
+
+def test_every_layout_has_a_test() -> None:
+    assert {case.layout for case in CASES} | {"ckplus", "pix2pix", "csv"} == set(layout_names())
+
+
+def test_kdef_reports_black_files(tmp_path: Path) -> None:
+    pictures(tmp_path, "KDEF/AF01/AF01NES.JPG")
+    picture(tmp_path / "KDEF/AF01/AF01HAS.JPG", (562, 762), "black")
+    listing = scan(tmp_path)
+    assert [photo.expression for photo in listing.photos] == ["neutral"]
+    assert [(p.path.name, p.reason) for p in listing.problems] == [("AF01HAS.JPG", "all black")]
+
+
+def test_kdef_leaves_damaged_files_to_the_reader(tmp_path: Path) -> None:
+    pictures(tmp_path, "AF01NES.JPG")
+    (tmp_path / "AF01HAS.JPG").write_bytes(b"not a picture")
+    assert len(scan(tmp_path).photos) == 2
+
+
+def test_kdef_decodes_no_bomb(tmp_path: Path) -> None:
+    pictures(tmp_path, "AF01NES.PNG")
+    Image.new("1", (12_000, 8_000)).save(tmp_path / "AF01HAS.PNG")  # 96 megapixels in 12 kB
+    assert (tmp_path / "AF01HAS.PNG").stat().st_size < 20_000
+    assert len(scan(tmp_path, "kdef").photos) == 2
+
+
+def ckplus(root: Path, sequence: str, frames: int, label: str | None) -> None:
+    person, number = sequence.split("_")
+    for frame in range(1, frames + 1):
+        name = f"{sequence}_{frame:08}.png"
+        picture(root / "cohn-kanade-images" / person / number / name)
+    if label is not None:
+        folder = root / "Emotion" / person / number
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{sequence}_{frames:08}_emotion.txt").write_text(label)
+
+
+CK_LABELS = ["angry", "contemptuous", "disgusted", "afraid", "happy", "sad", "surprised"]
+
+
+@pytest.mark.parametrize("layout", ["auto", "ckplus"])
+@pytest.mark.parametrize(("number", "expression"), list(enumerate(CK_LABELS, start=1)))
+def test_ckplus(tmp_path: Path, layout: str, number: int, expression: str) -> None:
+    ckplus(tmp_path, "S005_001", 11, f"   {number}.0000000e+00\n")
+    ckplus(tmp_path, "S010_003", 4, None)
+    listing = scan(tmp_path, layout)
+    folder = "cohn-kanade-images/S005/001"
+    assert listing.layout == "ckplus"
+    assert found(listing) == {
+        ("S005", "neutral", "001", f"{folder}/S005_001_00000001.png"),
+        ("S005", expression, "001", f"{folder}/S005_001_00000011.png"),
+    }
+    assert dict(listing.skipped) == {
+        "frame between neutral and peak": 9,
+        "frame of a sequence without a label": 4,
+    }
+    assert len(pair(listing, "neutral", expression).pairs) == 1
+
+
+def test_ckplus_problems(tmp_path: Path) -> None:
+    ckplus(tmp_path, "S005_001", 3, "3.0")
+    ckplus(tmp_path, "S006_001", 3, "no number")
+    ckplus(tmp_path, "S007_001", 3, "8.0")
+    ckplus(tmp_path, "S008_001", 1, "3.0")
+    picture(tmp_path / "montage.png")
+    listing = scan(tmp_path, "ckplus")
+    assert set(listing.people) == {"S005"}
+    assert {problem.path.name for problem in listing.problems} == {
+        "S006_001_00000003_emotion.txt",
+        "S007_001_00000003_emotion.txt",
+        "S008_001_00000001.png",
+        "montage.png",
+    }
+
+
+def test_ckplus_sorted_into_folders_is_folders(tmp_path: Path) -> None:
+    pictures(tmp_path, "anger/S010_004_00000017.png", "happy/S011_006_00000011.png")
+    assert scan(tmp_path).layout == "folders"
+
+
+@pytest.mark.parametrize("layout", ["auto", "pix2pix"])
+@pytest.mark.parametrize("wrapper", ["", "facades/"])
+def test_pix2pix(tmp_path: Path, layout: str, wrapper: str) -> None:
+    for name in ("train/1.jpg", "train/2.jpg", "val/1.jpg"):
+        picture(tmp_path / wrapper / name, (16, 8))
+    picture(tmp_path / wrapper / "train/3.jpg", (17, 8))
+    (tmp_path / wrapper / "train/4.jpg").write_bytes(b"")
+    listing = scan(tmp_path, layout)
+    assert (listing.layout, listing.source, listing.aligned) == ("pix2pix", "A", True)
+    assert [(p.person, p.expression, p.half) for p in listing.photos] == [
+        (person, *side)
+        for person in ("train/1", "train/2", "val/1")
+        for side in (("A", "left"), ("B", "right"))
+    ]
+    reasons = {p.path.name: p.reason for p in listing.problems}
+    assert reasons == {
+        "3.jpg": "17x8 is not twice as wide as high",
+        "4.jpg": "cannot be read as a picture",
+    }
+    pairing = pair(listing, "A", "b")
+    assert len(pairing.pairs) == 3
+    assert all(p.source.path == p.target.path for p in pairing.pairs)
+
+
+@pytest.mark.parametrize("by_folder", [True, False])
+def test_csv(tmp_path: Path, by_folder: bool) -> None:
+    pictures(tmp_path, "in/a0.png", "in/a1.png", "b0.png", "unlisted.png")
+    table = tmp_path / "faces.csv"
+    table.write_text(
+        "Path, Person ,EXPRESSION,session\n"
+        "in/a0.png,Ana,neutral,2\n"
+        "in/a1.png,Ana,HA,2\n"
+        "\n"
+        'b0.png,"Ben, the other",smile,\n'
+        "gone.png,Ben,neutral,1\n"
+        "in/a0.png,Ana,sad,1\n"
+        "in/a0.png,,sad,1\n"
+        "faces.csv,Ana,sad,1\n",
+        encoding="utf-8-sig",
+    )
+    listing = scan(tmp_path if by_folder else table)
+    assert listing.layout == "csv"
+    assert {(p.person, p.expression, p.session, p.path.name) for p in listing.photos} == {
+        ("Ana", "neutral", "2", "a0.png"),
+        ("Ana", "happy", "2", "a1.png"),
+        ("Ben, the other", "happy", "", "b0.png"),
+    }
+    assert [(p.path.name, p.reason) for p in listing.problems] == [
+        ("gone.png", "missing (line 6 of faces.csv)"),
+        ("a0.png", "listed again in line 7 of faces.csv"),
+        ("faces.csv", "line 8 lacks a person, an expression or a path"),
+        ("faces.csv", "not a picture (line 9 of faces.csv)"),
+    ]
+    assert dict(listing.skipped) == ({"not in the table": 1} if by_folder else {})
+
+
+def test_csv_header_is_required(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.png")
+    table = tmp_path / "faces.csv"
+    table.write_text("a,neutral,a.png\n")
+    with pytest.raises(DataError, match=r"person,expression,path"):
+        scan(table)
+    with pytest.raises(DataError, match=r"person,expression,path"):
+        scan(tmp_path, "csv")
+
+
+def test_csv_with_every_file_missing_says_which(tmp_path: Path) -> None:
+    table = tmp_path / "faces.csv"
+    table.write_text("person,expression,path\nAna,neutral,gone.png\n")
+    with pytest.raises(DataError, match=r"gone\.png: missing \(line 2"):
+        scan(tmp_path)
+
+
+def test_csv_in_another_encoding(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.png")
+    table = tmp_path / "faces.csv"
+    table.write_bytes(b"person,expression,path\nJos\xe9,neutral,a.png\n")
+    with pytest.raises(DataError, match="UTF-8"):
+        scan(tmp_path, "csv")
+
+
+def test_two_tables_are_ambiguous(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.png")
+    for name in ("one.csv", "two.csv"):
+        (tmp_path / name).write_text("person,expression,path\nAna,neutral,a.png\n")
+    with pytest.raises(DataError, match=r"one\.csv, two\.csv"):
+        scan(tmp_path)
+    assert len(scan(tmp_path / "two.csv").photos) == 1
+
+
+def test_a_table_wins_over_names(tmp_path: Path) -> None:
+    pictures(tmp_path, "neutral/a.png", "happy/a.png")
+    (tmp_path / "faces.csv").write_text("person,expression,path\nAna,sad,happy/a.png\n")
+    listing = scan(tmp_path)
+    assert (listing.layout, listing.expressions) == ("csv", {"sad": 1})
+
+
+def test_london_templates_and_stray_files(tmp_path: Path) -> None:
+    pictures(tmp_path, "neutral_front/001_03.jpg", "smiling_front/001_08.jpg")
+    (tmp_path / "neutral_front/001_03.tem").write_text("0\n")
+    (tmp_path / "neutral_front/._001_03.jpg").write_bytes(b"\0\5\26\7")
+    picture(tmp_path / ".cache/002_03.jpg")
+    picture(tmp_path / "__MACOSX/002_03.jpg")
+    (tmp_path / "london_info.csv").write_text("face_id,face_age\n001,24\n")
+    listing = scan(tmp_path)
+    assert listing.layout == "london"
+    assert [photo.landmarks for photo in listing.photos] == [
+        tmp_path / "neutral_front/001_03.tem",
+        None,
+    ]
+    assert listing.problems == ()
+
+
+def test_numbers_in_other_folders_are_not_the_london_set(tmp_path: Path) -> None:
+    pictures(tmp_path, "holiday/001_03.jpg", "holiday/001_08.jpg")
+    with pytest.raises(DataError, match="name not understood"):
+        scan(tmp_path, "london")
+
+
+def test_the_real_london_set(london: Path) -> None:
+    listing = scan(london)
+    assert (listing.layout, listing.source, listing.aligned) == ("london", "neutral", False)
+    assert len(listing.people) == 80
+    assert listing.expressions == {"neutral": 80, "happy": 80}
+    assert (listing.problems, listing.skipped) == ((), ())
+    assert sum(photo.landmarks is not None for photo in listing.photos) == 80
+    pairing = pair(listing, "neutral", "smiling")
+    assert len(pairing.pairs) == 80
+    assert pairing.unpaired == ()
+    assert targets(listing, "neutral") == ("happy",)
+
+
+def test_the_best_layout_wins(tmp_path: Path) -> None:
+    pictures(tmp_path, "12a.jpg", "12b.jpg", "AF01NES.JPG", "AF01HAS.JPG", "AF01SAS.JPG")
+    listing = scan(tmp_path)
+    assert listing.layout == "kdef"
+    assert problems(listing) == {"12a.jpg", "12b.jpg"}
+    assert scan(tmp_path, "fei").expressions == {"neutral": 1, "happy": 1}
+
+
+def test_on_equal_terms_the_more_particular_layout_wins(tmp_path: Path) -> None:
+    pictures(tmp_path, "happy/KA.HA1.29.tiff", "neutral/KA.NE1.26.tiff")
+    assert scan(tmp_path).layout == "jaffe"
+
+
+def test_folders_may_lie_in_another_folder(tmp_path: Path) -> None:
+    pictures(tmp_path, "set/v2/neutral/a.png", "set/v2/happy/a.png")
+    listing = scan(tmp_path)
+    assert listing.layout == "folders"
+    assert listing.people == {"a": 2}
+
+
+@pytest.mark.parametrize("name", ["photo", "sketch"])
+def test_folders_of_any_name_start_from_what_they_have(tmp_path: Path, name: str) -> None:
+    pictures(tmp_path, f"{name}/a.png", "x/a.png")
+    assert scan(tmp_path).source == ("photo" if name == "photo" else "neutral")
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    pictures(tmp_path / "elsewhere", "a.png")
+    root = pictures(tmp_path / "set", "neutral/a.png")
+    (root / "happy").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (root / "neutral" / "loop").symlink_to(root, target_is_directory=True)
+    assert scan(root).expressions == {"neutral": 1, "happy": 1}
+
+
+def test_an_unreadable_folder_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures(tmp_path, "neutral/a.png", "happy/a.png", "sad/a.png")
+    real = os.scandir
+
+    def scandir(folder: str) -> Any:
+        # Permissions of the file system do not stop the superuser, who may run the tests.
+        if Path(folder) in locked:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    locked = {tmp_path / "sad"}
+    listing = scan(tmp_path)
+    assert [(p.path.name, p.reason) for p in listing.problems] == [
+        ("sad", "unreadable: Permission denied")
+    ]
+    assert listing.expressions == {"neutral": 1, "happy": 1}
+    locked = {tmp_path}
+    with pytest.raises(DataError, match=r"cannot list .*Permission denied"):
+        scan(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "JPG", "jpeg", "Tiff", "tif", "bmp", "webp", "ppm"])
+def test_any_picture_suffix(tmp_path: Path, suffix: str) -> None:
+    pictures(tmp_path, f"1a.{suffix}", f"1b.{suffix}")
+    assert len(scan(tmp_path, "fei").photos) == 2
+
+
+@pytest.mark.parametrize("layout", ["auto", "kdef", "csv", "pix2pix"])
+def test_missing_and_empty_folders(tmp_path: Path, layout: str) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        scan(tmp_path / "nowhere", layout)
+    (tmp_path / "notes.txt").write_text("1a.jpg")
+    with pytest.raises(DataError, match=r"no pictures in .*look(s|ed) for"):
+        scan(tmp_path, layout)
+
+
+def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a file"):
+        scan(picture(tmp_path / "1a.jpg"))
+
+
+def test_unrecognised_folders_say_what_was_looked_for(tmp_path: Path) -> None:
+    pictures(tmp_path, "holiday.jpg", "holidays/beach.jpg")
+    with pytest.raises(DataError) as error:
+        scan(tmp_path)
+    message = str(error.value)
+    assert "2 pictures" in message or "not twice as wide" in message
+    assert all(f"{name}: " in message for name in layout_names())
+    assert "\n" not in message
+
+
+def test_the_wrong_layout_says_what_it_looks_for(tmp_path: Path) -> None:
+    pictures(tmp_path, "12a.jpg", "12b.jpg")
+    with pytest.raises(DataError, match=r"12a\.jpg.*'rafd' looks for Rafd090"):
+        scan(tmp_path, "rafd")
+
+
+def test_a_set_of_side_views_says_so(tmp_path: Path) -> None:
+    pictures(tmp_path, "AF01NEFL.JPG", "AF01HAFL.JPG")
+    with pytest.raises(DataError, match="2 not a straight view"):
+        scan(tmp_path)
+
+
+def test_unknown_layout(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown layout 'kedf'; .*auto, csv, akdef, kdef"):
+        scan(tmp_path, "kedf")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("HA", "happy"),
+        ("happiness", "happy"),
+        ("Smile", "happy"),
+        ("AN", "angry"),
+        ("anger", "angry"),
+        ("AF", "afraid"),
+        ("fear", "afraid"),
+        ("Fearful", "afraid"),
+        ("FE", "afraid"),
+        ("DI", "disgusted"),
+        ("SU", "surprised"),
+        ("surprise", "surprised"),
+        ("SA", "sad"),
+        ("NE", "neutral"),
+        ("contempt", "contemptuous"),
+        (" Sadness ", "sad"),
+        ("a", "A"),
+        ("B", "B"),
+        ("Sketch", "sketch"),
+        ("Big_Smile", "big-smile"),
+    ],
+)
+def test_canonical(name: str, expected: str) -> None:
+    assert canonical(name) == expected
+
+
+@given(st.text())
+def test_canonical_names_stay_as_they_are(name: str) -> None:
+    assert canonical(canonical(name)) == canonical(name)
+    assert [canonical(known.upper()) for known in CANONICAL] == list(CANONICAL)
+
+
+def test_import_is_light() -> None:
+    script = (
+        "import sys, pixelreg.data.layouts, pixelreg.data.pairs, pixelreg.data.download\n"
+        "print(sorted({'numpy', 'PIL', 'pooch', 'requests', 'click'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
