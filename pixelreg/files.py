@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +14,8 @@ from pixelreg.errors import PixelregError
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then rename it to ``path``.
 
-    A reader never sees half a file, and a failure leaves what was there before.
+    A reader never sees half a file, and a failure leaves what was there before. A device or a
+    pipe, such as ``/dev/null``, is written to as it is.
 
     Raises
     ------
@@ -23,21 +23,14 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         If the folder cannot be written to or the disk is full.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            with path.open("wb") as file:
+                write(file)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        _write_beside(path, write)
     except OSError as error:
         raise PixelregError(f"cannot write {path}: {_reason(error)}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        Path(temporary).chmod(_default_mode(path))
-        Path(temporary).replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        if isinstance(error, OSError):
-            raise PixelregError(f"cannot write {path}: {_reason(error)}") from error
-        raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -45,13 +38,19 @@ def write_bytes(path: Path, content: bytes) -> None:
     write_atomically(path, lambda file: file.write(content))
 
 
-def _default_mode(path: Path) -> int:
-    """The mode of the file that is replaced, or what the user's umask gives a new one."""
-    with contextlib.suppress(OSError):
-        return path.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+def _write_beside(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    # Not a file of `tempfile`: a file opened plainly gets the mode that the user's umask gives.
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
+            write(file)
+        with contextlib.suppress(FileNotFoundError):
+            temporary.chmod(path.stat().st_mode & 0o777)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def _reason(error: OSError) -> str:

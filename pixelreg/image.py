@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias, Union
@@ -36,6 +38,15 @@ SUFFIX_FORMATS = {
     ".pgm": "PPM",
 }
 READABLE_SUFFIXES = frozenset(SUFFIX_FORMATS) | {".jpe", ".jfif"}
+
+ORIENTATION, XMP = 0x0112, 700
+# Tags that say how pixels are laid out: true of the file read, false of the file written. XMP may
+# repeat the orientation.
+_LAYOUT_TAGS = frozenset(
+    {*range(254, 260), 262, 266, 273, ORIENTATION, *range(277, 282), 284, 297, 301, 317, 320}
+    | {*range(322, 326), 330, *range(332, 348), *range(512, 533), XMP, 34675}
+)
+_PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,8 @@ def read(source: ImageLike) -> Picture:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        return _from_pil(source, "the picture")
+        with _told_clearly("the picture"):
+            return _from_pil(source, "the picture")
     if isinstance(source, bytes):
         return read_bytes(source, "the picture")
     if isinstance(source, (str, os.PathLike)):
@@ -103,13 +115,19 @@ def read_bytes(content: bytes, name: str) -> Picture:
     """Read an encoded picture from memory; ``name`` stands for it in errors. See `read`."""
     if not content:
         raise ImageError(f"{name} is empty (0 bytes)")
+    with _told_clearly(name), Image.open(io.BytesIO(content)) as opened:
+        opened.load()
+        return _from_pil(opened, name)
+
+
+@contextmanager
+def _told_clearly(name: str) -> Iterator[None]:
+    """Turn what Pillow raises while it opens and decodes ``name`` into an `ImageError`."""
     try:
         with warnings.catch_warnings():
             # Pillow warns above 89 million pixels and refuses above 179; we refuse at once.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as opened:
-                opened.load()
-                return _from_pil(opened, name)
+            yield
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         limit = (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise ImageError(f"{name} has more than {limit} million pixels; resize it first") from error
@@ -198,39 +216,47 @@ def _from_pil(opened: Image.Image, name: str) -> Picture:
         raise ImageError(f"{name} has no pixels")
     options = _save_options(opened)
     upright = ImageOps.exif_transpose(opened)
-    alpha = None
-    if "A" in upright.getbands() or "transparency" in upright.info:
-        rgba = upright.convert("RGBA")
-        alpha = np.asarray(rgba.getchannel("A"))
-        upright = rgba.convert("RGB")
-        grey = opened.mode == "LA"
-    else:
-        grey = opened.mode in ("1", "L", "I", "F") or opened.mode.startswith("I;16")
-        upright = _to_eight_bits(upright)
+    upright = upright.convert(_PREMULTIPLIED.get(upright.mode, upright.mode))
+    grey = upright.mode in ("1", "L", "LA", "I", "F") or upright.mode.startswith("I;16")
+    alpha = _alpha(upright)
+    upright = _to_eight_bits(upright)
     pixels = np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
     return Picture(pixels, alpha, grey, opened.format, options)
 
 
+def _alpha(image: Image.Image) -> Pixels | None:
+    """Opacity from a band of its own, or from a colour that stands for transparency."""
+    key = image.info.get("transparency")
+    if key is not None and image.mode.startswith("I"):
+        return np.where(np.asarray(image) == key, 0, 255).astype(np.uint8)
+    if key is None and image.mode not in ("LA", "PA", "RGBA"):
+        return None
+    return np.asarray(image.convert("RGBA").getchannel("A"))
+
+
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit greys to 8 bits; Pillow's own conversion would clip them."""
-    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+    """Scale 16-bit greys to 8 bits; Pillow's own conversion would clip them.
+
+    Modes I and F do not say what white is: what fits 0..1 (F) or 0..255 is read on that scale.
+    """
+    sixteen_bit = image.mode.startswith("I;16")
+    if image.mode not in ("I", "F") and not sixteen_bit:
         return image
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
         raise InvalidArrayError("the picture holds NaN or infinite values")
     if image.mode == "F" and values.max() <= 1.0:
         values = values * 255.0
-    elif values.max() > 255 or image.mode != "F":
+    elif sixteen_bit or values.max() > 255:
         values = values / 257.0
     return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 
 def _save_options(opened: Image.Image) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    exif = opened.getexif()
+    exif = _kept_exif(opened)
     if exif:
-        exif.pop(0x0112, None)  # the pixels are upright now
-        options["exif"] = exif.tobytes()
+        options["exif"] = exif
     profile = opened.info.get("icc_profile")
     if profile and opened.mode != "CMYK":
         options["icc_profile"] = profile
@@ -239,9 +265,21 @@ def _save_options(opened: Image.Image) -> dict[str, Any]:
         sampling = get_sampling(opened)
         if sampling >= 0:
             options["subsampling"] = sampling
-    elif opened.format == "WEBP":
+    elif opened.format in ("JPEG", "MPO", "WEBP"):
         options["quality"] = 95
     return options
+
+
+def _kept_exif(opened: Image.Image) -> bytes:
+    """EXIF data without what no longer holds once the pixels are upright RGB."""
+    found = opened.getexif()
+    if not found:
+        return b""
+    kept = Image.Exif()
+    kept.load(found.tobytes())  # a copy: the picture may be the caller's own
+    for tag in _LAYOUT_TAGS.intersection(kept):
+        del kept[tag]
+    return kept.tobytes() if kept else b""
 
 
 def _from_array(array: NDArray[Any]) -> Picture:

@@ -84,7 +84,9 @@ class Model:
             raise InvalidArrayError(f"a model needs plans of one shape, not {sorted(shapes)}")
         height, width, channels = next(iter(shapes))
         if height != width or channels != 3:
-            raise InvalidArrayError(f"a model needs square RGB plans, not {(height, width, channels)}")
+            raise InvalidArrayError(
+                f"a model needs square RGB plans, not {(height, width, channels)}"
+            )
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelreg.errors import ModelFileError, PixelregError, UnknownNameError
+from pixelreg.errors import ModelFileError, PixelregError, UnknownNameError, UsageError
 from pixelreg.files import write_bytes
 from pixelreg.model import Frame, Model, Provenance
 from pixelreg.plan import Plan, plan_class
@@ -25,6 +25,7 @@ from pixelreg.plan import Plan, plan_class
 Array = NDArray[Any]
 
 FORMAT, FORMAT_VERSION = "pixelreg", "1"
+COLOUR = "sRGB"
 DTYPES = ("float32", "float16", "int8")
 MAX_BYTES = 2**31
 MAX_HEADER_BYTES = 2**20
@@ -85,7 +86,7 @@ def from_bytes(content: bytes, name: str) -> Model:
     try:
         tensors = load_tensors(content)
         return _assemble(metadata, tensors)
-    except (SafetensorError, PixelregError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, PixelregError, KeyError, TypeError, ValueError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise ModelFileError(f"{name} is not a usable model: {reason}") from error
 
@@ -116,7 +117,7 @@ def _metadata(model: Model) -> dict[str, str]:
         "model": model.kind,
         "settings": {target: dict(values) for target, values in model.settings.items()},
         "size": model.size,
-        "colour": "sRGB",
+        "colour": COLOUR,
         "frame": None if model.frame is None else asdict(model.frame),
         "provenance": asdict(model.provenance),
     }
@@ -153,6 +154,8 @@ def _assemble(metadata: Mapping[str, Any], tensors: Mapping[str, Array]) -> Mode
         raise ValueError("targets must be a list of names")
     if type(size) is not int or not 1 <= size <= MAX_SIDE:
         raise ValueError(f"size must be 1 to {MAX_SIDE}, not {size!r}")
+    if metadata["colour"] != COLOUR:
+        raise ValueError(f"colour must be {COLOUR!r}, not {metadata['colour']!r}")
     left = dict(tensors)
     plans: dict[str, Plan] = {}
     for target in targets:
@@ -164,15 +167,36 @@ def _assemble(metadata: Mapping[str, Any], tensors: Mapping[str, Array]) -> Mode
         raise ValueError(f"unknown tensors {sorted(left)[:3]}")
     model = Model(
         plans,
-        str(metadata["source"]),
-        str(metadata["model"]),
-        dict(metadata["settings"]),
+        _text(metadata, "source"),
+        _text(metadata, "model"),
+        _settings(metadata["settings"]),
         _frame(metadata["frame"]),
-        Provenance(**metadata["provenance"]),
+        _provenance(metadata["provenance"]),
     )
     if model.size != size:
         raise ValueError(f"the plans are for size {model.size}, the metadata says {size}")
     return model
+
+
+def _text(metadata: Mapping[str, Any], key: str) -> str:
+    value = metadata[key]
+    if not isinstance(value, str):
+        raise ValueError(f"{key} must be text, not {value!r}")
+    return value
+
+
+def _settings(value: Any) -> dict[str, dict[str, Any]]:
+    if not isinstance(value, dict) or not all(isinstance(v, dict) for v in value.values()):
+        raise ValueError("settings must be tables by target")
+    return value
+
+
+def _provenance(value: Any) -> Provenance:
+    provenance = Provenance(**value)
+    for item in fields(Provenance):
+        if type(getattr(provenance, item.name)) is not type(item.default):
+            raise ValueError(f"provenance: {item.name} has the wrong type")
+    return provenance
 
 
 def _frame(value: Any) -> Frame | None:
@@ -186,6 +210,8 @@ def _pack(key: str, array: Array, dtype: str) -> dict[str, Array]:
     if dtype == "float32" or not np.issubdtype(array.dtype, np.floating):
         return {key: np.ascontiguousarray(array)}
     if dtype == "float16":
+        if np.abs(array).max() > np.finfo(np.float16).max:
+            raise UsageError(f"{key} holds values too large for float16; keep float32")
         return {key: array.astype(np.float16)}
     rows = array.reshape(len(array), -1)
     low, high = rows.min(axis=1), rows.max(axis=1)

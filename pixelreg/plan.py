@@ -28,14 +28,22 @@ class Plan:
     """What all plans share: a kind, the picture's shape, and named arrays."""
 
     kind: ClassVar[str] = ""
+    integers: ClassVar[frozenset[str]] = frozenset()  # the fields that are int8
 
     def __post_init__(self) -> None:
         for name, array in self.tensors().items():
             if not isinstance(array, np.ndarray):
                 raise InvalidArrayError(f"{self.kind} plan: {name} is not an array")
-            if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            wanted = np.dtype(np.int8 if name in self.integers else np.float32)
+            if array.dtype != wanted:
+                raise InvalidArrayError(
+                    f"{self.kind} plan: {name} is {array.dtype}, must be {wanted}"
+                )
+            if not np.isfinite(array).all():
                 raise InvalidArrayError(f"{self.kind} plan: {name} holds NaN or infinite values")
-            array.flags.writeable = False
+            frozen = array.view()  # the caller's own array stays writeable
+            frozen.flags.writeable = False
+            object.__setattr__(self, name, frozen)
         self._check_shapes()
 
     @property
@@ -144,6 +152,7 @@ class SparsePlan(Plan):
     """
 
     kind: ClassVar[str] = "sparse"
+    integers: ClassVar[frozenset[str]] = frozenset({"offsets"})
     offsets: Array
     weights: Array
     bias: Array
@@ -159,10 +168,7 @@ class SparsePlan(Plan):
 
     def _check_shapes(self) -> None:
         self._require(
-            self.offsets.ndim == 2
-            and self.offsets.shape[1] == 2
-            and np.issubdtype(self.offsets.dtype, np.integer),
-            "offsets must be (k, 2) integers",
+            self.offsets.ndim == 2 and self.offsets.shape[1] == 2, "offsets must be (k, 2)"
         )
         self._require(self.bias.ndim == 3, "bias must be (H, W, C)")
         self._require(

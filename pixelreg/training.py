@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from pixelreg import __version__
+from pixelreg.backends import get_backend
 from pixelreg.data.download import data_source, source_names
-from pixelreg.data.pairs import Pair, Pairing, grouped_folds, pair, targets
+from pixelreg.data.pairs import Pair, Pairing, grouped_folds, grouped_holdout, pair, targets
 from pixelreg.data.photos import Listing
 from pixelreg.data.stacks import Stack, read_photo
 from pixelreg.errors import DataError, PixelregError
+from pixelreg.evaluation.comparison import Scores, compare
+from pixelreg.faces.align import Pixels
 from pixelreg.faces.locate import Locator
 from pixelreg.model import Frame, Model, Provenance
 from pixelreg.plan import Plan
@@ -22,7 +25,7 @@ from pixelreg.regression import estimator_class
 from pixelreg.regression.validation import (
     ALPHAS,
     Score,
-
+    best,
     grouped_scores,
     leave_one_out_kernel_scores,
     leave_one_out_ridge_scores,
@@ -30,11 +33,6 @@ from pixelreg.regression.validation import (
 
 SAMPLE = 6  # pictures looked at before deciding whether a set shows photographs of faces
 FOLDS = 5
-
-# Section IV of Pixel-based Facial Expression Synthesis: sigma was cross-validated to 3 for
-# neutral to happy, and to 10 for the other expressions.
-PAPER_SIGMA = {"happy": 3.0}
-PAPER_SIGMA_OTHERS = 10.0
 
 
 @dataclass(frozen=True)
@@ -52,23 +50,109 @@ class Recipe:
     settings: Mapping[str, Any] = field(default_factory=dict)
     size: int = 128
 
-    def parameters(self, target: str) -> dict[str, Any]:
-        """All of the estimator's parameters for a target."""
-        settings = dict(self.settings)
-        if self.kind == "kr":
-            settings.setdefault("sigma", PAPER_SIGMA.get(target, PAPER_SIGMA_OTHERS))
-        params: dict[str, Any] = estimator_class(self.kind)(**settings).get_params()
+    def parameters(self) -> dict[str, Any]:
+        """All of the estimator's parameters by name."""
+        params: dict[str, Any] = estimator_class(self.kind)(**self.settings).get_params()
         return params
 
-    def fit(self, target: str, stack: Stack) -> Plan:
+    def fit(self, stack: Stack) -> Plan:
         """Fit one target from a stack of crops of this size."""
-        model = estimator_class(self.kind)(**self.parameters(target))
+        model = estimator_class(self.kind)(**self.parameters())
         plan: Plan = model.fit(*stack.rows()).to_plan((self.size, self.size, 3))
         return plan
 
     def tuned(self, score: Score) -> Recipe:
         """This recipe with the parameters of a cross-validation score."""
         return replace(self, settings={**self.settings, **score.params})
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A held-out person's crops, each (S, S, 3) uint8."""
+
+    person: str
+    source: Pixels
+    made: Pixels
+    truth: Pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """One target's plan, and what was measured on people it had not seen.
+
+    Attributes
+    ----------
+    plan : fitted on all pairs.
+    recipe : with the parameters that cross-validation chose, if it was asked.
+    stack : all pairs.
+    scores : the untouched input and a plan fitted without the held-out people, on those people.
+    judged : the held-out people.
+    tried : the scores of cross-validation.
+    """
+
+    plan: Plan
+    recipe: Recipe
+    stack: Stack
+    scores: Sequence[Scores] = ()
+    judged: Sequence[Judged] = ()
+    tried: Sequence[Score] = ()
+
+
+def fit_target(
+    target: str,
+    stack: Stack,
+    recipe: Recipe,
+    held_out: frozenset[str] = frozenset(),
+    cv_seed: int | None = None,
+) -> Fitted:
+    """Fit a target: once without the held-out people to judge it, then on everybody.
+
+    Parameters
+    ----------
+    target : the expression.
+    stack : its pairs.
+    recipe : what to fit.
+    held_out : people to judge on; nobody is judged where it is empty.
+    cv_seed : seed of the cross-validation that chooses the parameters, or None for none.
+
+    Raises
+    ------
+    DataError
+        If nobody is left to learn from.
+    """
+    judged = stack.select(held_out)
+    learning = stack.select(frozenset(stack.people) - held_out)
+    if not learning.pairs:
+        raise DataError(f"{target}: no pair is left to learn from; use a smaller --holdout")
+    tried: Sequence[Score] = ()
+    if cv_seed is not None:
+        tried = cross_validate(recipe, learning, cv_seed)
+        recipe = recipe.tuned(best(tried))
+    plan = recipe.fit(stack)
+    if not judged.pairs:
+        return Fitted(plan, recipe, stack, tried=tried)
+    made = get_backend().apply(recipe.fit(learning), judged.sources)
+    scores = compare(target, judged.sources, judged.targets, {f"pixelreg {recipe.kind}": made})
+    rows = zip(judged.people, judged.sources, made, judged.targets, strict=True)
+    return Fitted(plan, recipe, stack, scores, [Judged(*row) for row in rows], tried)
+
+
+def choose_held_out(people: Sequence[str], share: float, seed: int) -> frozenset[str]:
+    """The people to judge on: a share of them, or nobody for 0.
+
+    Raises
+    ------
+    DataError
+        If there is only one person.
+    """
+    if share == 0:
+        return frozenset()
+    if len(set(people)) < 2:
+        raise DataError(
+            f"there is only one person, {people[0]!r}, so nobody is left to judge the model on; "
+            "add people, or use --holdout 0"
+        )
+    return grouped_holdout(people, share, seed)[1]
 
 
 def choose_pairings(listing: Listing, source: str, wanted: Sequence[str]) -> dict[str, Pairing]:
@@ -110,7 +194,7 @@ def choose_frame(listing: Listing, pairs: Sequence[Pair], locator: Locator) -> F
     return Frame() if 2 * found >= len(sample) else None
 
 
-def cross_validate(recipe: Recipe, target: str, stack: Stack, seed: int) -> list[Score]:
+def cross_validate(recipe: Recipe, stack: Stack, seed: int) -> list[Score]:
     """Scores of the estimator's grid: exact leave-one-out, or K-fold grouped by person.
 
     Leave-one-out is by pair, so it is taken only where every person has one pair, and only for
@@ -126,17 +210,15 @@ def cross_validate(recipe: Recipe, target: str, stack: Stack, seed: int) -> list
             return leave_one_out_kernel_scores(X, T)
         grid = [{"alpha": a, "sigma": s} for a in ALPHAS for s in (0.1, 0.3, 1.0, 3.0, 10.0)]
     elif recipe.kind == "rr" and one_each:
-        prior = recipe.parameters(target)["prior"]
+        prior = recipe.parameters()["prior"]
         return leave_one_out_ridge_scores(X, T, prior=prior)
     else:
         grid = [{"alpha": a} for a in ALPHAS]
     people = set(stack.people)
     folds = grouped_folds(sorted(people), min(FOLDS, len(people)), seed)
     make = estimator_class(recipe.kind)
-    base = recipe.parameters(target)
+    base = recipe.parameters()
     return grouped_scores(lambda **p: make(**{**base, **p}), grid, X, T, stack.people, folds)
-
-
 
 
 def make_model(
@@ -159,7 +241,7 @@ def make_model(
         date=datetime.date.today().isoformat(),
     )
     kind = next(iter(recipes.values())).kind
-    settings = {target: recipe.parameters(target) for target, recipe in recipes.items()}
+    settings = {target: recipe.parameters() for target, recipe in recipes.items()}
     return Model(plans, source, kind, settings, frame, provenance)
 
 

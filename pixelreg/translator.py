@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class PlanTranslator:
     """
 
     model: Model
-    locator: Locator = Locator()
+    locator: Locator = field(default_factory=Locator)
     backend: str = "auto"
     name: str = ""
 

@@ -48,7 +48,8 @@ def apply(plan: Plan, pictures: NDArray[np.uint8], strength: float = 1.0) -> NDA
     """
     unit = _unit(pictures)
     moved = unit + np.float32(strength) * (predict(plan, pictures) - unit)
-    return np.clip(np.rint(moved * np.float32(255.0)), 0, 255).astype(np.uint8)
+    result: NDArray[np.uint8] = np.clip(np.rint(moved * np.float32(255.0)), 0, 255).astype(np.uint8)
+    return result
 
 
 def change(plan: Plan, picture: NDArray[np.uint8]) -> Change:
@@ -57,9 +58,8 @@ def change(plan: Plan, picture: NDArray[np.uint8]) -> Change:
 
 
 def _unit(pictures: Array) -> Floats:
-    if pictures.dtype == np.uint8:
-        return pictures.astype(np.float32) / np.float32(255.0)
-    return pictures.astype(np.float32, copy=False)
+    floats: Floats = pictures.astype(np.float32, copy=False)
+    return floats / np.float32(255.0) if pictures.dtype == np.uint8 else floats
 
 
 def _affine(plan: AffinePlan, pictures: Array) -> Floats:
@@ -84,7 +84,7 @@ def _between(plan: KernelPlan, pictures: Array) -> Floats:
 
 def _sparse(plan: SparsePlan, pictures: Array) -> Floats:
     unit = _unit(pictures)
-    total = np.broadcast_to(plan.bias, unit.shape).copy()
+    total: Floats = np.broadcast_to(plan.bias, unit.shape).copy()
     for (down, right), weights in zip(plan.offsets.tolist(), plan.weights, strict=True):
         rows, columns = _overlap(plan.shape[0], down), _overlap(plan.shape[1], right)
         here = (..., rows[0], columns[0], slice(None))
@@ -95,7 +95,8 @@ def _sparse(plan: SparsePlan, pictures: Array) -> Floats:
 
 def _overlap(length: int, step: int) -> tuple[slice, slice]:
     """Slices of the outputs whose input, ``step`` further on, exists, and of those inputs."""
-    first, last = max(0, -step), min(length, length - step)
+    first = min(length, max(0, -step))
+    last = max(first, min(length, length - step))
     return slice(first, last), slice(first + step, last + step)
 
 

@@ -13,8 +13,8 @@ from pixelreg.commands import options
 from pixelreg.commands.console import progress, say
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
-from pixelreg.image import encode, format_of, read_bytes, read_file
 from pixelreg.files import write_bytes
+from pixelreg.image import encode, format_of, read_bytes, read_file
 from pixelreg.translator import PlanTranslator, check_strength
 
 
@@ -86,9 +86,7 @@ def _apply_one(translator: PlanTranslator, job: Job, expression: str, strength: 
     write_bytes(job.output, encode(made, format_of(job.output)))
 
 
-def _pipe(
-    translator: PlanTranslator, expression: str, strength: float, output: str | None
-) -> None:
+def _pipe(translator: PlanTranslator, expression: str, strength: float, output: str | None) -> None:
     picture = read_bytes(sys.stdin.buffer.read(), "the picture on stdin")
     made = translator.translate_picture(picture, expression, strength)
     if output in (None, "-"):

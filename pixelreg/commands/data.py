@@ -67,9 +67,7 @@ def synthesise(folder: Path, people: int, size: int, sessions: int, seed: int) -
     from pixelreg.data.synthetic import synthesise as draw
 
     with progress("drawing") as update:
-        count = draw(
-            folder, people, size=size, seed=seed, sessions=sessions, progress=update
-        )
+        count = draw(folder, people, size=size, seed=seed, sessions=sessions, progress=update)
     say(f"wrote {count} pictures of {people} people into {folder}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,42 +10,31 @@ import click
 
 from pixelreg import modelfile
 from pixelreg.api import LOCAL_MODEL
-from pixelreg.backends import get_backend
 from pixelreg.commands import options
 from pixelreg.commands.console import give, give_json, progress, say
 from pixelreg.commands.found import report_problems, show_found
 from pixelreg.data.layouts import scan
-from pixelreg.data.pairs import grouped_holdout
-from pixelreg.data.stacks import Stack, load_stack
-from pixelreg.errors import DataError, PixelregError, UsageError
-from pixelreg.evaluation.comparison import Scores, as_json, compare, format_table, table
+from pixelreg.data.stacks import load_stack
+from pixelreg.errors import PixelregError, UsageError
+from pixelreg.evaluation.comparison import as_json as scores_as_json
+from pixelreg.evaluation.comparison import format_table, table
 from pixelreg.evaluation.sheet import contact_sheet
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
 from pixelreg.image import Picture, encode
-from pixelreg.plan import Plan
 from pixelreg.regression import ESTIMATORS
 from pixelreg.regression.validation import Score, best
 from pixelreg.training import (
+    Fitted,
     Recipe,
     choose_frame,
+    choose_held_out,
     choose_pairings,
-    cross_validate,
+    fit_target,
     make_model,
 )
 
 SHEET_ROWS = 8
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """One expression's plan with what was measured on held-out people."""
-
-    plan: Plan
-    recipe: Recipe
-    stack: Stack
-    scores: list[Scores]
-    rows: list[tuple[str, Any, Any, Any]]
 
 
 @click.command()
@@ -58,7 +47,7 @@ class Fitted:
 )
 @click.option("--size", type=click.IntRange(11, 2048), default=128, show_default=True)
 @click.option("--lambda", "alpha", type=float, help="Ridge penalty, lambda. [default: 0.4]")
-@click.option("--sigma", type=float, help="Kernel width for kr. [default: 3 for happy, else 10]")
+@click.option("--sigma", type=float, help="Kernel width for kr. [default: 3]")
 @click.option(
     "--prior",
     type=click.Choice(["zero", "identity"]),
@@ -73,9 +62,7 @@ class Fitted:
     help="Share of people to judge the model on; 0 for none.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option(
-    "--dtype", type=click.Choice(modelfile.DTYPES), default="float32", show_default=True
-)
+@click.option("--dtype", type=click.Choice(modelfile.DTYPES), default="float32", show_default=True)
 @options.locating
 @click.option("-o", "--output", type=options.NEW_FILE, default=LOCAL_MODEL, show_default=True)
 @options.as_json
@@ -108,13 +95,13 @@ def fit(
       pixelreg fit --data london/ --expr happy --model kr --cv -o happy.safetensors
     """
     recipe = Recipe(kind, _settings(kind, alpha, sigma, prior), size)
-    recipe.parameters("happy")  # a setting out of range must not wait for the pictures
+    recipe.parameters()  # a setting out of range must not wait for the pictures
     check_output(output)
     listing = scan(data, layout)
     pairings = choose_pairings(listing, source or listing.source, expressions)
     show_found(listing, pairings)
     pairs = [pair for pairing in pairings.values() for pair in pairing.pairs]
-    held_out = _held_out([pair.person for pair in pairs], holdout, seed)
+    held_out = choose_held_out([pair.person for pair in pairs], holdout, seed)
     frame = choose_frame(listing, pairs, locator)
     say(
         "  aligned by the eyes"
@@ -126,7 +113,9 @@ def fit(
         with progress(f"reading {target}") as update:
             stack = load_stack(pairing.pairs, size, frame, locator, update)
         report_problems(stack)
-        fitted[target] = _fit_target(target, stack, recipe, held_out, cv, seed)
+        fitted[target] = fit_target(target, stack, recipe, held_out, seed if cv else None)
+        if cv:
+            say(_cv_table(target, fitted[target].tried))
     model = make_model(
         {target: done.plan for target, done in fitted.items()},
         {target: done.recipe for target, done in fitted.items()},
@@ -169,53 +158,18 @@ def check_output(path: Path) -> None:
 def _settings(
     kind: str, alpha: float | None, sigma: float | None, prior: str | None
 ) -> dict[str, Any]:
-    given = {"alpha": alpha, "sigma": sigma, "prior": prior}
     if sigma is not None and kind != "kr":
         raise UsageError("--sigma belongs to --model kr")
     if prior is not None and kind != "rr":
         raise UsageError("--prior belongs to --model rr")
-    settings = {name: value for name, value in given.items() if value is not None}
-    for name, option in (("alpha", "--lambda"), ("sigma", "--sigma")):
-        if not 0 < settings.get(name, 1.0) < float("inf"):
-            raise UsageError(f"{option} must be a number above 0, not {settings[name]}")
-    return settings
+    for option, number in (("--lambda", alpha), ("--sigma", sigma)):
+        if number is not None and not 0 < number < float("inf"):
+            raise UsageError(f"{option} must be a number above 0, not {number}")
+    given = {"alpha": alpha, "sigma": sigma, "prior": prior}
+    return {name: value for name, value in given.items() if value is not None}
 
 
-def _held_out(people: list[str], holdout: float, seed: int) -> frozenset[str]:
-    if holdout == 0:
-        return frozenset()
-    if len(set(people)) < 2:
-        raise DataError(
-            f"there is only one person, {people[0]!r}, so nobody is left to judge the model on; "
-            "add people, or use --holdout 0"
-        )
-    return grouped_holdout(people, holdout, seed)[1]
-
-
-def _fit_target(
-    target: str, stack: Stack, recipe: Recipe, held_out: frozenset[str], cv: bool, seed: int
-) -> Fitted:
-    judged = stack.select(held_out)
-    learning = stack.select(frozenset(stack.people) - held_out)
-    if not learning.pairs:
-        raise DataError(f"{target}: no pair is left to learn from; use a smaller --holdout")
-    if cv:
-        scores = cross_validate(recipe, target, learning, seed)
-        recipe = recipe.tuned(best(scores))
-        say(_cv_table(target, scores))
-    if not judged.pairs:
-        return Fitted(recipe.fit(target, stack), recipe, stack, [], [])
-    made = get_backend().apply(recipe.fit(target, learning), judged.sources)
-    scores_table = compare(target, judged.sources, judged.targets, {_name(recipe): made})
-    rows = list(zip(judged.people, judged.sources, made, judged.targets, strict=True))
-    return Fitted(recipe.fit(target, stack), recipe, stack, scores_table, rows[:SHEET_ROWS])
-
-
-def _name(recipe: Recipe) -> str:
-    return f"pixelreg {recipe.kind}"
-
-
-def _cv_table(target: str, scores: list[Score]) -> str:
+def _cv_table(target: str, scores: Sequence[Score]) -> str:
     chosen = best(scores)
     cells = [(target, "parameters", "RMSE (0..255)")]
     for score in scores:
@@ -230,7 +184,11 @@ def _shown(name: str) -> str:
 
 
 def _write_sheet(fitted: dict[str, Fitted], output: Path) -> Path | None:
-    rows = [(f"{target} {row[0]}", *row[1:]) for target, f in fitted.items() for row in f.rows]
+    rows = [
+        (f"{target} {judged.person}", judged.source, judged.made, judged.truth)
+        for target, done in fitted.items()
+        for judged in done.judged[:SHEET_ROWS]
+    ]
     if not rows:
         return None
     labels, sources, made, truth = zip(*rows, strict=True)
@@ -257,8 +215,8 @@ def _report(
                 "parameters": parameters,
                 "sheet": None if sheet is None else str(sheet),
                 "pairs": {target: len(done.stack.pairs) for target, done in fitted.items()},
-                "settings": {t: done.recipe.parameters(t) for t, done in fitted.items()},
-                "held_out": as_json(rows),
+                "settings": {t: done.recipe.parameters() for t, done in fitted.items()},
+                "held_out": scores_as_json(rows),
             }
         )
         return

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import reduce, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-class Numbers(click.ParamType):
+class Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """Numbers separated by commas, a fixed count of them or any."""
 
     name = "numbers"
@@ -51,7 +49,7 @@ expressions = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
-def stacked(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+def stacked(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Several decorators as one, the first on top."""
     return lambda function: reduce(lambda f, d: d(f), reversed(decorators), function)
 
@@ -76,17 +74,17 @@ _face_options = stacked(
 )
 
 
-def locating(function: F) -> F:
+def locating(function: Any) -> Any:
     """--detector and --no-align, given to the command as ``locator``."""
     return _locator_options(_with_locator(function))
 
 
-def locating_faces(function: F) -> F:
+def locating_faces(function: Any) -> Any:
     """All options that say where the face is, given to the command as ``locator``."""
     return _locator_options(_face_options(_with_locator(function)))
 
 
-def _with_locator(function: F) -> Any:
+def _with_locator(function: Any) -> Any:
     @wraps(function)
     def wrapped(
         *args: Any,

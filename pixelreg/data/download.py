@@ -152,7 +152,7 @@ def download(
 
 def _registry_text(source: DataSource, registry: Path | None) -> str:
     if registry is None:
-        packaged = files("pixelreg.data").joinpath("registries", source.registry)
+        packaged = files("pixelreg.data") / "registries" / source.registry
         return packaged.read_text("utf-8")
     try:
         return registry.read_text("utf-8")

@@ -159,9 +159,7 @@ def _read_pair(
     )
 
 
-def _by_eyes(
-    pixels: Pixels, photo: Photo, frame: Frame, size: int, locator: Locator
-) -> Similarity:
+def _by_eyes(pixels: Pixels, photo: Photo, frame: Frame, size: int, locator: Locator) -> Similarity:
     try:
         face = (
             read_landmarks(photo.landmarks)
@@ -175,4 +173,3 @@ def _by_eyes(
 
 def _extent(pixels: Pixels) -> str:
     return f"{pixels.shape[1]}x{pixels.shape[0]}"
-

@@ -17,7 +17,7 @@ from pixelreg.faces.landmarks import read_landmarks
 
 # Rendered scenes: their side in pixels and the range of their eye distances.
 SIDE = 144
-UNITS = (15.0, 48.0)
+UNITS = (11.0, 48.0)
 _REDUCTION = 4
 
 
@@ -156,6 +156,8 @@ def render(
     grey = _light(grey, local, rng)
     if rng.random() < 0.85:
         grey += backdrop * (_background(backgrounds, rng) - grey)
+    if rng.random() < 0.25:
+        grey = _occlude(grey, local, _background(backgrounds, rng), rng)
     return _photograph(grey, unit, rng), points
 
 
@@ -195,6 +197,20 @@ def _draw_glasses(grey: np.ndarray, at: np.ndarray, rng: np.random.Generator) ->
     return np.asarray(grey + np.clip(cover, 0, 1) * (rng.uniform(0, 0.4) - grey), np.float32)
 
 
+def _occlude(
+    grey: np.ndarray, at: np.ndarray, cover: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """A hat, or something held before a part of the face away from its middle."""
+    if rng.random() < 0.4:
+        hidden = at[..., 1] < rng.uniform(-0.75, -0.3) + rng.normal(0, 0.1) * at[..., 0]
+        cover = rng.uniform(0, 1) + rng.uniform(0, 0.6) * (cover - 0.5)
+    else:
+        turn = rng.uniform(0, 2 * np.pi)
+        distance = np.cos(turn) * at[..., 0] + np.sin(turn) * (at[..., 1] - 0.5)
+        hidden = distance > rng.uniform(0.55, 1.0)
+    return np.asarray(np.where(hidden, cover, grey), np.float32)
+
+
 def _light(grey: np.ndarray, at: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Uneven light on the person: a smooth factor, then gamma, contrast and brightness."""
     x, y = at[..., 0], at[..., 1] - 0.5
@@ -218,7 +234,7 @@ def _photograph(grey: np.ndarray, unit: float, rng: np.random.Generator) -> np.n
     """Blur, noise and rounding of a camera; blur grows with the face's size."""
     from scipy import ndimage
 
-    blur = abs(rng.normal(0, 0.03)) * unit
+    blur = abs(rng.normal(0, 0.04)) * unit
     if blur > 0.3:
         grey = ndimage.gaussian_filter(grey, blur)
     grey = grey + rng.normal(0, 1, grey.shape).astype(np.float32) * abs(rng.normal(0, 0.015))

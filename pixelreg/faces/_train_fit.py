@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +14,16 @@ from pixelreg.faces._gradients import Poses, Pyramid
 from pixelreg.faces._train_data import Scenes
 from pixelreg.faces.bundled import DetectorWeights
 
+_METADATA = {
+    "format": "pixelreg face detector",
+    "version": "1",
+    "training_data": "Face Research Lab London Set, DeBruine and Jones (2017), 80 people, "
+    "https://doi.org/10.6084/m9.figshare.5047666.v5",
+    "training_data_licence": "CC BY 4.0",
+}
 _MARGIN_CELLS = 2
+# Hard windows taken from one level of one picture, so that no picture crowds out the others.
+_PER_MAP = 40
 _ROLLS = (-18.0, 0.0, 18.0)
 
 
@@ -123,7 +133,7 @@ def _train_templates(
         for picture in faceless
         for level, _ in bundled.pyramid_levels(picture)
     ]
-    negative = [_random_windows(maps, 4000, rng) for _ in _ROLLS]
+    negative = [_random_windows(maps, 3000, rng) for _ in _ROLLS]
     for turn in range(options.template_rounds + 1):
         fitted = [
             separate(p, n, options.template_penalty)
@@ -137,10 +147,10 @@ def _train_templates(
         )
         scores = np.concatenate([p @ w[:-1] + w[-1] for p, w in zip(positive, fitted, strict=True)])
         gate = np.float32(np.quantile(scores, 0.01))
-        weights = dataclasses.replace(weights, gate=gate)
+        weights = dataclasses.replace(weights, gate=gate - np.float32(0.5))
         if turn == options.template_rounds:
             break
-        mined = _hard_windows(weights, maps, -1.0, 6000)
+        mined = _hard_windows(weights, maps, -1.0, 3000)
         counts = [len(m) for m in mined]
         say(f"templates, round {turn + 1}: gate {gate:.2f}, hard windows {counts}")
         negative = [np.vstack([n, m]) for n, m in zip(negative, mined, strict=True)]
@@ -186,19 +196,22 @@ def _hard_windows(
 ) -> list[np.ndarray]:
     """For each template, the features of the windows without a face that it scores highest."""
     rows, columns = bundled.WINDOW_CELLS
-    places: list[list[tuple[float, int, int, int]]] = [[] for _ in weights.templates]
+    places: list[list[np.ndarray]] = [[] for _ in weights.templates]
     for m, features in enumerate(maps):
         response = bundled.respond(weights, features)
         for r, found in enumerate(places):
-            found += [
-                (float(response[y, x, r]), m, int(y), int(x))
-                for y, x in bundled.peaks(response[..., r], least)
-            ]
+            at = bundled.peaks(response[..., r], least)
+            score = response[at[:, 0], at[:, 1], r]
+            best = np.argsort(-score, kind="stable")[:_PER_MAP]
+            found.append(np.column_stack([score[best], np.full(len(best), m), at[best]]))
     mined = []
     for found in places:
-        found.sort(reverse=True)
-        windows = [maps[m][y : y + rows, x : x + columns].ravel() for _, m, y, x in found[:most]]
-        mined.append(np.array(windows, np.float32).reshape(len(windows), -1))
+        table = np.concatenate(found)
+        table = table[np.argsort(-table[:, 0], kind="stable")[:most]]
+        windows = np.empty((len(table), rows * columns * gradients.CHANNELS), np.float32)
+        for k, (m, y, x) in enumerate(table[:, 1:].astype(int)):
+            windows[k] = maps[m][y : y + rows, x : x + columns].ravel()
+        mined.append(windows)
     return mined
 
 
@@ -259,8 +272,9 @@ def _train_verifier(
 ) -> DetectorWeights:
     which = np.arange(len(scenes.grey))
     starts = gradients.fit_poses(_perturbed(scenes.points, rng))
-    _, positive = bundled.align(weights, pyramid, which, starts)
-    eager = dataclasses.replace(weights, gate=weights.gate - np.float32(1.5))
+    found = bundled.descend(weights, pyramid, starts, which)
+    positive = bundled.final_features(pyramid, which, found)
+    eager = dataclasses.replace(weights, gate=weights.gate - np.float32(1.0))
     negative = np.vstack([_aligned_candidates(eager, picture) for picture in faceless])
     margin = separate(positive, negative, options.verifier_penalty)
     fitted = [(f @ margin[:-1] + margin[-1]) for f in (positive, negative)]
@@ -276,4 +290,19 @@ def _aligned_candidates(weights: DetectorWeights, grey: np.ndarray) -> np.ndarra
     if not len(poses.origin):
         return np.empty((0, 3488), np.float32)
     pyramid = Pyramid.of(grey[None].astype(np.float32) / np.float32(255))
-    return bundled.align(weights, pyramid, np.zeros(len(poses.origin), np.intp), poses)[1]
+    which = np.zeros(len(poses.origin), np.intp)
+    found = bundled.descend(weights, pyramid, poses, which)
+    return bundled.final_features(pyramid, which, found)
+
+
+def save_weights(weights: DetectorWeights, path: Path) -> int:
+    """Write weights as .safetensors in half precision, with their source; returns the bytes."""
+    from safetensors.numpy import save
+
+    arrays = {
+        field.name: np.ascontiguousarray(getattr(weights, field.name), np.float16)
+        for field in dataclasses.fields(weights)
+    }
+    content = save(arrays, metadata=_METADATA)
+    path.write_bytes(content)
+    return len(content)

@@ -63,7 +63,9 @@ def similarity_from_eyes(eyes: NDArray[Any], frame: Frame, size: int) -> Similar
     here = np.asarray(eyes, dtype=np.float64) @ np.array([1, 1j])
     there = np.asarray(frame.eyes) * size @ np.array([1, 1j])
     if not np.isfinite(here).all() or abs(here[1] - here[0]) < 1.0:
-        raise FaceError(f"the two eyes must be at different places, not {np.asarray(eyes).tolist()}")
+        raise FaceError(
+            f"the two eyes must be at different places, not {np.asarray(eyes).tolist()}"
+        )
     turn = (here[1] - here[0]) / (there[1] - there[0])
     shift = here[0] - turn * there[0]
     return Similarity(float(turn.real), float(turn.imag), float(shift.real), float(shift.imag))
@@ -97,15 +99,11 @@ def crop(pixels: Pixels, similarity: Similarity, size: int) -> Pixels:
     c, d = (similarity.c - left) / factor, (similarity.d - top) / factor
     matrix = (a, -b, c, b, a, d)
     return np.asarray(
-        image.transform(
-            (size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC
-        )
+        image.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
     )
 
 
-def _surroundings(
-    pixels: Pixels, similarity: Similarity, size: int
-) -> tuple[Pixels, int, int]:
+def _surroundings(pixels: Pixels, similarity: Similarity, size: int) -> tuple[Pixels, int, int]:
     """The part of a photo that a crop needs, its border repeated, and where the part begins."""
     corners = similarity.to_photo(np.array([[0, 0], [size, 0], [0, size], [size, size]]))
     margin = 2 * max(1, int(similarity.scale)) + 2

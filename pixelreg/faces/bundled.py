@@ -9,7 +9,7 @@ and a linear classifier on the features of the aligned face, which decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -32,6 +32,8 @@ _STEP = 2.0**-0.25
 _PADDING = 16
 _CANDIDATES = 24
 _LARGEST_ENLARGEMENT = 2.0
+# Score from which landmarks refined by the cascade replace those of another detector.
+_REFINED_SCORE = 0.5
 
 
 @dataclass(frozen=True)
@@ -116,41 +118,58 @@ class BundledDetector:
         InvalidArrayError : the picture is not (H, W, 3) uint8.
         """
         check_image(image)
-        height, width = image.shape[:2]
-        ceiling = _PASSES[0]
+        pyramid, scale = _landmark_pyramid(image)
+        searched = 0
         for longest in _PASSES:
-            if longest != ceiling and max(height, width) <= ceiling:
+            if searched >= max(image.shape[:2]):
                 break
             grey, factor = gradients.as_grey(image, longest)
-            smallest = 0.0 if longest == ceiling else ceiling / longest
-            points, scores = find(self.weights, grey, self.threshold, smallest)
-            faces = [
-                face_from_points(p * factor, float(s))
-                for p, s in zip(points, scores, strict=True)
-                if _inside(p[:2] * factor, width, height)
-            ]
+            poses = search(self.weights, grey, searched / max(grey.shape))
+            searched = longest
+            faces = self._verified(pyramid, scale, _scaled(poses, factor / scale))
+            faces = [face for face in faces if _inside(face.eyes, image)]
             if faces:
                 return sorted(faces, key=lambda face: -face.eye_distance)
         return []
 
+    def _verified(self, pyramid: Pyramid, scale: float, poses: Poses) -> list[Face]:
+        if not len(poses.origin):
+            return []
+        points, scores = align(self.weights, pyramid, poses)
+        kept = distinct(gradients.fit_poses(points), scores, self.threshold)
+        return [face_from_points(points[i] * scale, float(scores[i])) for i in kept]
 
-def _inside(points: np.ndarray, width: int, height: int) -> bool:
-    return bool((points >= 0).all() and (points <= np.array([width, height])).all())
+
+def refine(weights: DetectorWeights, image: np.ndarray, faces: list[Face]) -> list[Face]:
+    """Give faces that another detector found the landmarks of this one's cascade.
+
+    A face that the verifier does not recognise afterwards (turned far, hidden, too small) keeps
+    the landmarks it came with. Boxes and scores stay.
+    """
+    if not faces:
+        return []
+    pyramid, scale = _landmark_pyramid(image)
+    given = np.stack([face.points for face in faces]) / scale
+    points, scores = align(weights, pyramid, gradients.fit_poses(given))
+    return [
+        replace(face, points=moved * scale) if score >= _REFINED_SCORE else face
+        for face, moved, score in zip(faces, points, scores, strict=True)
+    ]
 
 
-def find(
-    weights: DetectorWeights, grey: np.ndarray, threshold: float, smallest: float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks (M, 5, 2) float64 and scores (M,) of the faces in (h, w) uint8, best first."""
-    poses = search(weights, grey, smallest)
-    if not len(poses.origin):
-        return np.empty((0, 5, 2)), np.empty(0)
-    pyramid = Pyramid.of(grey[None].astype(np.float32) / np.float32(255))
-    which = np.zeros(len(poses.origin), np.intp)
-    points, features = align(weights, pyramid, which, poses)
-    scores = 1 / (1 + np.exp(-(features @ weights.verifier[:-1] + weights.verifier[-1])))
-    kept = distinct(gradients.fit_poses(points), scores, threshold)
-    return points[kept], scores[kept]
+def _landmark_pyramid(image: np.ndarray) -> tuple[Pyramid, float]:
+    """The picture as the cascade sees it, and the factor from its pixels to the picture's."""
+    grey, factor = gradients.as_grey(image, _PASSES[-1])
+    return Pyramid.of(grey[None].astype(np.float32) / np.float32(255)), factor
+
+
+def _scaled(poses: Poses, factor: float) -> Poses:
+    return Poses(poses.origin * factor, poses.axis * factor)
+
+
+def _inside(points: np.ndarray, image: np.ndarray) -> bool:
+    limits = np.array([image.shape[1], image.shape[0]])
+    return bool((points >= 0).all() and (points <= limits).all())
 
 
 def search(weights: DetectorWeights, grey: np.ndarray, smallest: float = 0.0) -> Poses:
@@ -228,12 +247,22 @@ def peaks(scores: np.ndarray, least: float) -> np.ndarray:
 
 
 def align(
-    weights: DetectorWeights, pyramid: Pyramid, which: np.ndarray, poses: Poses
+    weights: DetectorWeights, pyramid: Pyramid, poses: Poses, which: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Run the cascade from (M,) poses: landmarks (M, 5, 2) in pixels and the verifier's features.
+    """Landmarks (M, 5, 2) in pixels and scores (M,) of the faces that start from M poses.
 
-    The verifier sees the face in the pose that the last landmarks give.
+    ``which`` (M,) is the picture of each pose; without it all are in the first.
     """
+    which = np.zeros(len(poses.origin), np.intp) if which is None else which
+    points = descend(weights, pyramid, poses, which)
+    margin = final_features(pyramid, which, points) @ weights.verifier[:-1] + weights.verifier[-1]
+    return points, 1 / (1 + np.exp(-margin.astype(np.float64)))
+
+
+def descend(
+    weights: DetectorWeights, pyramid: Pyramid, poses: Poses, which: np.ndarray
+) -> np.ndarray:
+    """Run the cascade from M poses: landmarks (M, 5, 2) in pixels."""
     points = poses.to_picture(gradients.MEAN_SHAPE)
     for stage in weights.crop_stages:
         poses = gradients.fit_poses(points)
@@ -243,7 +272,7 @@ def align(
         poses = gradients.fit_poses(points)
         features = gradients.patch_features(pyramid, which, poses, points)
         points = advance(stage, features, poses, poses.to_frame(points))
-    return points, final_features(pyramid, which, points)
+    return points
 
 
 def advance(

@@ -28,8 +28,8 @@ _FIVE = ((0,), (1,), (2,), (3,), (4,))
 
 # Where the eyes of an upright frontal face lie in its box (hairline to chin, cheek to cheek), and
 # how large that box is in eye distances: mean over the London set's templates.
-_BOX_EYES = np.array([[0.30, 0.38], [0.70, 0.38]])
-_BOX_WIDTH, _BOX_HEIGHT = 2.5, 3.1
+_BOX_EYES = np.array([[0.273, 0.39], [0.727, 0.39]])
+_BOX_WIDTH, _BOX_HEIGHT = 2.2, 3.0
 
 
 @dataclass(frozen=True)

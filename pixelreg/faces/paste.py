@@ -28,7 +28,8 @@ def face_mask(size: int) -> Floats:
     x = (centres[None, :] - FACE_CENTRE[0]) / FACE_RADII[0]
     y = (centres[:, None] - FACE_CENTRE[1]) / FACE_RADII[1]
     inside = np.clip((1.0 - np.hypot(x, y)) / FEATHER, 0.0, 1.0)
-    return (inside * inside * (3.0 - 2.0 * inside)).astype(np.float32)
+    smooth: Floats = (inside * inside * (3.0 - 2.0 * inside)).astype(np.float32)
+    return smooth
 
 
 def paste_change(
@@ -47,7 +48,7 @@ def paste_change(
     -------
     A new array like ``values``. Where the change is zero every bit stays.
     """
-    result = values.copy()
+    result: Array = values.copy()
     size = len(change.colour)
     left, top, right, bottom = _bounds(values, similarity, size)
     if strength == 0 or left >= right or top >= bottom:
@@ -122,12 +123,15 @@ def _fetch(values: Array, left: int, top: int, steps: Floats) -> Floats:
 
 def _unit(values: Array) -> Floats:
     scale = np.float32(1 / 255) if values.dtype == np.uint8 else np.float32(1)
-    return values.astype(np.float32) * scale
+    result: Floats = values.astype(np.float32) * scale
+    return result
 
 
 def _like(moved: Floats, window: Array) -> Array:
     """``moved`` in the type of ``window``, keeping the bits of what did not change."""
     if window.dtype == np.uint8:
-        return np.clip(np.rint(moved * np.float32(255)), 0, 255).astype(np.uint8)
+        result: Array = np.clip(np.rint(moved * np.float32(255)), 0, 255).astype(np.uint8)
+        return result
     same = moved == _unit(window)
-    return np.where(same, window, np.clip(moved, 0.0, 1.0)).astype(window.dtype)
+    result = np.where(same, window, np.clip(moved, 0.0, 1.0)).astype(window.dtype)
+    return result

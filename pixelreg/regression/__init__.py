@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from pixelreg.regression.masked import MaskedRidge
     from pixelreg.regression.ridge import PixelRidge
 
-__all__ = ["ESTIMATORS", "FullRidge", "MaskedRidge", "PixelKernelRidge", "PixelRidge", "estimator_class"]
+__all__ = [
+    "ESTIMATORS",
+    "FullRidge",
+    "MaskedRidge",
+    "PixelKernelRidge",
+    "PixelRidge",
+    "estimator_class",
+]
 
 ESTIMATORS = {
     "rr": "pixelreg.regression.ridge:PixelRidge",

@@ -57,7 +57,7 @@ def leave_one_out_dense(
     for block, kernels in _kernel_blocks(x, x, sigma):
         values, vectors = np.linalg.eigh(kernels)
         rotated = np.einsum("pns,np->ps", vectors, t[:, block])
-        for alpha in alphas:
+        for alpha in totals:
             shrunk = 1.0 / (np.maximum(values, 0.0) + alpha)
             coefficients = np.einsum("pns,ps->pn", vectors, shrunk * rotated)
             diagonal = np.einsum("pns,ps->pn", vectors**2, shrunk)

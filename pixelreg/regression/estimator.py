@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+import numbers
 from typing import Any, TypeVar
 
 import numpy as np
@@ -66,7 +68,7 @@ class Estimator:
             raise InvalidArrayError(f"X has {width} pixels, but the model was fitted on {expected}")
 
 
-def check_positive(name: str, value: float) -> float:
+def check_positive(name: str, value: Any) -> float:
     """``value`` if it is a finite number above zero.
 
     Raises
@@ -74,7 +76,7 @@ def check_positive(name: str, value: float) -> float:
     UsageError
         If it is not.
     """
-    if not (np.isscalar(value) and np.isfinite(value) and value > 0):
+    if not isinstance(value, numbers.Real) or not 0 < value < math.inf:
         raise UsageError(f"{name} must be a number above 0, not {value!r}")
     return float(value)
 

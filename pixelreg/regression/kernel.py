@@ -108,9 +108,7 @@ class PixelKernelRidge(Estimator):
         inputs = check_samples(X)
         self._check_width(inputs.shape[1])
         if self.solver_ == "dense":
-            return predict_dense(
-                as_unit(inputs), self.X_fit_, self.dual_coef_, self.sigma_
-            )
+            return predict_dense(as_unit(inputs), self.X_fit_, self.dual_coef_, self.sigma_)
         result: Float64 = np.empty(inputs.shape)
         for row, sample in zip(result, inputs, strict=True):
             row[:] = np.einsum("pr,pr->p", self.features_.of(sample), self.coef_)
@@ -134,7 +132,8 @@ class PixelKernelRidge(Estimator):
         return features, (features.inverse.T @ curve).T
 
     def _forget(self) -> None:
-        for name in ("solver_", "coef_", "features_", "sums_", "dual_coef_", "X_fit_"):
+        learnt = ("solver_", "coef_", "features_", "sums_", "dual_coef_", "X_fit_", "n_features_in_")
+        for name in learnt:
             self.__dict__.pop(name, None)
 
     def _choose(self, inputs: Array) -> str:

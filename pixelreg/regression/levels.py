@@ -134,7 +134,7 @@ def leave_one_out_levels(
         target = np.einsum("prs,pr->ps", vectors, moment)
         pixel = np.arange(len(gram))
         t = T[:, block] / 255.0
-        for alpha in alphas:
+        for alpha in totals:
             shrunk = 1.0 / (np.maximum(values, 0.0) + alpha)
             fitted = np.einsum("pgs,ps->pg", rotated, shrunk * target)
             leverage = np.einsum("pgs,ps->pg", rotated**2, shrunk)

@@ -171,6 +171,6 @@ def _shifts(x: Float64, offsets: Array, rows: slice | None = None) -> Iterator[F
     padded = np.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
     first, last = (0, x.shape[1]) if rows is None else (rows.start, rows.stop)
     for down, right in offsets.tolist():
-        yield padded[
-            :, reach + down + first : reach + down + last, reach + right :, :
-        ][:, :, : x.shape[2]]
+        yield padded[:, reach + down + first : reach + down + last, reach + right :, :][
+            :, :, : x.shape[2]
+        ]

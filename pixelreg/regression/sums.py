@@ -40,9 +40,7 @@ class PixelSums:
 
     def __add__(self, other: PixelSums) -> PixelSums:
         if self.x.shape != other.x.shape:
-            raise InvalidArrayError(
-                f"cannot merge sums of {self.x.size} and {other.x.size} pixels"
-            )
+            raise InvalidArrayError(f"cannot merge sums of {self.x.size} and {other.x.size} pixels")
         if self.scale != other.scale:
             raise InvalidArrayError("cannot merge sums of 8-bit pictures with sums of floats")
         return PixelSums(

@@ -14,7 +14,7 @@ from pixelreg.regression.estimator import Array, Estimator, as_unit, check_pairs
 from pixelreg.regression.levels import leave_one_out_levels, level_features
 from pixelreg.regression.ridge import leave_one_out as leave_one_out_ridge
 
-ALPHAS = (0.01, 0.04, 0.1, 0.4, 1.0, 2.0, 4.0, 10.0)
+ALPHAS = (0.001, 0.01, 0.04, 0.1, 0.4, 1.0, 2.0, 4.0, 10.0)
 SIGMAS = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 

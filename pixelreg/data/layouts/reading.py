@@ -69,7 +69,8 @@ def picture_size(path: Path) -> tuple[int, int] | None:
             # Size alone does no harm: whoever decodes the picture sets the limit.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
-                return picture.size
+                width, height = picture.size
+                return int(width), int(height)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
 
