@@ -1,6 +1,6 @@
 """Train the bundled face detector on the London set and write its weights.
 
-    python examples/train_detector.py LONDON_FOLDER --yunet face_detection_yunet.onnx -o out.safetensors
+    python examples/train_detector.py LONDON_FOLDER --yunet yunet.onnx -o out.safetensors
 
 Needs the extra `align` (for the smiling photos' landmarks) and, for pictures without a face,
 scikit-image and scikit-learn. Without --yunet it learns from the neutral photos alone.

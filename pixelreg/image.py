@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Any, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from pixelreg.errors import ImageError, InvalidArrayError
@@ -45,6 +46,27 @@ ORIENTATION, XMP = 0x0112, 700
 _LAYOUT_TAGS = frozenset(
     {*range(254, 260), 262, 266, 273, ORIENTATION, *range(277, 282), 284, 297, 301, 317, 320}
     | {*range(322, 326), 330, *range(332, 348), *range(512, 533), XMP, 34675}
+)
+# The turn that makes a picture of each EXIF orientation upright; 1 is upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow raises, by format and by tag, when a file's content contradicts itself.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    struct.error,
 )
 _PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 
@@ -133,7 +155,7 @@ def _told_clearly(name: str) -> Iterator[None]:
         raise ImageError(f"{name} has more than {limit} million pixels; resize it first") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name} is not a picture that Pillow can read") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except _DAMAGE as error:
         if isinstance(error, InvalidArrayError):
             raise
         raise ImageError(f"{name} is damaged: {error}") from error
@@ -153,6 +175,18 @@ def restore(picture: Picture, source: ImageLike) -> ImageLike:
     if isinstance(source, Image.Image) and source.mode in ("L", "LA", "RGB", "RGBA", "CMYK"):
         return image if image.mode == source.mode else image.convert(source.mode)
     return image
+
+
+def unchanged(source: ImageLike) -> ImageLike:
+    """``source`` itself as `restore` would give it back, but with every bit as it was.
+
+    A path gives a PIL image, upright; PIL images and arrays come back as copies.
+    """
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, (np.ndarray, Image.Image)):
+        return source.copy()
+    return to_pil(read(source))
 
 
 def to_pil(picture: Picture) -> Image.Image:
@@ -215,11 +249,12 @@ def _from_pil(opened: Image.Image, name: str) -> Picture:
     if opened.width == 0 or opened.height == 0:
         raise ImageError(f"{name} has no pixels")
     options = _save_options(opened)
-    upright = ImageOps.exif_transpose(opened)
+    upright = _turned_upright(opened)
     upright = upright.convert(_PREMULTIPLIED.get(upright.mode, upright.mode))
     grey = upright.mode in ("1", "L", "LA", "I", "F") or upright.mode.startswith("I;16")
     alpha = _alpha(upright)
-    upright = _to_eight_bits(upright)
+    # By way of RGBA, or Pillow warns of palettes with a table of opacities.
+    upright = upright.convert("RGBA") if upright.mode == "P" else _to_eight_bits(upright)
     pixels = np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
     return Picture(pixels, alpha, grey, opened.format, options)
 
@@ -270,16 +305,32 @@ def _save_options(opened: Image.Image) -> dict[str, Any]:
     return options
 
 
+def _turned_upright(opened: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF orientation says; Pillow's own way fails on damaged EXIF."""
+    try:
+        orientation = opened.getexif().get(ORIENTATION)
+    except _DAMAGE:
+        return opened
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return opened if turn is None else opened.transpose(turn)
+
+
 def _kept_exif(opened: Image.Image) -> bytes:
-    """EXIF data without what no longer holds once the pixels are upright RGB."""
-    found = opened.getexif()
-    if not found:
+    """EXIF data without what no longer holds once the pixels are upright RGB.
+
+    Damaged EXIF data, which nobody can read, is left out: the pixels are well without it.
+    """
+    try:
+        found = opened.getexif()
+        if not found:
+            return b""
+        kept = Image.Exif()
+        kept.load(found.tobytes())  # a copy: the picture may be the caller's own
+        for tag in _LAYOUT_TAGS.intersection(kept):
+            del kept[tag]
+        return kept.tobytes() if kept else b""
+    except _DAMAGE:
         return b""
-    kept = Image.Exif()
-    kept.load(found.tobytes())  # a copy: the picture may be the caller's own
-    for tag in _LAYOUT_TAGS.intersection(kept):
-        del kept[tag]
-    return kept.tobytes() if kept else b""
 
 
 def _from_array(array: NDArray[Any]) -> Picture:

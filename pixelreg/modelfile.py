@@ -74,7 +74,7 @@ def to_bytes(model: Model, dtype: str = "float32") -> bytes:
     for target, plan in model.plans.items():
         for name, array in plan.tensors().items():
             tensors.update(_pack(f"{target}/{name}", array, dtype))
-    return bytes(save_tensors(tensors, _metadata(model)))
+    return _in_order(bytes(save_tensors(tensors, _metadata(model))))
 
 
 def from_bytes(content: bytes, name: str) -> Model:
@@ -86,7 +86,14 @@ def from_bytes(content: bytes, name: str) -> Model:
     try:
         tensors = load_tensors(content)
         return _assemble(metadata, tensors)
-    except (SafetensorError, PixelregError, KeyError, TypeError, ValueError, OverflowError) as error:
+    except (
+        SafetensorError,
+        PixelregError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OverflowError,
+    ) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise ModelFileError(f"{name} is not a usable model: {reason}") from error
 
@@ -123,6 +130,16 @@ def _metadata(model: Model) -> dict[str, str]:
     }
     text = {key: json.dumps(value, sort_keys=True) for key, value in values.items()}
     return {"format": FORMAT, "format_version": FORMAT_VERSION, **text}
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with its metadata sorted: the library writes it in a random order."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def _read_metadata(content: bytes, name: str) -> dict[str, Any]:
@@ -230,7 +247,8 @@ def _unpack(tensors: dict[str, Array], key: str) -> Array:
         if array.ndim == 0 or not scale.shape == offset.shape == (len(array),):
             raise ValueError(f"{key} has a scale or offset of the wrong shape")
         wide = (len(array),) + (1,) * (array.ndim - 1)
-        return array.astype(np.float32) * scale.reshape(wide) + offset.reshape(wide)
+        with np.errstate(over="ignore", invalid="ignore"):  # plans refuse what is not finite
+            return array.astype(np.float32) * scale.reshape(wide) + offset.reshape(wide)
     if array.dtype not in (np.float32, np.float16, np.int8):
         raise ValueError(f"{key} has type {array.dtype}")
     return array.astype(np.float32) if array.dtype == np.float16 else array

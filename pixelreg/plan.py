@@ -21,6 +21,7 @@ Shape = tuple[int, int, int]
 P = TypeVar("P", bound="Plan")
 
 GREY_LEVELS = 256
+MAX_BLUR = 64.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,7 @@ class Plan:
     """What all plans share: a kind, the picture's shape, and named arrays."""
 
     kind: ClassVar[str] = ""
+    masked: ClassVar[bool] = False  # whether the plan itself leaves what is around the face alone
     integers: ClassVar[frozenset[str]] = frozenset()  # the fields that are int8
 
     def __post_init__(self) -> None:
@@ -206,8 +208,49 @@ class FactoredPlan(Plan):
         )
 
 
+@dataclass(frozen=True, eq=False)
+class FlowPlan(Plan):
+    """Expression flow and change: y = m + w low(m) + b with m(p) = x(p + d(p)).
+
+    Every pixel is fetched from where the expression moves it from, then changed by ridge
+    regression on a Gaussian low-pass of what was fetched, so that fine detail passes untouched.
+    All three fields are 0 outside the face.
+
+    Attributes
+    ----------
+    displacement : (H, W, 2) float32, d in pixels (x, y).
+    weight, bias : (H, W, C) float32, w and b, on [0, 1].
+    blur : () float32, sigma of the low-pass in pixels.
+    """
+
+    kind: ClassVar[str] = "flow"
+    masked: ClassVar[bool] = True
+    displacement: Array
+    weight: Array
+    bias: Array
+    blur: Array
+
+    @property
+    def shape(self) -> Shape:
+        height, width, channels = self.weight.shape
+        return height, width, channels
+
+    @property
+    def parameters(self) -> int:
+        return self.displacement.size + self.weight.size + self.bias.size
+
+    def _check_shapes(self) -> None:
+        self._require(self.weight.ndim == 3, "weight must be (H, W, C)")
+        self._require(self.weight.shape == self.bias.shape, "weight and bias must be alike")
+        self._require(
+            self.displacement.shape == (*self.weight.shape[:2], 2), "displacement must be (H, W, 2)"
+        )
+        self._require(self.blur.shape == (), "blur must be one number")
+        self._require(0 <= float(self.blur) <= MAX_BLUR, f"blur must be 0 to {MAX_BLUR}")
+
+
 PLAN_CLASSES: Mapping[str, type[Plan]] = {
-    cls.kind: cls for cls in (AffinePlan, KernelPlan, SparsePlan, FactoredPlan)
+    cls.kind: cls for cls in (AffinePlan, KernelPlan, SparsePlan, FactoredPlan, FlowPlan)
 }
 
 

@@ -18,7 +18,7 @@ from pixelreg.data.stacks import Stack, read_photo
 from pixelreg.errors import DataError, PixelregError
 from pixelreg.evaluation.comparison import Scores, compare
 from pixelreg.faces.align import Pixels
-from pixelreg.faces.locate import Locator
+from pixelreg.faces.locate import SMALLEST_EYE_DISTANCE, Locator
 from pixelreg.model import Frame, Model, Provenance
 from pixelreg.plan import Plan
 from pixelreg.regression import estimator_class
@@ -201,6 +201,11 @@ def cross_validate(recipe: Recipe, stack: Stack, seed: int) -> list[Score]:
     Pixel-RR and Pixel-KR, which have it in closed form. Pixel-KR is judged on every fourth pixel
     of pictures from 64 x 64 up.
     """
+    if len(set(stack.people)) < 2:
+        raise DataError(
+            "cross-validation needs at least two people to learn from; "
+            "add people, or choose the parameters yourself"
+        )
     X, T = stack.rows()
     one_each = len(set(stack.people)) == len(stack.pairs)
     if recipe.kind == "kr":
@@ -247,9 +252,12 @@ def make_model(
 
 def _has_face(pair: Pair, locator: Locator) -> bool:
     try:
-        return bool(locator.faces(read_photo(pair.source)))
+        pixels = read_photo(pair.source)
     except PixelregError:
         return False  # an unreadable picture is reported when the pairs are read
+    # A detector that cannot be had must not pass for one that finds nothing.
+    found = locator.detector_.detect(pixels)
+    return any(face.eye_distance >= SMALLEST_EYE_DISTANCE for face in found)
 
 
 def _thinned(pictures: Any) -> Any:

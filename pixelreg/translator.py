@@ -10,17 +10,45 @@ from typing import Any
 
 import numpy as np
 
-from pixelreg.backends import Backend, get_backend
+from pixelreg.backends import get_backend
+from pixelreg.change import Change
 from pixelreg.data.expressions import canonical
 from pixelreg.errors import UsageError
 from pixelreg.faces.align import Pixels, crop
 from pixelreg.faces.locate import Locator, Placement
-from pixelreg.faces.paste import face_mask, paste_change
-from pixelreg.image import ImageLike, Picture, read, restore
+from pixelreg.faces.mask import face_mask
+from pixelreg.faces.paste import paste_change
+from pixelreg.image import ImageLike, Picture, read, restore, unchanged
 from pixelreg.model import Model
 from pixelreg.plan import Plan
 
 MAX_STRENGTH = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A picture whose faces are found and whose changes are known.
+
+    Attributes
+    ----------
+    picture : as it came.
+    parts : where each crop lies, and what is done to it at strength 1.
+    """
+
+    picture: Picture
+    parts: tuple[tuple[Placement, Change], ...]
+
+    def at(self, strength: float) -> Picture:
+        """The picture with its faces changed by ``strength``; 0 gives it back bit for bit."""
+        picture = self.picture
+        if strength == 0:
+            return picture
+        values: Any = picture.pixels if picture.exact is None else picture.exact
+        for placement, change in self.parts:
+            values = paste_change(values, change, placement.similarity, strength)
+        if picture.exact is None:
+            return picture.with_pixels(values)
+        return replace(picture, pixels=np.rint(values * 255.0).astype(np.uint8), exact=values)
 
 
 @dataclass(frozen=True)
@@ -68,7 +96,8 @@ class PlanTranslator:
         """
         path = Path(image) if isinstance(image, (str, Path)) else None
         picture = read(image)
-        return restore(self.translate_picture(picture, target, strength, path), image)
+        changed = self.translate_picture(picture, target, strength, path)
+        return unchanged(image) if changed is picture else restore(changed, image)
 
     def translate_batch(
         self, images: Iterable[ImageLike], target: str, strength: float = 1.0
@@ -80,17 +109,27 @@ class PlanTranslator:
         self, picture: Picture, target: str, strength: float = 1.0, path: Path | None = None
     ) -> Picture:
         """`translate` for a `Picture`; ``path`` is its file, beside which landmarks may lie."""
+        return self.prepare(picture, target, path).at(check_strength(strength))
+
+    def prepare(self, picture: Picture, target: str, path: Path | None = None) -> Prepared:
+        """Find the faces and their changes once, to be given back at any strength.
+
+        Raises
+        ------
+        UnknownNameError
+            If the model has no such target.
+        FaceError
+            If no face is found.
+        """
         plan = self.plan(target)
-        check_strength(strength)
-        if strength == 0:
-            return picture
-        placements = self.place(picture.pixels, path)
-        if picture.exact is not None:
-            exact = self._paste_all(picture.exact, picture.pixels, plan, placements, strength)
-            rounded = np.rint(exact * 255.0).astype(np.uint8)
-            return replace(picture, pixels=rounded, exact=exact)
-        pixels = self._paste_all(picture.pixels, picture.pixels, plan, placements, strength)
-        return picture.with_pixels(pixels)
+        backend = get_backend(self.backend)
+        parts = []
+        for placement in self.place(picture.pixels, path):
+            change = backend.change(plan, crop(picture.pixels, placement.similarity, plan.shape[0]))
+            if placement.face is not None and not plan.masked:
+                change = change.masked(face_mask(plan.shape[0]))
+            parts.append((placement, change))
+        return Prepared(picture, tuple(parts))
 
     def plan(self, target: str) -> Plan:
         """The plan of a target, by its name or a synonym of it."""
@@ -125,34 +164,6 @@ class PlanTranslator:
             "backend": self.backend,
             **asdict(model.provenance),
         }
-
-    def _paste_all(
-        self, values: Any, pixels: Pixels, plan: Plan, placements: list[Placement], strength: float
-    ) -> Any:
-        backend = get_backend(self.backend)
-        for placement in placements:
-            values = self._paste_one(backend, values, pixels, plan, placement, strength)
-        return values
-
-    def _paste_one(
-        self,
-        backend: Backend,
-        values: Any,
-        pixels: Pixels,
-        plan: Plan,
-        placement: Placement,
-        strength: float,
-    ) -> Any:
-        if placement.face is None and values.shape == plan.shape:
-            if values.dtype == np.uint8:
-                return backend.apply(plan, values, strength)
-            moved = values + strength * (backend.predict(plan, values) - values)
-            return np.clip(moved, 0.0, 1.0)
-        size = self.model.size
-        change = backend.change(plan, crop(pixels, placement.similarity, size))
-        if placement.face is not None:
-            change = change.masked(face_mask(size))
-        return paste_change(values, change, placement.similarity, strength)
 
 
 def check_strength(strength: float) -> float:

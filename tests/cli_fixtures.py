@@ -1,45 +1,18 @@
-"""What the tests of the command line share: a set to learn from, a model, and calling commands."""
+"""Fixtures of the tests of the command line: a set to learn from, a model, calling commands."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from cli_tools import SIZE, Command, Result, pixels
 
+from pixelreg import modelfile
 from pixelreg.commands.main import main
 from pixelreg.data.synthetic import synthesise
-
-ROOT = Path(__file__).resolve().parents[1]
-CLI = (sys.executable, "-W", "error", str(ROOT / "cli.py"))
-SIZE = 32  # of the model that the tests use
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a command ended and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def error(self) -> str:
-        """The one line that a failed command ends with, after checking that it is the only one."""
-        lines = self.err.splitlines()
-        assert [line.startswith("pixelreg: error: ") for line in lines].count(True) == 1, self.err
-        assert lines[-1].startswith("pixelreg: error: "), self.err
-        assert "Traceback" not in self.err
-        assert self.out == ""
-        return lines[-1].removeprefix("pixelreg: error: ")
-
-
-Command = Callable[..., Result]
+from pixelreg.model import Frame
 
 
 @pytest.fixture
@@ -52,14 +25,6 @@ def command(capfd: pytest.CaptureFixture[str]) -> Command:
         return Result(code, *capfd.readouterr())
 
     return call
-
-
-def spawn(*args: object, input: bytes | None = None, cwd: Path | None = None) -> Result:
-    """Run a command in a process of its own; stdout is decoded as Latin-1, byte for byte."""
-    command = [*CLI, *map(str, args)]
-    stdin = {"input": input} if input is not None else {"stdin": subprocess.DEVNULL}
-    done = subprocess.run(command, capture_output=True, cwd=cwd, timeout=120, check=False, **stdin)
-    return Result(done.returncode, done.stdout.decode("latin-1"), done.stderr.decode())
 
 
 @pytest.fixture(scope="session")
@@ -82,16 +47,18 @@ def model(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def face(drawn: Path) -> np.ndarray:
     """A neutral face, (64, 64, 3) uint8."""
-    with Image.open(drawn / "KDEF" / "AF01" / "AF01NES.JPG") as picture:
-        return np.asarray(picture)
+    return pixels(drawn / "KDEF" / "AF01" / "AF01NES.JPG")
 
 
-def pixels(path: Path) -> np.ndarray:
-    """A picture file's values as Pillow gives them."""
-    with Image.open(path) as picture:
-        return np.asarray(picture)
+@pytest.fixture(scope="session")
+def photo_model(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model for photographs: drawn faces stand in the default frame."""
+    file = tmp_path_factory.mktemp("photo-model") / "photo.safetensors"
+    modelfile.save(replace(modelfile.load(model), frame=Frame()), file)
+    return file
 
 
-def files_in(folder: Path) -> set[str]:
-    """Every file below a folder, hidden and temporary ones included."""
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+@pytest.fixture
+def fit_options(tmp_path: Path) -> tuple[object, ...]:
+    """Options that make fitting quick and write to the folder ``out``."""
+    return ("--size", 16, "--no-align", "-o", tmp_path / "out" / "m.safetensors")

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pixelreg.change import Change
 from pixelreg.errors import InvalidArrayError
 from pixelreg.image import check_unit_range
-from pixelreg.plan import AffinePlan, FactoredPlan, KernelPlan, Plan, SparsePlan
+from pixelreg.plan import AffinePlan, FactoredPlan, FlowPlan, KernelPlan, Plan, SparsePlan
+from pixelreg.warp import fetch_cubic, fetch_linear, gaussian_blur
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
@@ -46,14 +47,23 @@ def apply(plan: Plan, pictures: NDArray[np.uint8], strength: float = 1.0) -> NDA
 
     Strength 0 gives the pictures back bit for bit.
     """
+    if isinstance(plan, FlowPlan):
+        return _apply_flow(plan, pictures, strength)
     unit = _unit(pictures)
     moved = unit + np.float32(strength) * (predict(plan, pictures) - unit)
-    result: NDArray[np.uint8] = np.clip(np.rint(moved * np.float32(255.0)), 0, 255).astype(np.uint8)
+    return to_bytes(moved)
+
+
+def to_bytes(unit: Floats) -> NDArray[np.uint8]:
+    """Values on [0, 1] as grey levels, rounded and clipped."""
+    result: NDArray[np.uint8] = np.clip(np.rint(unit * np.float32(255.0)), 0, 255).astype(np.uint8)
     return result
 
 
 def change(plan: Plan, picture: NDArray[np.uint8]) -> Change:
     """What ``plan`` does to one (H, W, 3) uint8 crop, apart from the crop itself."""
+    if isinstance(plan, FlowPlan):
+        return _flow_change(plan, _unit(picture))
     return Change(predict(plan, picture) - _unit(picture))
 
 
@@ -77,7 +87,7 @@ def _between(plan: KernelPlan, pictures: Array) -> Floats:
     """Features of values between two grey levels, by linear interpolation."""
     position = _unit(pictures) * np.float32(len(plan.table) - 1)
     low = np.minimum(position.astype(np.intp), len(plan.table) - 2)
-    share = (position - low)[..., None]
+    share = (position - low.astype(np.float32))[..., None]
     result: Floats = plan.table[low] * (1 - share) + plan.table[low + 1] * share
     return result
 
@@ -106,9 +116,45 @@ def _factored(plan: FactoredPlan, pictures: Array) -> Floats:
     return result
 
 
+def _flow(plan: FlowPlan, pictures: Array) -> Floats:
+    unit = _unit(pictures)
+    flat = unit.reshape(-1, *plan.shape)
+    return np.stack([_flow_at(plan, picture, 1.0) for picture in flat]).reshape(unit.shape)
+
+
+def _apply_flow(plan: FlowPlan, pictures: NDArray[np.uint8], strength: float) -> NDArray[np.uint8]:
+    flat = _unit(pictures).reshape(-1, *plan.shape)
+    moved = np.stack([_flow_at(plan, picture, strength) for picture in flat])
+    return to_bytes(moved).reshape(pictures.shape)
+
+
+def _flow_at(plan: FlowPlan, picture: Floats, strength: float) -> Floats:
+    """One (H, W, C) picture on [0, 1] moved and changed by ``strength``."""
+    change = _flow_change(plan, picture)
+    share = np.float32(strength)
+    x, y = _sources(plan, share)
+    still = ~plan.displacement.any(axis=2)
+    moved = np.where(still[..., None], picture, fetch_cubic(picture, x, y))
+    result: Floats = moved + share * change.colour
+    return result
+
+
+def _flow_change(plan: FlowPlan, picture: Floats) -> Change:
+    x, y = _sources(plan, np.float32(1))
+    low = gaussian_blur(fetch_linear(picture, x, y), float(plan.blur))
+    return Change(plan.weight * low + plan.bias, plan.displacement)
+
+
+def _sources(plan: FlowPlan, share: Any) -> tuple[Floats, Floats]:
+    rows, columns = np.indices(plan.shape[:2], dtype=np.float32)
+    steps = share * plan.displacement
+    return columns + steps[..., 0], rows + steps[..., 1]
+
+
 _RUN: Mapping[str, Callable[[Any, Array], Floats]] = {
     AffinePlan.kind: _affine,
     KernelPlan.kind: _kernel,
     SparsePlan.kind: _sparse,
     FactoredPlan.kind: _factored,
+    FlowPlan.kind: _flow,
 }

@@ -14,7 +14,7 @@ from pixelreg.commands.console import progress, say
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
-from pixelreg.image import encode, format_of, read_bytes, read_file
+from pixelreg.image import Picture, encode, format_of, read_bytes, read_file
 from pixelreg.translator import PlanTranslator, check_strength
 
 
@@ -27,14 +27,31 @@ from pixelreg.translator import PlanTranslator, check_strength
     type=options.FILE,
     help="Model file. [default: ./pixelreg.safetensors if there, else the bundled one]",
 )
-@click.option("--strength", type=float, default=1.0, show_default=True, help="0 changes nothing.")
+@click.option(
+    "--strength",
+    "strengths",
+    type=options.Numbers(),
+    default="1",
+    show_default=True,
+    help="0 changes nothing; several, as in 0,0.5,1, make a strip.",
+)
+@click.option(
+    "--animate",
+    type=options.NEW_FILE,
+    help="Write a .gif or .webp that sweeps the strength, instead.",
+)
+@click.option(
+    "--debug-crop", type=options.NEW_FILE, help="Also write the aligned crop that the model sees."
+)
 @options.locating_faces
 @click.option("-o", "--output", help="File, folder, or - for stdout.")
 def apply(
     inputs: tuple[str, ...],
     expression: str,
     file: Path | None,
-    strength: float,
+    strengths: tuple[float, ...],
+    animate: Path | None,
+    debug_crop: Path | None,
     locator: Locator,
     output: str | None,
 ) -> int:
@@ -47,25 +64,41 @@ def apply(
     Examples:
       pixelreg apply in.png --expr happy
       pixelreg apply photos/ --expr happy --strength 0.7 -o smiling/
+      pixelreg apply in.jpg --expr happy --strength 0,0.5,1,1.5 -o strip.png
+      pixelreg apply in.jpg --expr happy --animate smile.gif
       cat in.jpg | pixelreg apply - --expr happy > out.jpg
     """
-    check_strength(strength)
+    for strength in strengths:
+        check_strength(strength)
     translator = _load(file, locator)
-    translator.plan(expression)  # an unknown name must not wait for the pictures
+    name = translator.canonical(expression)
+    translator.plan(name)  # an unknown name must not wait for the pictures
     if inputs == ("-",):
-        _pipe(translator, expression, strength, output)
+        picture = read_bytes(sys.stdin.buffer.read(), "the picture on stdin")
+        _pipe(_render(translator, picture, name, strengths), output)
         return 0
     if "-" in inputs:
         raise UsageError("- stands alone: give one pipe, or files and folders")
-    jobs = plan_jobs([Path(name) for name in inputs], output, translator.canonical(expression))
-    if len(jobs) == 1 and Path(inputs[0]).is_file():
-        _apply_one(translator, jobs[0], expression, strength)
+    jobs = plan_jobs([Path(path) for path in inputs], output, name)
+    single = len(inputs) == 1 and Path(inputs[0]).is_file()
+    if (animate or debug_crop) and not single:
+        raise UsageError("--animate and --debug-crop take one picture")
+    if debug_crop:
+        _write_crops(translator, jobs[0].input, debug_crop)
+    if animate:
+        _animate(translator, jobs[0].input, name, max(strengths), animate)
+        return 0
+
+    def work(job: Job) -> None:
+        made = _render(translator, read_file(job.input), name, strengths, job.input)
+        write_bytes(job.output, encode(made, format_of(job.output)))
+
+    if single:
+        work(jobs[0])
         say(f"wrote {jobs[0].output}")
         return 0
     with progress("applying") as update:
-        failures = run_jobs(
-            jobs, lambda job: _apply_one(translator, job, expression, strength), update
-        )
+        failures = run_jobs(jobs, work, update)
     return _summary(jobs, failures)
 
 
@@ -80,16 +113,47 @@ def _load(file: Path | None, locator: Locator) -> PlanTranslator:
     return translator
 
 
-def _apply_one(translator: PlanTranslator, job: Job, expression: str, strength: float) -> None:
-    picture = read_file(job.input)
-    made = translator.translate_picture(picture, expression, strength, job.input)
-    write_bytes(job.output, encode(made, format_of(job.output)))
+def _render(
+    translator: PlanTranslator,
+    picture: Picture,
+    name: str,
+    strengths: tuple[float, ...],
+    path: Path | None = None,
+) -> Picture:
+    if len(strengths) == 1:
+        return translator.translate_picture(picture, name, strengths[0], path)
+    from pixelreg.evaluation.strips import strength_strip
+
+    prepared = translator.prepare(picture, name, path)
+    strip = strength_strip(lambda strength: prepared.at(strength).pixels, strengths)
+    return Picture(strip, format=picture.format)
 
 
-def _pipe(translator: PlanTranslator, expression: str, strength: float, output: str | None) -> None:
-    picture = read_bytes(sys.stdin.buffer.read(), "the picture on stdin")
-    made = translator.translate_picture(picture, expression, strength)
-    if output in (None, "-"):
+def _animate(translator: PlanTranslator, path: Path, name: str, most: float, output: Path) -> None:
+    from pixelreg.evaluation.strips import strength_animation
+
+    prepared = translator.prepare(read_file(path), name, path)
+    write_bytes(output, strength_animation(lambda s: prepared.at(s).pixels, most, output.suffix))
+    say(f"wrote {output}")
+
+
+def _write_crops(translator: PlanTranslator, path: Path, output: Path) -> None:
+    """Write the crop of every chosen face, side by side."""
+    import numpy as np
+
+    from pixelreg.faces.align import crop
+
+    pixels = read_file(path).pixels
+    crops = [
+        crop(pixels, placement.similarity, translator.model.size)
+        for placement in translator.place(pixels, path)
+    ]
+    write_bytes(output, encode(Picture(np.concatenate(crops, axis=1)), format_of(output)))
+    say(f"wrote {output}")
+
+
+def _pipe(made: Picture, output: str | None) -> None:
+    if output is None or output == "-":
         sys.stdout.buffer.write(encode(made))
     else:
         write_bytes(Path(output), encode(made, format_of(Path(output))))

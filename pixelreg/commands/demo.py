@@ -49,9 +49,21 @@ REPEATS = 200
     show_default=True,
     help="Folder to write to.",
 )
-@click.option("--people", type=click.IntRange(4, 198), default=60, show_default=True)
-@click.option("--size", type=click.IntRange(32, 512), default=128, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--people",
+    type=click.IntRange(4, 198),
+    default=60,
+    show_default=True,
+    help="How many people to draw.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(32, 512),
+    default=128,
+    show_default=True,
+    help="Side of the pictures in pixels.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Other seeds, other people.")
 def demo(output: Path, people: int, size: int, seed: int) -> None:
     """Draw faces, learn six expressions from them, and show them on people not seen before.
 

@@ -51,7 +51,8 @@ def evaluate(
         raise UsageError(f"{file} is no closed-form model")
     model = translator.model
     listing = scan(data, layout)
-    wanted = expressions or [name for name in model.targets if name in listing.expressions]
+    asked = dict.fromkeys(map(translator.canonical, expressions))
+    wanted = asked or [name for name in model.targets if name in listing.expressions]
     if not wanted:
         raise DataError(f"{data} has none of the model's expressions: {', '.join(model.targets)}")
     pairings = {name: pair(listing, source or model.source, name) for name in wanted}

@@ -43,9 +43,20 @@ SHEET_ROWS = 8
 @options.source
 @options.expressions
 @click.option(
-    "--model", "kind", type=click.Choice(list(ESTIMATORS)), default="rr", show_default=True
+    "--model",
+    "kind",
+    type=click.Choice(list(ESTIMATORS)),
+    default="rr",
+    show_default=True,
+    help="Pixel-RR, Pixel-KR, masked ridge, or one ridge on whole pictures.",
 )
-@click.option("--size", type=click.IntRange(11, 2048), default=128, show_default=True)
+@click.option(
+    "--size",
+    type=click.IntRange(11, 2048),
+    default=128,
+    show_default=True,
+    help="Side of the model's pictures in pixels.",
+)
 @click.option("--lambda", "alpha", type=float, help="Ridge penalty, lambda. [default: 0.4]")
 @click.option("--sigma", type=float, help="Kernel width for kr. [default: 3]")
 @click.option(
@@ -61,10 +72,25 @@ SHEET_ROWS = 8
     show_default=True,
     help="Share of people to judge the model on; 0 for none.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--dtype", type=click.Choice(modelfile.DTYPES), default="float32", show_default=True)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Decides who is held out, and the folds."
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(modelfile.DTYPES),
+    default="float32",
+    show_default=True,
+    help="Numbers in the file; smaller ones cost a little, which is printed.",
+)
 @options.locating
-@click.option("-o", "--output", type=options.NEW_FILE, default=LOCAL_MODEL, show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=options.NEW_FILE,
+    default=LOCAL_MODEL,
+    show_default=True,
+    help="Model file; the contact sheet is the .png of the same name.",
+)
 @options.as_json
 def fit(
     data: Path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from pixelreg.errors import PixelregError
 COMMANDS = {
     "fit": ("pixelreg.commands.fit:fit", "Learn an expression from a folder of pairs."),
     "apply": ("pixelreg.commands.apply:apply", "Change the expression in pictures."),
+    "compare": ("pixelreg.commands.compare:compare", "Show models side by side."),
     "evaluate": ("pixelreg.commands.evaluate:evaluate", "Score a model on a folder of pairs."),
     "info": ("pixelreg.commands.info:info", "Show what a model file holds."),
     "data": ("pixelreg.commands.data:data", "List, draw or download training pictures."),
@@ -86,6 +88,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except PixelregError as error:
         return _tell(str(error), error.exit_code)
     except click.UsageError as error:
+        if error.ctx and isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+            click.echo(error.ctx.get_help(), err=True)  # click 8.1 does this itself
+            return 2
         hint = f" (see: {error.ctx.command_path} --help)" if error.ctx else ""
         return _tell(error.format_message() + hint, 2)
     except click.ClickException as error:
@@ -93,16 +98,27 @@ def main(args: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _tell("stopped before the end; nothing half-written was left behind", 1)
     except BrokenPipeError:
-        # The reader of our output has gone; the interpreter must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # its reader has gone, and knows
         return 1
+    except OSError as error:
+        if error.filename is None:
+            _drop_output()
+        where = "the output" if error.filename is None else error.filename
+        return _tell(f"cannot read or write {where}: {error.strerror or error}", 1)
     except MemoryError:
         return _tell("out of memory; use a smaller --size or fewer pictures", 1)
 
 
 def run() -> None:
     """The installed ``pixelreg`` command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be any bytes
     sys.exit(main())
+
+
+def _drop_output() -> None:
+    """Let the interpreter not try again at exit what could not be written to stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(message: str, code: int) -> int:

@@ -79,19 +79,21 @@ class Poses:
     @property
     def unit(self) -> np.ndarray:
         """(M,) eye distances in pixels."""
-        return np.hypot(self.axis[:, 0], self.axis[:, 1])
+        return np.asarray(np.hypot(self.axis[:, 0], self.axis[:, 1]))
 
     def to_picture(self, points: np.ndarray) -> np.ndarray:
         """(M, K, 2) or (K, 2) points of the face frame, as pixel coordinates (M, K, 2)."""
         ax, ay = self.axis[:, 0, None], self.axis[:, 1, None]
         x, y = points[..., 0], points[..., 1]
-        return np.stack([ax * x - ay * y, ay * x + ax * y], axis=-1) + self.origin[:, None]
+        turned = np.stack([ax * x - ay * y, ay * x + ax * y], axis=-1)
+        return np.asarray(turned + self.origin[:, None])
 
     def to_frame(self, points: np.ndarray) -> np.ndarray:
         """(M, K, 2) pixel coordinates as points of the face frame."""
         ax, ay = self.axis[:, 0, None], self.axis[:, 1, None]
         x, y = np.moveaxis(points - self.origin[:, None], -1, 0)
-        return np.stack([ax * x + ay * y, ax * y - ay * x], axis=-1) / (ax**2 + ay**2)[..., None]
+        turned = np.stack([ax * x + ay * y, ax * y - ay * x], axis=-1)
+        return np.asarray(turned / (ax**2 + ay**2)[..., None])
 
 
 def fit_poses(points: np.ndarray) -> Poses:

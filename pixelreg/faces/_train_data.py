@@ -222,12 +222,12 @@ def _light(grey: np.ndarray, at: np.ndarray, rng: np.random.Generator) -> np.nda
 
 def _background(backgrounds: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
     """A random (144, 144) cut, at a random size, from one of the (h, w) uint8 pictures."""
-    picture = backgrounds[rng.integers(len(backgrounds))]
+    picture = backgrounds[int(rng.integers(len(backgrounds)))]
     side = int(min(picture.shape) * rng.uniform(0.2, 1.0))
     top, left = (int(rng.integers(0, extent - side + 1)) for extent in picture.shape)
     cut = gradients.resized(picture[top : top + side, left : left + side], (SIDE, SIDE))
     cut = cut[:, ::-1] if rng.random() < 0.5 else cut
-    return np.asarray(cut, np.float32) / np.float32(255)
+    return np.asarray(cut / np.float32(255), np.float32)
 
 
 def _photograph(grey: np.ndarray, unit: float, rng: np.random.Generator) -> np.ndarray:
@@ -252,56 +252,8 @@ def faceless_person(
     at = frame.to_frame(pixels.reshape(1, -1, 2))[0].reshape(height, width, 2)
     far = np.hypot(at[..., 0] / rng.uniform(0.7, 1.0), (at[..., 1] - 0.5) / rng.uniform(0.9, 1.3))
     cover = 1 / (1 + np.exp((far - 1) * rng.uniform(5, 40)))
-    piece = gradients.resized((_background(backgrounds, rng) * 255).astype(np.uint8), (width, height))
+    piece = gradients.resized(
+        (_background(backgrounds, rng) * 255).astype(np.uint8), (width, height)
+    )
     grey = 255 * portrait.grey * (1 - cover) + (60 + 0.5 * piece) * cover
     return np.asarray(np.clip(grey, 0, 255).astype(np.uint8))
-
-
-def textures(count: int, seed: int) -> list[np.ndarray]:
-    """Drawn pictures without a face, (360, 480) uint8: coloured noise, shapes, stripes, blobs."""
-    rng = np.random.default_rng(seed)
-    return [(_noise, _shapes, _blobs)[k % 3](rng) for k in range(count)]
-
-
-def _noise(rng: np.random.Generator) -> np.ndarray:
-    fy, fx = np.meshgrid(np.fft.fftfreq(360), np.fft.rfftfreq(480), indexing="ij")
-    amplitude = 1 / np.maximum(np.hypot(fx, fy), 1 / 480) ** rng.uniform(0.6, 1.8)
-    field = np.fft.irfft2(amplitude * np.exp(2j * np.pi * rng.random(fx.shape)), s=(360, 480))
-    field = (field - field.mean()) / field.std()
-    return np.asarray(np.clip(128 + 50 * field, 0, 255).astype(np.uint8))
-
-
-def _shapes(rng: np.random.Generator) -> np.ndarray:
-    from PIL import Image, ImageDraw
-
-    picture = Image.new("L", (480, 360), int(rng.integers(256)))
-    pen = ImageDraw.Draw(picture)
-    for _ in range(int(rng.integers(15, 90))):
-        x, y = rng.uniform(0, 480), rng.uniform(0, 360)
-        w, h = np.exp(rng.uniform(1.5, 5, 2))
-        box = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
-        fill, kind = int(rng.integers(256)), rng.integers(4)
-        if kind == 0:
-            pen.ellipse(box, fill=fill, outline=int(rng.integers(256)))
-        elif kind == 1:
-            pen.rectangle(box, fill=fill)
-        elif kind == 2:
-            pen.line(box, fill=fill, width=int(rng.integers(1, 9)))
-        else:
-            corners = rng.uniform([x - w, y - h], [x + w, y + h], (4, 2))
-            pen.polygon([(float(a), float(b)) for a, b in corners], fill=fill)
-    return np.asarray(picture)
-
-
-def _blobs(rng: np.random.Generator) -> np.ndarray:
-    """Dark and light blobs, some in the pattern of a face: two above one."""
-    gy, gx = np.mgrid[:360, :480].astype(np.float32)
-    field = np.full((360, 480), rng.uniform(80, 200), np.float32)
-    for _ in range(int(rng.integers(10, 60))):
-        x, y, size = rng.uniform(0, 480), rng.uniform(0, 360), np.exp(rng.uniform(1.2, 4))
-        ratio, depth = np.exp(rng.normal(0, 0.5)), rng.normal(0, 60)
-        twin = rng.uniform(2, 5) * size if rng.random() < 0.5 else 0.0
-        for offset in {0.0, twin}:
-            far = ((gx - x - offset) / ratio) ** 2 + ((gy - y) * ratio) ** 2
-            field += depth * np.exp(-far / (2 * size**2))
-    return np.asarray(np.clip(field + rng.normal(0, 4, field.shape), 0, 255).astype(np.uint8))

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from pixelreg.faces import _gradients as gradients
-from pixelreg.faces import bundled
+from pixelreg.faces import _search, bundled
 from pixelreg.faces._gradients import Poses, Pyramid
 from pixelreg.faces._train_data import Scenes
-from pixelreg.faces.bundled import DetectorWeights
+from pixelreg.faces._weights import DetectorWeights
 
 _METADATA = {
     "format": "pixelreg face detector",
@@ -24,21 +24,27 @@ _METADATA = {
 _MARGIN_CELLS = 2
 # Hard windows taken from one level of one picture, so that no picture crowds out the others.
 _PER_MAP = 40
+# Score = logistic function of this many margins.
+_STEEPNESS = 4.0
 _ROLLS = (-18.0, 0.0, 18.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions:
-    """Strengths of the penalties, sizes of the parts, and the seed."""
+    """Strengths of the penalties, sizes of the parts, and the seed.
+
+    ``verifier_border`` is the margin at which a face scores one half. Training pulls faces to 1 and
+    everything else to -1; photographs unlike the London set's fall between, so it is below 0.
+    """
 
     crop_stages: int = 3
     patch_stages: int = 2
-    crop_penalty: float = 0.02
-    patch_penalty: float = 0.05
+    crop_penalty: float = 0.9
+    patch_penalty: float = 1.9
     template_penalty: float = 0.003
-    verifier_penalty: float = 0.003
-    template_rounds: int = 3
-    verifier_rounds: int = 2
+    verifier_penalty: float = 1.0
+    template_rounds: int = 2
+    verifier_border: float = -0.1
     draws: int = 2
     seed: int = 20
 
@@ -46,18 +52,18 @@ class TrainingOptions:
 def ridge(features: np.ndarray, targets: np.ndarray, penalty: float) -> np.ndarray:
     """(D + 1, T) weights of the ridge regression of (N, T) on (N, D); intercept last, free.
 
-    ``penalty`` is a fraction of the features' mean variance, so it does not depend on N or scale.
+    ``penalty`` is a multiple of the mean of the Gram matrix's diagonal.
     """
     mean_x, mean_t = features.mean(axis=0), targets.mean(axis=0)
     x = features - mean_x
     gram = (x.T @ x).astype(np.float64)
-    gram[np.diag_indices_from(gram)] += penalty * np.trace(gram)/ np.sqrt(len(gram))
+    gram[np.diag_indices_from(gram)] += penalty * np.trace(gram) / len(gram)
     weights = np.linalg.solve(gram, x.T.astype(np.float64) @ (targets - mean_t))
     return np.vstack([weights, mean_t - mean_x @ weights]).astype(np.float32)
 
 
 def separate(
-    positive: np.ndarray, negative: np.ndarray, penalty: float, start: np.ndarray | None = None
+    positive: np.ndarray, negative: np.ndarray, penalty: float, start: np.ndarray
 ) -> np.ndarray:
     """(D + 1,) linear classifier of least squared hinge loss; both classes weigh the same.
 
@@ -68,7 +74,7 @@ def separate(
     x = np.hstack([x, np.ones((len(x), 1), x.dtype)])
     y = np.repeat([1.0, -1.0], [len(positive), len(negative)])
     share = np.repeat([0.5 / len(positive), 0.5 / len(negative)], [len(positive), len(negative)])
-    weights = np.zeros(x.shape[1]) if start is None else start.astype(np.float64)
+    weights = start.astype(np.float64)
     inside = y * (x @ weights.astype(x.dtype)) < 1
     scale = penalty * float((x[:, :-1] ** 2).mean())
     for _ in range(12):
@@ -77,8 +83,7 @@ def separate(
         gram = (weighted.T @ active).astype(np.float64)
         gram[np.diag_indices_from(gram)] += scale
         gram[-1, -1] -= scale * 0.999
-        proposal = np.linalg.solve(gram, weighted.T.astype(np.float64) @ y[inside])
-        weights = proposal
+        weights = np.linalg.solve(gram, weighted.T.astype(np.float64) @ y[inside])
         now = y * (x @ weights.astype(x.dtype)) < 1
         if (now == inside).all():
             break
@@ -116,7 +121,7 @@ def _train_templates(
     rng: np.random.Generator,
     say: Callable[[str], None],
 ) -> DetectorWeights:
-    cells = bundled.WINDOW_CELLS
+    cells = _search.WINDOW_CELLS
     blank = np.zeros((len(_ROLLS), *cells, gradients.CHANNELS), np.float32)
     weights = DetectorWeights(
         blank,
@@ -129,15 +134,16 @@ def _train_templates(
     )
     positive = [_windows(pyramid, scenes.points, roll, rng) for roll in _ROLLS]
     maps = [
-        bundled.level_features(level)
+        _search.level_features(level)
         for picture in faceless
-        for level, _ in bundled.pyramid_levels(picture)
+        for level, _ in _search.pyramid_levels(picture)
     ]
     negative = [_random_windows(maps, 3000, rng) for _ in _ROLLS]
+    fitted = [np.zeros(blank[0].size + 1, np.float32) for _ in _ROLLS]
     for turn in range(options.template_rounds + 1):
         fitted = [
-            separate(p, n, options.template_penalty)
-            for p, n in zip(positive, negative, strict=True)
+            separate(p, n, options.template_penalty, start)
+            for p, n, start in zip(positive, negative, fitted, strict=True)
         ]
         table = np.stack(fitted)
         weights = dataclasses.replace(
@@ -169,19 +175,19 @@ def _windows(
     axis = unit[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     shift = rng.uniform(-0.14, 0.14, (count, 1, 2))
     jittered = Poses(poses.to_picture(shift)[:, 0], axis)
-    edge = _MARGIN_CELLS * gradients.CELL / bundled.WINDOW_UNIT
-    (x0, x1), (y0, y1) = bundled.WINDOW_X, bundled.WINDOW_Y
-    lattice = gradients.grid((x0 - edge, x1 + edge), (y0 - edge, y1 + edge), bundled.WINDOW_UNIT)
-    step = jittered.unit / bundled.WINDOW_UNIT
+    edge = _MARGIN_CELLS * gradients.CELL / _search.WINDOW_UNIT
+    (x0, x1), (y0, y1) = _search.WINDOW_X, _search.WINDOW_Y
+    lattice = gradients.grid((x0 - edge, x1 + edge), (y0 - edge, y1 + edge), _search.WINDOW_UNIT)
+    step = jittered.unit / _search.WINDOW_UNIT
     values = pyramid.sample(np.arange(count), jittered.to_picture(lattice), step)
-    rows, columns = (n + 2 * _MARGIN_CELLS for n in bundled.WINDOW_CELLS)
+    rows, columns = (n + 2 * _MARGIN_CELLS for n in _search.WINDOW_CELLS)
     grey = values.reshape(count, rows * gradients.CELL, columns * gradients.CELL)
     cut = slice(_MARGIN_CELLS, -_MARGIN_CELLS)
     return gradients.cell_features(grey)[:, cut, cut].reshape(count, -1)
 
 
 def _random_windows(maps: Sequence[np.ndarray], count: int, rng: np.random.Generator) -> np.ndarray:
-    rows, columns = bundled.WINDOW_CELLS
+    rows, columns = _search.WINDOW_CELLS
     chosen = rng.integers(len(maps), size=count)
     out = np.empty((count, rows * columns * gradients.CHANNELS), np.float32)
     for k, m in enumerate(chosen):
@@ -195,12 +201,12 @@ def _hard_windows(
     weights: DetectorWeights, maps: Sequence[np.ndarray], least: float, most: int
 ) -> list[np.ndarray]:
     """For each template, the features of the windows without a face that it scores highest."""
-    rows, columns = bundled.WINDOW_CELLS
+    rows, columns = _search.WINDOW_CELLS
     places: list[list[np.ndarray]] = [[] for _ in weights.templates]
     for m, features in enumerate(maps):
-        response = bundled.respond(weights, features)
+        response = _search.respond(weights, features)
         for r, found in enumerate(places):
-            at = bundled.peaks(response[..., r], least)
+            at = _search.peaks(response[..., r], least)
             score = response[at[:, 0], at[:, 1], r]
             best = np.argsort(-score, kind="stable")[:_PER_MAP]
             found.append(np.column_stack([score[best], np.full(len(best), m), at[best]]))
@@ -276,17 +282,19 @@ def _train_verifier(
     positive = bundled.final_features(pyramid, which, found)
     eager = dataclasses.replace(weights, gate=weights.gate - np.float32(1.0))
     negative = np.vstack([_aligned_candidates(eager, picture) for picture in faceless])
-    margin = separate(positive, negative, options.verifier_penalty)
+    start = np.zeros(positive.shape[1] + 1, np.float32)
+    margin = separate(positive, negative, options.verifier_penalty, start)
     fitted = [(f @ margin[:-1] + margin[-1]) for f in (positive, negative)]
     say(
         f"verifier: {len(positive)} faces ({(fitted[0] < 0).mean():.2%} under 0), "
         f"{len(negative)} candidates without ({(fitted[1] > 0).mean():.2%} over 0)"
     )
-    return dataclasses.replace(weights, verifier=4 * margin)
+    margin[-1] -= options.verifier_border
+    return dataclasses.replace(weights, verifier=_STEEPNESS * margin)
 
 
 def _aligned_candidates(weights: DetectorWeights, grey: np.ndarray) -> np.ndarray:
-    poses = bundled.search(weights, grey)
+    poses = _search.search(weights, grey)
     if not len(poses.origin):
         return np.empty((0, 3488), np.float32)
     pyramid = Pyramid.of(grey[None].astype(np.float32) / np.float32(255))
@@ -300,7 +308,7 @@ def save_weights(weights: DetectorWeights, path: Path) -> int:
     from safetensors.numpy import save
 
     arrays = {
-        field.name: np.ascontiguousarray(getattr(weights, field.name), np.float16)
+        field.name: np.array(getattr(weights, field.name), np.float16, order="C")
         for field in dataclasses.fields(weights)
     }
     content = save(arrays, metadata=_METADATA)

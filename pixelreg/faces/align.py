@@ -48,6 +48,9 @@ class Similarity:
         )
 
 
+UNMOVED = Similarity(1.0, 0.0, 0.0, 0.0)
+
+
 def similarity_from_eyes(eyes: NDArray[Any], frame: Frame, size: int) -> Similarity:
     """The similarity that takes a ``size`` x ``size`` crop's eyes to a photo's.
 
@@ -88,7 +91,7 @@ def crop(pixels: Pixels, similarity: Similarity, size: int) -> Pixels:
     -------
     (size, size, 3) uint8. What lies outside the photo repeats its border.
     """
-    if similarity == Similarity(1.0, 0.0, 0.0, 0.0) and pixels.shape[:2] == (size, size):
+    if similarity == UNMOVED and pixels.shape[:2] == (size, size):
         return pixels
     part, left, top = _surroundings(pixels, similarity, size)
     image = Image.fromarray(part)
@@ -106,7 +109,8 @@ def crop(pixels: Pixels, similarity: Similarity, size: int) -> Pixels:
 def _surroundings(pixels: Pixels, similarity: Similarity, size: int) -> tuple[Pixels, int, int]:
     """The part of a photo that a crop needs, its border repeated, and where the part begins."""
     corners = similarity.to_photo(np.array([[0, 0], [size, 0], [0, size], [size, size]]))
-    margin = 2 * max(1, int(similarity.scale)) + 2
+    # Whole blocks of the averaging, so that an upright crop at a whole scale falls on them.
+    margin = 3 * max(1, int(similarity.scale))
     left, top = np.floor(corners.min(axis=0)).astype(int) - margin
     right, bottom = np.ceil(corners.max(axis=0)).astype(int) + margin
     height, width = pixels.shape[:2]

@@ -1,83 +1,32 @@
-"""The face detector that comes with the package: linear templates and a cascade of ridge regressions.
+"""The face detector that comes with the package: linear templates, and a cascade of ridges.
 
 Three steps, all of them linear maps on gradient-orientation features (`_gradients.py`): templates
 for three rolls, swept over an image pyramid; a cascade of ridge regressions that moves five
 landmarks from where the template fired to where they belong (supervised descent: Xiong and De la
-Torre, "Supervised Descent Method and Its Applications to Face Alignment", CVPR 2013, Eq. 7-12);
+Torre, "Supervised Descent Method and Its Applications to Face Alignment", CVPR 2013);
 and a linear classifier on the features of the aligned face, which decides.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from importlib import resources
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
-from pixelreg.errors import InvalidArrayError, ModelFileError
+from pixelreg.errors import InvalidArrayError
 from pixelreg.faces import _gradients as gradients
-from pixelreg.faces._gradients import CELL, CHANNELS, Poses, Pyramid
+from pixelreg.faces._gradients import Poses, Pyramid
+from pixelreg.faces._search import PASSES, distinct, search
+from pixelreg.faces._weights import DetectorWeights, load_weights
 from pixelreg.faces.landmarks import Face, face_from_points
 
-# The template window in the face frame, at 16 pixels an eye distance: 40x44 pixels, 10x11 cells.
-WINDOW_UNIT = 16.0
-WINDOW_X, WINDOW_Y = (-1.25, 1.25), (-1.0, 1.75)
-WINDOW_CELLS = (11, 10)
-
-# The search: longest side of the first and of the second pass, the pyramid's step, the pixels of
-# padding that let a window reach over the border, and how many candidates go on.
-_PASSES = (640, 1280)
-_STEP = 2.0**-0.25
-_PADDING = 16
-_CANDIDATES = 24
-_LARGEST_ENLARGEMENT = 2.0
+# Two faces' eyes are at least this many of the larger one's eye distances apart.
+_APART = 1.0
+# Fine texture has many places that look a little like a small face: below this eye distance in the
+# picture's pixels, a face needs this score.
+_SMALL, _SMALL_SCORE = 24.0, 0.9
 # Score from which landmarks refined by the cascade replace those of another detector.
 _REFINED_SCORE = 0.5
-
-
-@dataclass(frozen=True)
-class DetectorWeights:
-    """What training leaves behind; all arrays float32.
-
-    Attributes
-    ----------
-    templates : (R, 11, 10, 8), one per roll; ``template_bias`` (R,), ``rolls`` (R,) in degrees.
-    gate : template score above which a window becomes a candidate.
-    crop_stages : (S, 2049, 10), whole-face regressions; the last row is the intercept.
-    patch_stages : (P, 1441, 10), regressions on patches around the landmarks.
-    verifier : (2048 + 1440 + 1,), the deciding classifier; its margin is 0 on the border.
-    """
-
-    templates: np.ndarray
-    template_bias: np.ndarray
-    rolls: np.ndarray
-    gate: np.ndarray
-    crop_stages: np.ndarray
-    patch_stages: np.ndarray
-    verifier: np.ndarray
-
-
-def load_weights(path: Path | None = None) -> DetectorWeights:
-    """Read weights from a .safetensors file; without a path, those that come with the package.
-
-    Raises
-    ------
-    ModelFileError : the file is damaged or holds something else.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    name = str(path or "the bundled detector's weights")
-    try:
-        if path is None:
-            folder = resources.files("pixelreg.faces") / "weights"
-            arrays = load((folder / "detector.safetensors").read_bytes())
-        else:
-            arrays = load(path.read_bytes())
-        return DetectorWeights(**{k: v.astype(np.float32) for k, v in arrays.items()})
-    except (OSError, SafetensorError, TypeError) as error:
-        raise ModelFileError(f"{name} cannot be read as a face detector: {error}") from error
 
 
 def check_image(image: np.ndarray) -> None:
@@ -97,7 +46,8 @@ class BundledDetector:
     Parameters
     ----------
     weights : trained weights; None for those that come with the package.
-    threshold : least score in [0, 1] of a face that is returned.
+    threshold : least score in [0, 1] of a face that is returned; at least 0.9 holds for faces whose
+        eyes are less than 24 pixels apart.
     """
 
     name = "bundled"
@@ -120,24 +70,34 @@ class BundledDetector:
         check_image(image)
         pyramid, scale = _landmark_pyramid(image)
         searched = 0
-        for longest in _PASSES:
+        for longest in PASSES:
             if searched >= max(image.shape[:2]):
                 break
             grey, factor = gradients.as_grey(image, longest)
             poses = search(self.weights, grey, searched / max(grey.shape))
             searched = longest
             faces = self._verified(pyramid, scale, _scaled(poses, factor / scale))
-            faces = [face for face in faces if _inside(face.eyes, image)]
+            faces = [face for face in faces if self._sure(face) and _inside(face.eyes, image)]
             if faces:
                 return sorted(faces, key=lambda face: -face.eye_distance)
         return []
+
+    def _sure(self, face: Face) -> bool:
+        return face.eye_distance >= _SMALL or face.score >= _SMALL_SCORE
 
     def _verified(self, pyramid: Pyramid, scale: float, poses: Poses) -> list[Face]:
         if not len(poses.origin):
             return []
         points, scores = align(self.weights, pyramid, poses)
-        kept = distinct(gradients.fit_poses(points), scores, self.threshold)
-        return [face_from_points(points[i] * scale, float(scores[i])) for i in kept]
+        kept = distinct(gradients.fit_poses(points), scores, self.threshold, _APART)
+        if not len(kept):
+            return []
+        points, scores = points[kept], scores[kept]
+        # A start that was far off can leave the cascade short of its goal: go on from there.
+        further, again = align(self.weights, pyramid, gradients.fit_poses(points))
+        points = np.where((again >= scores)[:, None, None], further, points)
+        scores = np.maximum(scores, again)
+        return [face_from_points(p * scale, float(s)) for p, s in zip(points, scores, strict=True)]
 
 
 def refine(weights: DetectorWeights, image: np.ndarray, faces: list[Face]) -> list[Face]:
@@ -159,7 +119,7 @@ def refine(weights: DetectorWeights, image: np.ndarray, faces: list[Face]) -> li
 
 def _landmark_pyramid(image: np.ndarray) -> tuple[Pyramid, float]:
     """The picture as the cascade sees it, and the factor from its pixels to the picture's."""
-    grey, factor = gradients.as_grey(image, _PASSES[-1])
+    grey, factor = gradients.as_grey(image, PASSES[-1])
     return Pyramid.of(grey[None].astype(np.float32) / np.float32(255)), factor
 
 
@@ -170,80 +130,6 @@ def _scaled(poses: Poses, factor: float) -> Poses:
 def _inside(points: np.ndarray, image: np.ndarray) -> bool:
     limits = np.array([image.shape[1], image.shape[0]])
     return bool((points >= 0).all() and (points <= limits).all())
-
-
-def search(weights: DetectorWeights, grey: np.ndarray, smallest: float = 0.0) -> Poses:
-    """Candidate poses in (h, w) uint8: the best windows of a sweep over all positions and sizes.
-
-    ``smallest`` leaves out the pyramid's levels at or below this fraction of the picture's size.
-    """
-    found: list[np.ndarray] = []
-    for level, factor in pyramid_levels(grey):
-        if 1 / factor <= smallest + 1e-6:
-            break
-        response = respond(weights, level_features(level))
-        best = response.argmax(axis=-1)
-        top = response.max(axis=-1)
-        for y, x in peaks(top, float(weights.gate)):
-            origin = window_origin(y, x) * factor
-            roll = np.deg2rad(weights.rolls[best[y, x]])
-            axis = WINDOW_UNIT * factor * np.array([np.cos(roll), np.sin(roll)])
-            found.append(np.concatenate([origin, axis, [top[y, x]]]))
-    table = np.array(sorted(found, key=lambda row: -row[4])[: 10 * _CANDIDATES]).reshape(-1, 5)
-    poses = Poses(table[:, :2], table[:, 2:4])
-    kept = distinct(poses, table[:, 4], -np.inf, nearer=0.35)[:_CANDIDATES]
-    return Poses(poses.origin[kept], poses.axis[kept])
-
-
-def pyramid_levels(grey: np.ndarray) -> list[tuple[np.ndarray, float]]:
-    """Copies of (h, w) uint8 from large to small, each with the factor back to the original."""
-    height, width = grey.shape
-    start = min(_LARGEST_ENLARGEMENT, max(1.0, _PASSES[0] / max(height, width)))
-    levels, k = [], 0
-    while min(height, width) * start * _STEP**k >= 2 * WINDOW_UNIT:
-        scale = start * _STEP**k
-        size = (round(width * scale), round(height * scale))
-        source = levels[-4][0] if len(levels) > 4 else grey
-        levels.append((gradients.resized(source, size), width / size[0]))
-        k += 1
-    return levels
-
-
-def level_features(level: np.ndarray) -> np.ndarray:
-    """(rows, columns, 8) features of a padded level."""
-    padded = np.pad(level, _PADDING, mode="edge").astype(np.float32)
-    padded *= np.float32(1 / 255)
-    return gradients.cell_features(padded[None])[0]
-
-
-def window_origin(row: int, column: int) -> np.ndarray:
-    """The face frame's origin, in a level's pixels, of the window whose first cell this is."""
-    corner = np.array([column, row]) * CELL - _PADDING
-    return np.asarray(corner - WINDOW_UNIT * np.array([WINDOW_X[0], WINDOW_Y[0]]))
-
-
-def respond(weights: DetectorWeights, features: np.ndarray) -> np.ndarray:
-    """(rows, columns, R) template scores of every window of a feature map."""
-    rows, columns = WINDOW_CELLS
-    count = len(weights.templates)
-    high, wide = features.shape[0], features.shape[1] - columns + 1
-    strips = np.lib.stride_tricks.sliding_window_view(
-        features.reshape(high, -1), columns * CHANNELS, axis=1
-    )[:, ::CHANNELS]
-    bank = weights.templates.transpose(2, 3, 1, 0).reshape(columns * CHANNELS, rows * count)
-    partial = (strips.reshape(high * wide, -1) @ bank).reshape(high, wide, rows, count)
-    total = np.zeros((high - rows + 1, wide, count), np.float32) + weights.template_bias
-    for k in range(rows):
-        total += partial[k : k + len(total), :, k]
-    return np.asarray(total)
-
-
-def peaks(scores: np.ndarray, least: float) -> np.ndarray:
-    """(n, 2) row and column of the local maxima of a score map that reach ``least``."""
-    padded = np.pad(scores, 1, constant_values=-np.inf)
-    rows, columns = scores.shape
-    around = [padded[i : i + rows, j : j + columns] for i in range(3) for j in range(3)]
-    return np.argwhere((scores >= np.maximum.reduce(around)) & (scores >= least))
 
 
 def align(
@@ -275,9 +161,7 @@ def descend(
     return points
 
 
-def advance(
-    stage: np.ndarray, features: np.ndarray, poses: Poses, start: np.ndarray
-) -> np.ndarray:
+def advance(stage: np.ndarray, features: np.ndarray, poses: Poses, start: np.ndarray) -> np.ndarray:
     """One ridge regression of the cascade: landmarks in pixels from features and a start."""
     step = features @ stage[:-1] + stage[-1]
     return poses.to_picture(start + step.reshape(-1, 5, 2))
@@ -289,27 +173,3 @@ def final_features(pyramid: Pyramid, which: np.ndarray, points: np.ndarray) -> n
     whole = gradients.crop_features(pyramid, which, poses)
     local = gradients.patch_features(pyramid, which, poses, points)
     return np.concatenate([whole, local], axis=1)
-
-
-def distinct(
-    poses: Poses, scores: np.ndarray, threshold: float, nearer: float = 0.6
-) -> np.ndarray:
-    """Indices of the poses that are no weaker double of another, best first.
-
-    Two poses are doubles when their origins are within ``nearer`` of the larger eye distance, and
-    their sizes within a factor of two, or within ``nearer`` of the smaller one at any size.
-    """
-    order = np.argsort(-scores, kind="stable")
-    order = order[scores[order] >= threshold]
-    unit = poses.unit
-    kept: list[int] = []
-    for i in order:
-        if all(not _double(poses.origin, unit, i, j, nearer) for j in kept):
-            kept.append(int(i))
-    return np.array(kept, np.intp)
-
-
-def _double(origin: np.ndarray, unit: np.ndarray, i: int, j: int, nearer: float) -> bool:
-    apart = float(np.hypot(*(origin[i] - origin[j])))
-    small, large = sorted((float(unit[i]), float(unit[j])))
-    return apart < nearer * (large if large < 2 * small else small)

@@ -55,12 +55,11 @@ def make_detector(name: str = "auto", file: str | Path | None = None) -> Detecto
     given = Path(file) if file is not None else None
     if name == "auto":
         name = "yunet" if _yunet_at_hand(given) else "bundled"
-        if name == "bundled" and given is not None:
-            if given.suffix == ".onnx":
-                raise UsageError(
-                    f"{given} is a YuNet file, which needs OpenCV; install it with: "
-                    "python -m pip install 'pixelreg[align]'"
-                )
+        if name == "bundled" and given is not None and given.suffix == ".onnx":
+            raise UsageError(
+                f"{given} is a YuNet file, which needs OpenCV; install it with: "
+                "python -m pip install 'pixelreg[align]'"
+            )
     if name not in DETECTORS:
         raise UnknownNameError("detector", name, ["auto", *DETECTORS])
     module, function = DETECTORS[name].split(":")
@@ -81,7 +80,8 @@ def _yunet_at_hand(given: Path | None) -> bool:
 
 
 def _bundled(given: Path | None) -> Detector:
-    from pixelreg.faces.bundled import BundledDetector, load_weights
+    from pixelreg.faces._weights import load_weights
+    from pixelreg.faces.bundled import BundledDetector
 
     return BundledDetector(load_weights(given))
 

@@ -25,11 +25,15 @@ _TEM_189 = ((0,), (1,), (54, 55, 60), (87,), (93,))
 # The 68-point mark-up outlines each eye with six points and puts the nose tip at 30 (from 0).
 _PTS_68 = (tuple(range(36, 42)), tuple(range(42, 48)), (30,), (48,), (54,))
 _FIVE = ((0,), (1,), (2,), (3,), (4,))
+_LAYOUTS: dict[str, dict[int, tuple[tuple[int, ...], ...]]] = {
+    ".tem": {189: _TEM_189},
+    ".pts": {68: _PTS_68, 5: _FIVE},
+}
 
 # Where the eyes of an upright frontal face lie in its box (hairline to chin, cheek to cheek), and
 # how large that box is in eye distances: mean over the London set's templates.
-_BOX_EYES = np.array([[0.273, 0.39], [0.727, 0.39]])
 _BOX_WIDTH, _BOX_HEIGHT = 2.2, 3.0
+_BOX_EYES = np.array([[0.5 - 0.5 / _BOX_WIDTH, 0.39], [0.5 + 0.5 / _BOX_WIDTH, 0.39]])
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Face:
 
     @property
     def angle(self) -> float:
-        """Roll in degrees: 0 when the eyes are level, positive when the image-right eye is lower."""
+        """Roll in degrees: 0 when the eyes are level, positive when the right one is lower."""
         dx, dy = self.points[1] - self.points[0]
         return math.degrees(math.atan2(dy, dx))
 
@@ -168,18 +172,18 @@ def read_landmarks(path: str | Path) -> Face:
     DataError : no such file, an unknown suffix, or content that is not what the suffix promises.
     """
     path = Path(path)
-    readers = {".tem": (_tem_lines, {189: _TEM_189}), ".pts": (_pts_lines, {68: _PTS_68, 5: _FIVE})}
-    if path.suffix.lower() not in readers:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
         raise DataError(f"{path}: landmark files end in {' or '.join(SUFFIXES)}")
-    split, layouts = readers[path.suffix.lower()]
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    count, rows = split(path, lines)
+    count, rows = (_tem_lines if suffix == ".tem" else _pts_lines)(path, lines)
+    layouts = _LAYOUTS[suffix]
     if count not in layouts:
         known = " or ".join(str(n) for n in layouts)
-        raise DataError(f"{path}: holds {count} points; a {path.suffix} file of {known} is needed")
+        raise DataError(f"{path}: holds {count} points; a {suffix} file of {known} is needed")
     points = _parse_rows(path, rows, count)
     five = np.stack([points[list(which)].mean(axis=0) for which in layouts[count]])
     try:

@@ -10,26 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixelreg.change import Change
-from pixelreg.faces.align import Similarity
+from pixelreg.faces.align import UNMOVED, Similarity
+from pixelreg.warp import fetch_cubic
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
 
-# The face inside the canonical frame: centre and radii as fractions of the crop, and the share
-# of the radius over which a change fades in.
-FACE_CENTRE = (0.5, 0.53)
-FACE_RADII = (0.40, 0.47)
-FEATHER = 0.35
 
-
-def face_mask(size: int) -> Floats:
-    """(size, size) float32: 1 inside the face of the canonical frame, 0 outside, smooth between."""
-    centres = (np.arange(size) + 0.5) / size
-    x = (centres[None, :] - FACE_CENTRE[0]) / FACE_RADII[0]
-    y = (centres[:, None] - FACE_CENTRE[1]) / FACE_RADII[1]
-    inside = np.clip((1.0 - np.hypot(x, y)) / FEATHER, 0.0, 1.0)
-    smooth: Floats = (inside * inside * (3.0 - 2.0 * inside)).astype(np.float32)
-    return smooth
+FINER = 5  # odd, so that the crop's own pixel centres are among the finer ones
 
 
 def paste_change(
@@ -57,23 +45,44 @@ def paste_change(
     window = values[top:bottom, left:right]
     moved = _unit(window)
     if change.displacement is not None:
-        steps = spread.over_photo(change.displacement)
-        turned = np.stack(
-            [
-                similarity.a * steps[..., 0] - similarity.b * steps[..., 1],
-                similarity.b * steps[..., 0] + similarity.a * steps[..., 1],
-            ],
-            axis=-1,
-        )
-        moved = _fetch(values, left, top, turned * np.float32(strength))
+        steps = np.float32(strength) * spread.over_photo(change.displacement)
+        moved = _moved(values, moved, similarity, (left, top), steps)
     moved = moved + np.float32(strength) * spread.over_photo(change.colour)
     result[top:bottom, left:right] = _like(moved, window)
     return result
 
 
+def _moved(
+    values: Array, window: Floats, similarity: Similarity, corner: tuple[int, int], steps: Floats
+) -> Floats:
+    """The window with every pixel fetched ``steps`` (h, w, 2) crop pixels away, on [0, 1]."""
+    rows = np.flatnonzero(steps.any(axis=(1, 2)))
+    columns = np.flatnonzero(steps.any(axis=(0, 2)))
+    if not rows.size:
+        return window
+    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    across, down = steps[part][..., 0], steps[part][..., 1]
+    y, x = np.indices(across.shape, dtype=np.float32)
+    x += np.float32(corner[0] + columns[0])
+    y += np.float32(corner[1] + rows[0])
+    x += np.float32(similarity.a) * across - np.float32(similarity.b) * down
+    y += np.float32(similarity.b) * across + np.float32(similarity.a) * down
+    fetched = fetch_cubic(values, x, y)
+    if values.dtype == np.uint8:
+        fetched /= np.float32(255)
+    still = (across == 0) & (down == 0)
+    result = window.copy()
+    result[part] = np.where(still[..., None], window[part], fetched)
+    return result
+
+
 @dataclass(frozen=True)
 class _Spread:
-    """Bicubic interpolation of crop-sized fields at the pixels of a window of the photo."""
+    """Bicubic interpolation of crop-sized fields at the pixels of a window of the photo.
+
+    Fields are first made ``FINER`` times finer by Pillow's resize and then read bilinearly: the
+    bicubic kernel of Pillow's transform turns even a plain ramp into steps.
+    """
 
     similarity: Similarity
     left: int
@@ -83,20 +92,28 @@ class _Spread:
 
     def over_photo(self, field: Floats) -> Floats:
         """(S, S, k) at the crop's pixels -> (height, width, k) at the window's."""
+        if self == _Spread(UNMOVED, 0, 0, len(field), len(field)):
+            return field
         origin = self.similarity.to_crop(np.array([float(self.left), float(self.top)]))
         square = self.similarity.a**2 + self.similarity.b**2
         a, b = self.similarity.a / square, self.similarity.b / square
         matrix = (a, b, float(origin[0]), -b, a, float(origin[1]))
-        planes = [
-            Image.fromarray(np.ascontiguousarray(field[..., k])).transform(
+        planes = [self._plane(field[..., k], matrix) for k in range(field.shape[2])]
+        return np.stack(planes, axis=-1)
+
+    def _plane(self, plane: Floats, matrix: tuple[float, ...]) -> Floats:
+        side = FINER * len(plane)
+        fine = Image.fromarray(np.ascontiguousarray(plane)).resize(
+            (side, side), Image.Resampling.BICUBIC
+        )
+        return np.asarray(
+            fine.transform(
                 (self.width, self.height),
                 Image.Transform.AFFINE,
-                matrix,
-                Image.Resampling.BICUBIC,
+                tuple(FINER * value for value in matrix),
+                Image.Resampling.BILINEAR,
             )
-            for k in range(field.shape[2])
-        ]
-        return np.stack([np.asarray(plane) for plane in planes], axis=-1)
+        )
 
 
 def _bounds(values: Array, similarity: Similarity, size: int) -> tuple[int, int, int, int]:
@@ -106,25 +123,9 @@ def _bounds(values: Array, similarity: Similarity, size: int) -> tuple[int, int,
     return int(left), int(top), min(int(right), values.shape[1]), min(int(bottom), values.shape[0])
 
 
-def _fetch(values: Array, left: int, top: int, steps: Floats) -> Floats:
-    """Bilinear look-up of the photo at a window's pixels plus ``steps`` (h, w, 2), on [0, 1]."""
-    height, width = values.shape[:2]
-    rows, columns = np.indices(steps.shape[:2], dtype=np.float32)
-    x = np.clip(columns + np.float32(left) + steps[..., 0], 0, width - 1)
-    y = np.clip(rows + np.float32(top) + steps[..., 1], 0, height - 1)
-    column, row = x.astype(np.intp), y.astype(np.intp)
-    right, below = np.minimum(column + 1, width - 1), np.minimum(row + 1, height - 1)
-    across, down = (x - column)[..., None], (y - row)[..., None]
-    upper = _unit(values[row, column]) * (1 - across) + _unit(values[row, right]) * across
-    lower = _unit(values[below, column]) * (1 - across) + _unit(values[below, right]) * across
-    result: Floats = upper * (1 - down) + lower * down
-    return result
-
-
 def _unit(values: Array) -> Floats:
-    scale = np.float32(1 / 255) if values.dtype == np.uint8 else np.float32(1)
-    result: Floats = values.astype(np.float32) * scale
-    return result
+    floats: Floats = values.astype(np.float32)
+    return floats / np.float32(255) if values.dtype == np.uint8 else floats
 
 
 def _like(moved: Floats, window: Array) -> Array:

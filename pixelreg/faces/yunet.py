@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from pixelreg.errors import FaceError, MissingExtraError, ModelFileError
-from pixelreg.faces.bundled import DetectorWeights, check_image, load_weights, refine
+from pixelreg.faces._weights import DetectorWeights, load_weights
+from pixelreg.faces.bundled import check_image, refine
 from pixelreg.faces.landmarks import Face
 
 _ADDRESS = "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"
@@ -160,6 +161,8 @@ class YuNetDetector:
         self.file = Path(file)
         self.threshold = threshold
         self._lock = threading.Lock()  # a network keeps state while it runs
+        # The network holds its input size between two calls, so threads have to take turns.
+        self._turn = threading.Lock()
         self.weights: DetectorWeights | None = load_weights() if refined else None
         try:
             self._network = self._create(cv2)
@@ -170,10 +173,16 @@ class YuNetDetector:
             ) from error
 
     def _create(self, cv2: Any) -> Any:
-        network = cv2.FaceDetectorYN.create(str(self.file), "", (320, 320), _SEARCH_SCORE)
-        # OpenCV loads lazily: only a first run shows that it can read the file.
-        network.setInputSize((64, 64))
-        network.detect(np.zeros((64, 64, 3), np.uint8))
+        # OpenCV 5 warns of its own default target on every start.
+        level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+        try:
+            network = cv2.FaceDetectorYN.create(str(self.file), "", (320, 320), _SEARCH_SCORE)
+            # Only a first run shows that this OpenCV can use the file.
+            network.setInputSize((64, 64))
+            network.detect(np.zeros((64, 64, 3), np.uint8))
+        finally:
+            cv2.utils.logging.setLogLevel(level)
         return network
 
     def detect(self, image: np.ndarray) -> list[Face]:
@@ -202,11 +211,7 @@ class YuNetDetector:
             faces = refine(self.weights, image, faces)
         height, width = image.shape[:2]
         limits = np.array([width, height])
-        kept = [
-            face
-            for face in faces
-            if (face.eyes >= 0).all() and (face.eyes <= limits).all()
-        ]
+        kept = [face for face in faces if (face.eyes >= 0).all() and (face.eyes <= limits).all()]
         return sorted(kept, key=lambda face: -face.eye_distance)
 
     def search(self, image: np.ndarray, side: int) -> np.ndarray:

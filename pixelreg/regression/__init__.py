@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pixelreg.regression.flow import FlowRidge
     from pixelreg.regression.full import FullRidge
     from pixelreg.regression.kernel import PixelKernelRidge
     from pixelreg.regression.masked import MaskedRidge
@@ -25,6 +26,7 @@ ESTIMATORS = {
     "kr": "pixelreg.regression.kernel:PixelKernelRidge",
     "mr": "pixelreg.regression.masked:MaskedRidge",
     "full": "pixelreg.regression.full:FullRidge",
+    "flow": "pixelreg.regression.flow:FlowRidge",
 }
 _HOMES = {path.partition(":")[2]: path.partition(":")[0] for path in ESTIMATORS.values()}
 

@@ -76,7 +76,7 @@ def check_positive(name: str, value: Any) -> float:
     UsageError
         If it is not.
     """
-    if not isinstance(value, numbers.Real) or not 0 < value < math.inf:
+    if not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
         raise UsageError(f"{name} must be a number above 0, not {value!r}")
     return float(value)
 
@@ -89,7 +89,10 @@ def check_samples(values: Any, name: str = "X") -> Array:
     InvalidArrayError
         If the shape, type or range is wrong, or something is not finite.
     """
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise InvalidArrayError(f"{name} must be (n_samples, n_pixels): {error}") from error
     if array.ndim != 2 or 0 in array.shape:
         raise InvalidArrayError(f"{name} must be (n_samples, n_pixels), not {array.shape}")
     if array.dtype == np.uint8:

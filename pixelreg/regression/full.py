@@ -51,8 +51,6 @@ class FullRidge(Estimator):
         UsageError
             If alpha is not above 0.
         """
-        from scipy.linalg import solve
-
         inputs, targets = check_pairs(X, T, same_width=False)
         alpha = check_positive("alpha", self.alpha)
         x, t = as_unit(inputs), as_unit(targets)
@@ -67,7 +65,7 @@ class FullRidge(Estimator):
             gram = x @ x.T
             moment = t
         gram[np.diag_indices_from(gram)] += alpha
-        self.coef_basis_: Float64 = solve(gram, moment, assume_a="pos")
+        self.coef_basis_ = _solve_positive(gram, moment)
         self.n_features_in_ = pixels
         return self
 
@@ -94,3 +92,15 @@ class FullRidge(Estimator):
         basis, mixing = np.linalg.qr(self.basis_.T)
         coefficients = mixing @ self.coef_basis_
         return FactoredPlan(plan_array(basis.T), plan_array(coefficients.reshape(-1, *shape)))
+
+
+def _solve_positive(gram: Float64, moment: Float64) -> Float64:
+    """Solve a symmetric positive definite system by Cholesky."""
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+    result: Float64
+    try:
+        result = cho_solve(cho_factor(gram), moment)
+    except LinAlgError:  # rounding made it singular: alpha is far below what the samples span
+        result = np.asarray(np.linalg.lstsq(gram, moment, rcond=None)[0], np.float64)
+    return result

@@ -132,7 +132,15 @@ class PixelKernelRidge(Estimator):
         return features, (features.inverse.T @ curve).T
 
     def _forget(self) -> None:
-        learnt = ("solver_", "coef_", "features_", "sums_", "dual_coef_", "X_fit_", "n_features_in_")
+        learnt = (
+            "solver_",
+            "coef_",
+            "features_",
+            "sums_",
+            "dual_coef_",
+            "X_fit_",
+            "n_features_in_",
+        )
         for name in learnt:
             self.__dict__.pop(name, None)
 

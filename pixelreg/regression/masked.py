@@ -25,7 +25,7 @@ from pixelreg.regression.estimator import (
     check_samples,
 )
 
-BLOCK_ROWS = 16
+BLOCK_NUMBERS = 4_000_000  # numbers held at once while solving: 32 MB of float64
 
 
 class MaskedRidge(Estimator):
@@ -148,11 +148,13 @@ def solve_masked(x: Float64, t: Float64, offsets: Array, alpha: float) -> Float6
     -------
     (k + 1, H, W, C) float64: the weights, then the bias.
     """
-    result = np.empty((len(offsets) + 1, *x.shape[1:]))
-    ridge = alpha * np.eye(len(offsets) + 1)
+    unknowns = len(offsets) + 1
+    result = np.empty((unknowns, *x.shape[1:]))
+    ridge = alpha * np.eye(unknowns)
     ones = np.ones_like(x[:, :1])
-    for first in range(0, x.shape[1], BLOCK_ROWS):
-        rows = slice(first, min(first + BLOCK_ROWS, x.shape[1]))
+    step = max(1, BLOCK_NUMBERS // (x[0, 0].size * unknowns * max(len(x), unknowns)))
+    for first in range(0, x.shape[1], step):
+        rows = slice(first, min(first + step, x.shape[1]))
         design = np.stack(
             [*_shifts(x, offsets, rows), np.broadcast_to(ones, x[:, rows].shape)], axis=-1
         )

@@ -38,7 +38,14 @@ def solve_ridge(sums: PixelSums, alpha: float, prior: str = "zero") -> tuple[Flo
     Returns
     -------
     w, b : (n_pixels,) float64 on the [0, 1] scale.
+
+    Raises
+    ------
+    UnknownNameError
+        If the prior is neither.
     """
+    if prior not in PRIORS:
+        raise UnknownNameError("prior", str(prior), PRIORS)
     identity = prior == "identity"
     t = sums.t - sums.x if identity else sums.t
     xt = sums.xt - sums.xx if identity else sums.xt
@@ -147,8 +154,6 @@ class PixelRidge(Estimator):
         )
 
     def _learn(self, sums: PixelSums) -> PixelRidge:
-        if self.prior not in PRIORS:
-            raise UnknownNameError("prior", str(self.prior), PRIORS)
         self.coef_, self.intercept_ = solve_ridge(
             sums, check_positive("alpha", self.alpha), self.prior
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelreg.errors import DataError
+from pixelreg.errors import DataError, InvalidArrayError
 from pixelreg.regression.dense import leave_one_out_dense
 from pixelreg.regression.estimator import Array, Estimator, as_unit, check_pairs, check_positive
 from pixelreg.regression.levels import leave_one_out_levels, level_features
@@ -39,6 +39,8 @@ def leave_one_out_kernel_scores(
 ) -> list[Score]:
     """Exact leave-one-out scores of `PixelKernelRidge`; X, T (n_samples, n_pixels)."""
     inputs, targets = check_pairs(X, T)
+    for alpha in alphas:
+        check_positive("alpha", alpha)
     scores = []
     for sigma in sigmas:
         check_positive("sigma", sigma)
@@ -71,9 +73,15 @@ def grouped_scores(
     Raises
     ------
     DataError
-        If a fold leaves nothing to learn from or nothing to judge.
+        If there is no fold, or one leaves nothing to learn from or nothing to judge.
+    InvalidArrayError
+        If the arrays and the groups do not fit each other.
     """
     inputs, targets = check_pairs(X, T)
+    if len(groups) != len(inputs):
+        raise InvalidArrayError(f"X has {len(inputs)} samples but groups has {len(groups)}")
+    if not folds:
+        raise DataError("there is no fold to judge by")
     masks = [_held_out(groups, fold) for fold in folds]
     scores = []
     for params in grid:

@@ -1,0 +1,67 @@
+"""One picture at several strengths: a labelled strip, or an animation."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pixelreg.errors import ImageError
+from pixelreg.evaluation.sheet import contact_sheet
+
+Pixels = NDArray[np.uint8]
+
+STRIP_SIDE = 512
+ANIMATION_SIDE = 512
+FRAMES = 16
+FRAME_MS = 60
+ANIMATED = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
+
+
+def strength_strip(at: Callable[[float], Pixels], strengths: Sequence[float]) -> Pixels:
+    """The picture at each strength side by side, labelled; ``at`` gives (H, W, 3) uint8."""
+    pictures = [at(strength) for strength in strengths]
+    side = min(STRIP_SIDE, max(pictures[0].shape[:2]))
+    columns = [(f"{s:g}", [picture]) for s, picture in zip(strengths, pictures, strict=True)]
+    return contact_sheet(columns, cell=side)
+
+
+def strength_animation(at: Callable[[float], Pixels], most: float, suffix: str) -> bytes:
+    """The encoded bytes of an endless sweep from 0 to ``most`` and back.
+
+    Parameters
+    ----------
+    at : the picture at a strength, (H, W, 3) uint8.
+    most : the largest strength.
+    suffix : .gif, .webp or .png (an animated PNG).
+
+    Raises
+    ------
+    ImageError
+        If the suffix is another.
+    """
+    if suffix.lower() not in ANIMATED:
+        raise ImageError(f"cannot animate {suffix or 'a file without suffix'}; use .gif or .webp")
+    # Slow at both ends, as a face moves.
+    shares = (1 - np.cos(np.linspace(0, np.pi, FRAMES))) / 2
+    frames = [_small(at(float(share * most))) for share in shares]
+    frames += frames[-2:0:-1]
+    buffer = io.BytesIO()
+    frames[0].save(
+        buffer,
+        ANIMATED[suffix.lower()],
+        save_all=True,
+        append_images=frames[1:],
+        duration=FRAME_MS,
+        loop=0,
+    )
+    return buffer.getvalue()
+
+
+def _small(pixels: Pixels) -> Image.Image:
+    image = Image.fromarray(pixels)
+    image.thumbnail((ANIMATION_SIDE, ANIMATION_SIDE), Image.Resampling.LANCZOS)
+    return image

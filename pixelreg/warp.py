@@ -1,0 +1,103 @@
+"""Looking pixels up between the pixels: bilinear, and a cubic that keeps skin sharp.
+
+Coordinates are indices (x, y) of pixels: (0, 0) is the centre of the first one. What lies outside
+a picture repeats its border.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Floats = NDArray[np.float32]
+
+# Keys' cubic convolution with a = -0.5 takes a sixth of the finest detail (Laplacian variance)
+# from a moved face, bilinear almost half; a steeper kernel makes up for it. Whole-pixel moves are
+# exact for every a.
+KEYS = -1.15
+ROWS = 64  # rows looked up at once, so that the temporaries stay in the cache
+
+
+def fetch_linear(values: Array, x: Array, y: Array) -> Floats:
+    """Bilinear look-up.
+
+    Parameters
+    ----------
+    values : (H, W, C), any real type.
+    x, y : (h, w) coordinates.
+
+    Returns
+    -------
+    (h, w, C) float32.
+    """
+    return _fetch(values, x, y, _linear_taps)
+
+
+def fetch_cubic(values: Array, x: Array, y: Array) -> Floats:
+    """Cubic look-up, slightly sharpening; see `fetch_linear`."""
+    return _fetch(values, x, y, _cubic_taps)
+
+
+def gaussian_blur(picture: Floats, sigma: float) -> Floats:
+    """A Gaussian low-pass of an (H, W, C) picture, cut off at three sigma, its border repeated."""
+    reach = round(3 * sigma)
+    if reach < 1:
+        return picture
+    steps = np.arange(-reach, reach + 1)
+    weights = np.exp(-(steps**2) / (2 * sigma**2))
+    weights /= weights.sum()
+    for axis in (0, 1):
+        around = [(reach, reach) if k == axis else (0, 0) for k in range(picture.ndim)]
+        padded = np.pad(picture, around, mode="edge")
+        length = picture.shape[axis]
+        picture = sum(
+            np.float32(weight) * padded.take(range(k, k + length), axis)
+            for k, weight in enumerate(weights)
+        )
+    return picture
+
+
+def _linear_taps(share: Floats) -> tuple[int, list[Floats]]:
+    return 0, [1 - share, share]
+
+
+def _cubic_taps(share: Floats) -> tuple[int, list[Floats]]:
+    """First offset and the four weights of Keys' kernel at 1 + f, f, 1 - f, 2 - f."""
+    a = np.float32(KEYS)
+
+    def near(d: Floats) -> Floats:
+        return ((a + 2) * d - (a + 3)) * d * d + 1
+
+    def far(d: Floats) -> Floats:
+        return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+
+    return -1, [far(1 + share), near(share), near(1 - share), far(2 - share)]
+
+
+def _fetch(values: Array, x: Array, y: Array, taps: Any) -> Floats:
+    result = np.empty((*x.shape, values.shape[2]), np.float32)
+    flat = np.ascontiguousarray(values).reshape(-1, values.shape[2])
+    for first in range(0, len(x), ROWS):
+        rows = slice(first, first + ROWS)
+        _fetch_rows(flat, values.shape[:2], x[rows], y[rows], taps, result[rows])
+    return result
+
+
+def _fetch_rows(
+    flat: Array, shape: tuple[int, ...], x: Array, y: Array, taps: Any, out: Floats
+) -> None:
+    height, width = shape
+    left, top = np.floor(x).astype(np.int32), np.floor(y).astype(np.int32)
+    first, across = taps((x - left).astype(np.float32))
+    _, down = taps((y - top).astype(np.float32))
+    columns = [np.clip(left + (first + k), 0, width - 1) for k in range(len(across))]
+    out[:] = 0
+    for k, weight in enumerate(down):
+        start = np.clip(top + (first + k), 0, height - 1) * np.int32(width)
+        line = np.zeros_like(out)
+        for column, share in zip(columns, across, strict=True):
+            line += share[..., None] * flat[start + column]
+        out += weight[..., None] * line

@@ -1,0 +1,300 @@
+"""``pixelreg apply`` on files, folders and pipes, and what it leaves untouched."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_tools import SIZE, Command, files_in, pixels, spawn
+from PIL import Image
+from safetensors.numpy import load_file
+
+from pixelreg.faces.landmarks import read_landmarks
+
+pytest_plugins = ["cli_fixtures"]
+
+
+@pytest.fixture
+def crop(face: np.ndarray, tmp_path: Path) -> Path:
+    """A neutral face of the model's own size, as a PNG file."""
+    path = tmp_path / "crop.png"
+    Image.fromarray(face).resize((SIZE, SIZE)).save(path)
+    return path
+
+
+def expected(model: Path, target: str, picture: np.ndarray, strength: float = 1.0) -> np.ndarray:
+    """x + s (w x + b - x) from the numbers in the model file."""
+    numbers = load_file(model)
+    x = picture.astype(np.float64) / 255
+    made = numbers[f"{target}/weight"] * x + numbers[f"{target}/bias"]
+    return np.rint(np.clip(x + strength * (made - x), 0, 1) * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5, -0.7, 1.6])
+@pytest.mark.parametrize("target", ["happy", "sad"])
+def test_a_crop_becomes_what_the_numbers_say(
+    target: str, strength: float, crop: Path, model: Path, command: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.png"
+    result = command(
+        "apply", crop, "--expr", target, "--model", model, "--strength", strength, "-o", out
+    )
+    assert (result.code, result.out, result.err) == (0, "", f"wrote {out}\n")
+    before, after = pixels(crop), pixels(out)
+    gap = np.abs(after.astype(int) - expected(model, target, before, strength))
+    assert gap.max() <= 1  # float32 may round a half the other way
+    assert (gap > 0).mean() < 0.001
+    assert (after != before).mean() > 0.05
+
+
+def test_strength_zero_is_bit_identical(
+    face: np.ndarray, model: Path, command: Command, tmp_path: Path
+) -> None:
+    Image.fromarray(face[:50]).save(tmp_path / "in.png")
+    out = tmp_path / "out.png"
+    options = ("--expr", "happy", "--model", model, "-o", out)
+    assert command("apply", tmp_path / "in.png", *options, "--strength", 0).code == 0
+    np.testing.assert_array_equal(pixels(out), face[:50])
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "JPEG", "webp", "tif", "bmp"])
+@pytest.mark.parametrize("size", [(64, 64), (97, 61), (20, 33)])
+def test_size_and_format_are_kept(
+    suffix: str, size: tuple[int, int], face: np.ndarray, model: Path, command: Command,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    source = tmp_path / f"in.{suffix}"
+    Image.fromarray(face).resize(size).save(source)
+    before = source.read_bytes()
+    result = command("apply", source, "--expr", "happy", "--model", model)
+    assert result.code == 0, result.err
+    assert source.read_bytes() == before
+    assert files_in(tmp_path) == {f"in.{suffix}", f"in-happy.{suffix}"}
+    with Image.open(source) as old, Image.open(tmp_path / f"in-happy.{suffix}") as new:
+        assert (new.format, new.size, new.mode) == (old.format, size, old.mode)
+        gap = np.abs(np.asarray(new).astype(int) - np.asarray(old))
+        assert 0.2 < gap.mean() < 40
+
+
+def test_another_format_where_the_name_asks_for_it(
+    crop: Path, model: Path, command: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "face.jpg"
+    assert command("apply", crop, "--expr", "happy", "--model", model, "-o", out).code == 0
+    with Image.open(out) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (SIZE, SIZE))
+
+
+def test_in_place(crop: Path, model: Path, command: Command) -> None:
+    before = pixels(crop)
+    assert command("apply", crop, "--expr", "happy", "--model", model, "-o", crop).code == 0
+    assert np.abs(pixels(crop).astype(int) - expected(model, "happy", before)).max() <= 1
+    assert files_in(crop.parent) == {"crop.png"}
+
+
+@pytest.mark.parametrize("asked", ["HA", "smile", "Happiness"])
+def test_synonyms_get_the_canonical_name(
+    asked: str, crop: Path, model: Path, command: Command
+) -> None:
+    assert command("apply", crop, "--expr", asked, "--model", model).code == 0
+    assert files_in(crop.parent) == {"crop.png", "crop-happy.png"}
+
+
+def test_several_files(face: np.ndarray, model: Path, command: Command, tmp_path: Path) -> None:
+    names = ("a.png", "b.jpg", "c.png")
+    for name in names:
+        Image.fromarray(face).save(tmp_path / name)
+    files = [tmp_path / name for name in names]
+    options = ("--expr", "sad", "--model", model)
+    result = command("apply", *files, *options)
+    assert (result.code, result.out) == (0, "")
+    assert "3 of 3 pictures changed" in result.err
+    beside = {"a-sad.png", "b-sad.jpg", "c-sad.png"}
+    assert files_in(tmp_path) == {*names, *beside}
+    result = command("apply", *files, *options, "-o", tmp_path / "made")
+    assert result.code == 0
+    assert files_in(tmp_path / "made") == set(names)
+    np.testing.assert_array_equal(pixels(tmp_path / "made/a.png"), pixels(tmp_path / "a-sad.png"))
+
+
+@pytest.fixture
+def album(face: np.ndarray, tmp_path: Path) -> Path:
+    """Four pictures in folders and sub-folders, same names among them, and things that are none."""
+    folder = tmp_path / "album"
+    for name in ("one.png", "deep/one.png", "deep/er/two.JPG", "other/three.webp"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(face).save(folder / name)
+    (folder / "notes.txt").write_text("not a picture")
+    (folder / ".hidden.png").write_bytes(b"hidden")
+    return folder
+
+
+MADE = {"one.png", "deep/one.png", "deep/er/two.JPG", "other/three.webp"}
+
+
+def test_a_folder_keeps_its_sub_folders(album: Path, model: Path, command: Command) -> None:
+    before = files_in(album)
+    result = command("apply", album, "--expr", "happy", "--model", model)
+    assert result.code == 0, result.err
+    assert "4 of 4 pictures changed" in result.err
+    assert files_in(album) == before
+    made = album.with_name("album-happy")
+    assert files_in(made) == MADE
+    assert str(made) in result.err
+    for name in MADE:
+        assert pixels(made / name).shape == (64, 64, 3)
+    np.testing.assert_array_equal(pixels(made / "one.png"), pixels(made / "deep/one.png"))
+    assert (pixels(made / "one.png") != pixels(album / "one.png")).any()
+
+
+def test_a_folder_inside_itself_is_not_changed_twice(
+    album: Path, model: Path, command: Command
+) -> None:
+    options = ("--expr", "happy", "--model", model, "-o", album / "made")
+    for _ in range(2):
+        result = command("apply", album, *options)
+        assert "4 of 4 pictures changed" in result.err
+        assert files_in(album / "made") == MADE
+
+
+def test_a_bad_file_does_not_stop_the_others(album: Path, model: Path, command: Command) -> None:
+    (album / "deep" / "bad.png").write_text("no picture")
+    (album / "empty.jpg").write_bytes(b"")
+    result = command("apply", album, "--expr", "happy", "--model", model)
+    assert (result.code, result.out) == (1, "")
+    lines = result.err.splitlines()
+    assert len(lines) == 3
+    assert "4 of 6 pictures changed" in lines[0]
+    assert lines[1].startswith("failed: ")
+    assert "deep/bad.png" in lines[1]
+    assert "empty.jpg" in lines[2]
+    assert files_in(album.with_name("album-happy")) == MADE
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+def test_a_pipe(
+    format: str, face: np.ndarray, model: Path, tmp_path: Path, command: Command
+) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(face).save(buffer, format, **({"quality": 90} if format == "JPEG" else {}))
+    source = tmp_path / f"in.{format.lower()}"
+    source.write_bytes(buffer.getvalue())
+    options = ("--expr", "happy", "--model", model)
+    result = spawn("apply", "-", *options, input=buffer.getvalue(), cwd=tmp_path)
+    assert (result.code, result.err) == (0, "")
+    # What goes through a pipe is byte for byte what goes through files.
+    out = tmp_path / f"out.{format.lower()}"
+    assert command("apply", source, *options, "-o", out).code == 0
+    assert result.out.encode("latin-1") == out.read_bytes()
+    piped = spawn("apply", "-", *options, "-o", "made.png", input=buffer.getvalue(), cwd=tmp_path)
+    assert (piped.code, piped.out) == (0, "")
+    with Image.open(tmp_path / "made.png") as made:
+        assert (made.format, made.size) == ("PNG", (64, 64))
+
+
+def test_a_pipe_to_the_next_command(face: np.ndarray, model: Path, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(face).save(buffer, "PNG")
+    options = ("--model", model)
+    happy = spawn("apply", "-", "--expr", "happy", *options, input=buffer.getvalue())
+    both = spawn("apply", "-", "--expr", "sad", *options, input=happy.out.encode("latin-1"))
+    assert both.code == 0
+    assert Image.open(io.BytesIO(both.out.encode("latin-1"))).size == (64, 64)
+
+
+def test_the_model_of_the_working_folder_comes_first(
+    crop: Path, model: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(model, "pixelreg.safetensors")
+    result = command("apply", "crop.png", "--expr", "happy")
+    assert result.code == 0, result.err
+    assert result.err.splitlines() == ["using ./pixelreg.safetensors", "wrote crop-happy.png"]
+    gap = np.abs(
+        pixels(tmp_path / "crop-happy.png").astype(int) - expected(model, "happy", pixels(crop))
+    )
+    assert gap.max() <= 1
+
+
+def test_else_the_bundled_model(
+    crop: Path, model: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundled = tmp_path / "package" / "other.safetensors"
+    bundled.parent.mkdir()
+    shutil.copy(model, bundled)
+    monkeypatch.setattr("pixelreg.api.bundled_model", lambda: bundled)
+    monkeypatch.setattr("pixelreg.commands.apply.bundled_model", lambda: bundled)
+    monkeypatch.chdir(tmp_path)
+    result = command("apply", "crop.png", "--expr", "happy")
+    assert result.code == 0, result.err
+    assert "using the bundled model" in result.err
+    assert (tmp_path / "crop-happy.png").is_file()
+
+
+def test_an_unknown_expression_lists_the_known_and_reads_nothing(
+    model: Path, command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "in.png").write_text("not even a picture")
+    result = command("apply", tmp_path / "in.png", "--expr", "bored", "--model", model)
+    assert result.code == 2
+    assert result.error == "unknown expression 'bored'; choose one of: happy, sad"
+    assert files_in(tmp_path) == {"in.png"}
+
+
+def test_eyes_and_box_say_where_the_face_is(
+    face: np.ndarray, photo_model: Path, command: Command, tmp_path: Path
+) -> None:
+    # A face of 64 pixels in the middle of a larger picture; its eyes are those of the frame.
+    wide = np.full((120, 200, 3), 128, np.uint8)
+    wide[30:94, 70:134] = face
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    eyes = ",".join(
+        str(v) for v in (70 + 0.36 * 64, 30 + 0.39 * 64, 70 + 0.64 * 64, 30 + 0.39 * 64)
+    )
+    options = ("--expr", "happy", "--model", photo_model)
+    made = {}
+    for name, where in (("eyes", eyes), ("box", "76,34,52,58")):
+        out = tmp_path / f"{name}.png"
+        result = command("apply", tmp_path / "wide.png", *options, f"--{name}", where, "-o", out)
+        assert result.code == 0, result.err
+        made[name] = np.abs(pixels(out).astype(int) - wide).max(axis=-1)
+    for change in made.values():
+        assert change[30:94, 70:134].max() > 30
+        change[20:108, 60:144] = 0
+        assert change.max() == 0  # nothing but the face has changed
+
+
+def test_a_photograph_with_landmarks_beside_it(
+    london: Path, photo_model: Path, command: Command, tmp_path: Path
+) -> None:
+    photo = tmp_path / "album" / "001_03.jpg"
+    photo.parent.mkdir()
+    for name in (photo.name, "001_03.tem"):
+        shutil.copy(london / "neutral_front" / name, photo.with_name(name))
+    options = ("--expr", "happy", "--model", photo_model)
+    result = command("apply", photo, *options, "-o", tmp_path / "by-file.png")
+    assert result.code == 0, result.err
+    before, after = pixels(photo), pixels(tmp_path / "by-file.png")
+    assert after.shape == before.shape
+    change = np.abs(after.astype(int) - before).max(axis=-1)
+    points = read_landmarks(photo.with_suffix(".tem"))
+    (x1, y1), (x2, y2) = points.eyes
+    span = x2 - x1
+    rows, columns = np.mgrid[: before.shape[0], : before.shape[1]]
+    around = np.hypot(columns - (x1 + x2) / 2, rows - (y1 + y2) / 2 - 0.4 * span)
+    assert change[around > 3.2 * span].max() == 0
+    assert change[around < span].mean() > 2
+    # Eyes given by hand are the same eyes.
+    by_hand = command(
+        "apply", photo, *options, "--eyes", f"{x1},{y1},{x2},{y2}", "-o", tmp_path / "by-hand.png"
+    )
+    assert by_hand.code == 0
+    np.testing.assert_array_equal(pixels(tmp_path / "by-hand.png"), after)
+    # A JPEG stays one, of the same size; in a folder, too.
+    assert command("apply", photo.parent, *options).code == 0
+    assert files_in(tmp_path / "album-happy") == {"001_03.jpg"}
+    with Image.open(tmp_path / "album-happy" / "001_03.jpg") as made:
+        assert (made.format, made.size) == ("JPEG", before.shape[1::-1])

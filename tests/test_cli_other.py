@@ -1,0 +1,348 @@
+"""``pixelreg evaluate``, ``info``, ``data``, and the help of every command."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from cli_tools import Command, files_in, pixels, spawn
+from safetensors.numpy import load_file
+
+import pixelreg
+from pixelreg.commands.main import COMMANDS, cli
+
+pytest_plugins = ["cli_fixtures"]
+
+
+# ---------------------------------------------------------------- evaluate
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three people whom the model has not seen, of the model's own size."""
+    from pixelreg.data.synthetic import synthesise
+
+    folder = tmp_path_factory.mktemp("others")
+    synthesise(folder, 3, ("neutral", "happy", "sad", "angry"), size=32, seed=99)
+    return folder
+
+
+def test_evaluate_is_what_the_numbers_of_the_model_give(
+    others: Path, model: Path, command: Command
+) -> None:
+    options = ("--data", others, "--model", model, "--no-align")
+    text = command("evaluate", *options)
+    result = command("evaluate", *options, "--json")
+    assert text.code == result.code == 0, result.err
+    rows = json.loads(result.out)
+    assert [(row["expression"], row["method"], row["count"]) for row in rows] == [
+        (name, method, 3) for name in ("happy", "sad") for method in ("untouched input", model.name)
+    ]
+    numbers = load_file(model)
+    people = sorted(path.name for path in (others / "KDEF").iterdir())
+    x, t = (
+        np.stack([pixels(others / "KDEF" / name / f"{name}{code}S.JPG") for name in people])
+        for code in ("NE", "HA")
+    )
+    made = np.clip(numbers["happy/weight"] * (x / 255) + numbers["happy/bias"], 0, 1)
+    for row, picture in zip(rows, (x, np.rint(255 * made)), strict=False):
+        gap = picture.astype(float) - t
+        errors = (gap**2).mean(axis=(1, 2, 3))
+        assert row["psnr"] == pytest.approx(np.mean(10 * np.log10(255**2 / errors)), abs=1e-3)
+        assert row["mae"] == pytest.approx(np.abs(gap).mean(), abs=1e-3)
+    assert f"{rows[1]['psnr']:.2f}" in text.out.splitlines()[2]
+    assert len(text.out.splitlines()) == 5
+
+
+def test_evaluate_one_expression(others: Path, model: Path, command: Command) -> None:
+    options = ("--data", others, "--model", model, "--no-align")
+    result = command("evaluate", *options, "--expr", "SA", "--json")
+    assert result.code == 0, result.err
+    assert {row["expression"] for row in json.loads(result.out)} == {"sad"}
+
+
+def test_evaluate_what_the_model_or_the_set_lacks(
+    others: Path, model: Path, command: Command, tmp_path: Path
+) -> None:
+    options = ("--model", model, "--no-align")
+    result = command("evaluate", "--data", others, *options, "--expr", "angry")
+    assert result.code == 2
+    assert result.error == "unknown expression 'angry'; choose one of: happy, sad"
+    poor = shutil.copytree(others, tmp_path / "set")
+    for path in poor.rglob("*.JPG"):
+        if path.stem[4:6] in ("HA", "SA"):
+            path.unlink()
+    result = command("evaluate", "--data", poor, *options)
+    assert result.code == 1
+    assert "none of the model's expressions: happy, sad" in result.error
+
+
+# ---------------------------------------------------------------- info
+
+
+def test_info(model: Path, command: Command) -> None:
+    result = command("info", model, "--json")
+    assert (result.code, result.err) == (0, "")
+    facts = json.loads(result.out)
+    assert facts["targets"] == ["happy", "sad"]
+    assert facts["size"] == 32
+    assert facts["parameters"] == 2 * 2 * 32 * 32 * 3
+    assert facts["parameters_per_target"] == {"happy": 6144, "sad": 6144}
+    assert facts["bytes"] == 4 * facts["parameters"]
+    assert facts["file_bytes"] == model.stat().st_size
+    assert facts["settings"]["happy"] == {"alpha": 0.4, "prior": "identity"}
+    assert facts["pixelreg_version"] == pixelreg.__version__
+    assert (facts["people"], facts["pairs"], facts["frame"]) == (8, 16, None)
+    text = command("info", model)
+    assert (text.code, text.err) == (0, "")
+    assert re.search(r"^targets +happy, sad$", text.out, re.MULTILINE)
+    assert re.search(r"^parameters +12,288$", text.out, re.MULTILINE)
+    assert re.search(r"^pixelreg version +\S+$", text.out, re.MULTILINE)
+
+
+# ---------------------------------------------------------------- data
+
+
+def test_data_list(drawn: Path, command: Command) -> None:
+    result = command("data", "list", drawn, "--json")
+    assert (result.code, result.err) == (0, "")
+    assert json.loads(result.out) == {
+        "layout": "kdef",
+        "people": 8,
+        "photos": 24,
+        "expressions": {"neutral": 8, "happy": 8, "sad": 8},
+        "source": "neutral",
+        "pairs": {"happy": 8, "sad": 8},
+        "unpaired": {},
+        "left_out": {},
+        "problems": [],
+    }
+    text = command("data", "list", drawn)
+    assert (text.code, text.err) == (0, "")
+    assert re.search(r"^layout +kdef$", text.out, re.MULTILINE)
+    assert re.search(r"^  happy +8 photos, 8 pairs$", text.out, re.MULTILINE)
+
+
+def test_data_list_tells_what_is_amiss(drawn: Path, tmp_path: Path, command: Command) -> None:
+    folder = shutil.copytree(drawn, tmp_path / "set") / "KDEF"
+    shutil.copy(folder / "AF01/AF01HAS.JPG", folder / "AF01/AF01HAHL.JPG")
+    (folder / "AF02/AF02HAS.JPG").unlink()
+    shutil.copy(folder / "AF01/AF01HAS.JPG", folder / "holiday.jpg")
+    result = command("data", "list", tmp_path / "set", "--json")
+    facts = json.loads(result.out)
+    assert result.code == 0
+    assert facts["pairs"] == {"happy": 7, "sad": 8}
+    assert facts["unpaired"] == {"happy": 1}
+    assert facts["left_out"] == {"not a straight view": 1}
+    (problem,) = facts["problems"]
+    assert Path(problem["path"]) == folder / "holiday.jpg"
+    text = command("data", "list", tmp_path / "set").out
+    assert "happy          7 photos, 7 pairs" in text
+    assert "not a straight view" in text
+    assert "holiday.jpg" in text
+
+
+def test_data_list_of_names_that_are_not_text(tmp_path: Path) -> None:
+    """A name that is no valid UTF-8 is shown, not stumbled over."""
+    from PIL import Image
+
+    folder = tmp_path / "set"
+    for name in ("neutral", "happy"):
+        (folder / name).mkdir(parents=True)
+        Image.new("RGB", (20, 20), "tan").save(folder / name / "a.png")
+    shutil.copy(folder / "happy" / "a.png", str(folder).encode() + b"/caf\xe9.png")
+    for more in ((), ("--json",)):
+        result = spawn("data", "list", folder, *more)
+        assert (result.code, result.err) == (0, "")
+        assert "caf" in result.out
+
+
+def test_data_synthesise(tmp_path: Path, command: Command) -> None:
+    for name, seed in (("one", 0), ("again", 0), ("other", 1)):
+        result = command(
+            "data", "synthesise", tmp_path / name, "--people", 2, "--size", 20, "--sessions", 2,
+            "--seed", seed,
+        )  # fmt: skip
+        assert (result.code, result.out) == (0, "")
+        assert "28 pictures of 2 people" in result.err
+    names = files_in(tmp_path / "one")
+    assert len(names) == 28
+    assert "KDEF/BM01/BM01SUS.JPG" in names
+    same = [
+        (tmp_path / "one" / n).read_bytes() == (tmp_path / "again" / n).read_bytes() for n in names
+    ]
+    differ = [
+        (tmp_path / "one" / n).read_bytes() != (tmp_path / "other" / n).read_bytes() for n in names
+    ]
+    assert all(same)
+    assert all(differ)
+    listed = json.loads(command("data", "list", tmp_path / "one", "--json").out)
+    assert (listed["layout"], listed["people"], listed["photos"]) == ("kdef", 2, 28)
+    assert listed["problems"] == []
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        """Keep the test's output clean."""
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """Serve a folder on 127.0.0.1 and give its address."""
+    pytest.importorskip("pooch")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
+
+    def start(folder: Path) -> str:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_data_download_refuses_what_has_another_hash(
+    serve, tmp_path: Path, command: Command
+) -> None:
+    fake = tmp_path / "server" / "neutral_front" / "001_03.jpg"
+    fake.parent.mkdir(parents=True)
+    fake.write_bytes(b"something else")
+    folder = tmp_path / "london"
+    options = ("--base-url", serve(tmp_path / "server"), "--only", "neutral_front/001_03.jpg")
+    result = command("data", "download", "london", folder, *options)
+    assert result.code == 1
+    assert "SHA-256" in result.error
+    assert "001_03.jpg" in result.error
+    assert not folder.exists() or files_in(folder) == set()
+
+
+def test_data_download_keeps_what_is_right(
+    serve, london: Path, tmp_path: Path, command: Command
+) -> None:
+    folder = tmp_path / "london"
+    options = ("--base-url", serve(london), "--only", "*/001_0*")
+    result = command("data", "download", "london", folder, *options)
+    assert (result.code, result.out) == (0, "")
+    names = {"neutral_front/001_03.jpg", "neutral_front/001_03.tem", "smiling_front/001_08.jpg"}
+    assert files_in(folder) == names
+    for name in names:
+        assert (folder / name).read_bytes() == (london / name).read_bytes()
+    assert "3 files" in result.err
+    assert "CC BY 4.0" in result.err
+    assert "DeBruine" in result.err
+    listed = json.loads(command("data", "list", folder, "--json").out)
+    assert (listed["layout"], listed["pairs"]) == ("london", {"happy": 1})
+
+
+def test_data_download_without_an_answer(serve, tmp_path: Path, command: Command) -> None:
+    (tmp_path / "server").mkdir()
+    options = ("--only", "neutral_front/001_03.jpg")
+    missing = command(
+        "data", "download", "london", tmp_path / "a", "--base-url", serve(tmp_path / "server"),
+        *options,
+    )  # fmt: skip
+    assert missing.code == 1
+    assert "404" in missing.error
+    silent = command(
+        "data", "download", "london", tmp_path / "b", "--base-url", "http://127.0.0.1:9", *options
+    )
+    assert silent.code == 1
+    assert "cannot fetch http://127.0.0.1:9/" in silent.error
+    for name in "ab":
+        assert not (tmp_path / name).exists() or files_in(tmp_path / name) == set()
+
+
+def test_data_download_of_an_unknown_set(tmp_path: Path, command: Command) -> None:
+    result = command("data", "download", "paris", tmp_path / "paris")
+    assert result.code == 2
+    assert result.error == "unknown data set 'paris'; choose one of: london"
+    assert files_in(tmp_path) == set()
+
+
+# ---------------------------------------------------------------- help
+
+
+def all_commands() -> list[tuple[str, ...]]:
+    """The words of every command, sub-commands of groups included."""
+    found: list[tuple[str, ...]] = []
+    for name in COMMANDS:
+        found.append((name,))
+        made = cli.get_command(click.Context(cli), name)
+        if isinstance(made, click.Group):
+            found += [(name, sub) for sub in made.commands]
+    return found
+
+
+def command_of(words: tuple[str, ...]) -> click.Command:
+    found: click.Command = cli
+    for word in words:
+        assert isinstance(found, click.Group)
+        found = found.get_command(click.Context(found), word)
+    return found
+
+
+@pytest.mark.parametrize("words", [(), *all_commands()], ids=" ".join)
+def test_help_of_every_command(words: tuple[str, ...], command: Command) -> None:
+    result = command(*words, "--help")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(f"Usage: pixelreg{''.join(' ' + word for word in words)} ")
+    made = command_of(words)
+    if not isinstance(made, click.Group) or not words:
+        assert re.search(r"^  Examples?:\n    .*pixelreg ", result.out, re.MULTILINE)
+    assert command(*words, "-h").out == result.out
+    for line in result.out.splitlines():
+        assert len(line) <= 100
+
+
+@pytest.mark.parametrize("words", all_commands(), ids=" ".join)
+def test_every_command_and_option_is_documented(words: tuple[str, ...], command: Command) -> None:
+    group = command(*words[:-1], "--help").out
+    assert re.search(rf"^  {words[-1]} +\w", group, re.MULTILINE)
+    for parameter in command_of(words).params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{' '.join(words)} {parameter.opts[0]} has no help"
+
+
+@pytest.mark.parametrize("words", [(), ("data",)])
+def test_no_command_shows_the_help(words: tuple[str, ...], command: Command) -> None:
+    result = command(*words)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.rstrip() == command(*words, "--help").out.rstrip()
+
+
+def test_version(command: Command) -> None:
+    result = command("--version")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.split() == ["pixelreg,", "version", pixelreg.__version__]
+
+
+def test_no_such_command_lists_them(command: Command) -> None:
+    result = command("nosuch")
+    assert result.code == 2
+    for name in COMMANDS:
+        assert name in result.error
+    assert command("data", "nosuch").code == 2
+    assert "nosuch" in command("data", "nosuch").error
+
+
+def test_the_checkout_script_ends_with_the_code_of_the_command() -> None:
+    assert spawn("--version").code == 0
+    result = spawn("nosuch")
+    assert result.code == 2
+    assert "no such command 'nosuch'" in result.error

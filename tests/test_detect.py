@@ -1,0 +1,457 @@
+"""Face detectors: what they find in real photos, what they leave alone, and how they are chosen."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixelreg.errors import (
+    FaceError,
+    InvalidArrayError,
+    MissingExtraError,
+    ModelFileError,
+    UnknownNameError,
+    UsageError,
+)
+from pixelreg.faces import _gradients as gradients
+from pixelreg.faces import yunet
+from pixelreg.faces._search import peaks, respond
+from pixelreg.faces._weights import load_weights
+from pixelreg.faces.detect import Detector, choose_faces, make_detector
+from pixelreg.faces.landmarks import Face, face_from_eyes, read_landmarks
+
+needs_opencv = pytest.mark.skipif(
+    importlib.util.find_spec("cv2") is None, reason="OpenCV (extra align) is not installed"
+)
+
+
+@pytest.fixture(params=["bundled", pytest.param("yunet", marks=needs_opencv)])
+def detector(request: pytest.FixtureRequest) -> Detector:
+    if request.param == "bundled":
+        return make_detector("bundled")
+    return make_detector("yunet", request.getfixturevalue("yunet_file"))
+
+
+@cache
+def photo(london: Path, person: str = "001") -> tuple[np.ndarray, np.ndarray]:
+    """A neutral London photo (1350, 1350, 3) and its landmarks (5, 2)."""
+    file = london / "neutral_front" / f"{person}_03.jpg"
+    with Image.open(file) as picture:
+        return np.asarray(picture.convert("RGB")), read_landmarks(file.with_suffix(".tem")).points
+
+
+def resized(image: np.ndarray, side: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))
+
+
+def eye_error(face: Face, truth: np.ndarray) -> float:
+    """The larger eye's error as a fraction of the eye distance."""
+    unit = np.hypot(*(truth[1] - truth[0]))
+    return float(np.linalg.norm(face.eyes - truth[:2], axis=1).max() / unit)
+
+
+def shapes(seed: int) -> np.ndarray:
+    """A drawn picture without a face."""
+    rng = np.random.default_rng(seed)
+    image = np.full((360, 480, 3), rng.integers(0, 256, 3), np.uint8)
+    for _ in range(40):
+        y, x = rng.integers(0, 340), rng.integers(0, 460)
+        h, w = rng.integers(4, 120, 2)
+        image[y : y + h, x : x + w] = rng.integers(0, 256, 3)
+    return image
+
+
+def test_finds_one_face_where_it_is(detector: Detector, london: Path) -> None:
+    for person in ("001", "010", "033", "143"):
+        image, truth = photo(london, person)
+        faces = detector.detect(image)
+        assert len(faces) == 1
+        face = faces[0]
+        assert eye_error(face, truth) < 0.06
+        assert np.linalg.norm(face.points - truth, axis=1).max() < 0.15 * face.eye_distance
+        x, y, width, height = face.box
+        assert x < truth[:, 0].min()
+        assert truth[:, 0].max() < x + width
+        assert y < truth[:, 1].min()
+        assert truth[:, 1].max() < y + height
+        assert 0.5 <= face.score <= 1
+
+
+def test_no_face_gives_an_empty_list(detector: Detector) -> None:
+    rng = np.random.default_rng(0)
+    assert detector.detect(np.full((300, 400, 3), 128, np.uint8)) == []
+    assert detector.detect(rng.integers(0, 256, (300, 400, 3), dtype=np.uint8)) == []
+    assert detector.detect(shapes(1)) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 900, 3), (900, 3, 3), (16, 16, 3), (40, 2000, 3)])
+def test_any_size_is_searched(detector: Detector, shape: tuple[int, int, int]) -> None:
+    assert detector.detect(np.zeros(shape, np.uint8)) == []
+
+
+def test_upside_down_is_no_face(london: Path) -> None:
+    image, _ = photo(london)
+    assert make_detector("bundled").detect(np.ascontiguousarray(image[::-1])) == []
+
+
+def test_several_faces_come_largest_first(detector: Detector, london: Path) -> None:
+    canvas = np.full((700, 1200, 3), 120, np.uint8)
+    places = [("001", 30, 60, 330), ("010", 420, 20, 640), ("033", 20, 420, 250)]
+    truths = []
+    for person, left, top, side in places:
+        image, truth = photo(london, person)
+        canvas[top : top + side, left : left + side] = resized(image, side)
+        truths.append(truth * side / 1350 + [left, top])
+    faces = detector.detect(canvas)
+    assert len(faces) == 3
+    for face, k in zip(faces, (1, 0, 2), strict=True):
+        assert eye_error(face, truths[k]) < 0.1
+    assert choose_faces(faces, "largest") == faces[:1]
+    assert choose_faces(faces, "3") == faces[2:]
+
+
+@pytest.mark.parametrize("degrees", [-25, -12, 12, 25])
+def test_tilted_face(detector: Detector, london: Path, degrees: int) -> None:
+    image, truth = photo(london)
+    # PIL turns against the clock in the picture's own sense; positive angles here are clockwise.
+    turned = np.asarray(Image.fromarray(image).rotate(-degrees, Image.Resampling.BILINEAR))
+    faces = detector.detect(turned)
+    across = truth[1] - truth[0]
+    angle = np.degrees(np.arctan2(across[1], across[0]))
+    assert len(faces) == 1
+    assert faces[0].angle == pytest.approx(angle + degrees, abs=4)
+    assert faces[0].eye_distance == pytest.approx(np.hypot(*across), rel=0.06)
+
+
+def test_face_cut_by_the_border(detector: Detector, london: Path) -> None:
+    image, truth = photo(london)
+    unit = np.hypot(*(truth[1] - truth[0]))
+    below_nose = int(truth[2, 1] + 0.25 * unit)
+    faces = detector.detect(image[:below_nose])
+    assert len(faces) == 1
+    assert eye_error(faces[0], truth) < 0.12
+    # The mouth is given where it would be, outside the picture.
+    assert (faces[0].points[3:, 1] > below_nose).all()
+
+
+def test_face_whose_eye_is_outside_is_not_returned(detector: Detector, london: Path) -> None:
+    image, truth = photo(london)
+    half = int(truth[2, 0])
+    for face in detector.detect(np.ascontiguousarray(image[:, half:])):
+        assert (face.eyes >= 0).all()
+        assert (face.eyes[:, 0] <= image.shape[1] - half).all()
+
+
+def test_small_face_in_a_wide_picture(detector: Detector, london: Path) -> None:
+    image, truth = photo(london)
+    canvas = np.full((720, 1280, 3), 90, np.uint8)
+    canvas[300:450, 700:850] = resized(image, 150)
+    faces = detector.detect(canvas)
+    assert len(faces) == 1
+    assert 20 < faces[0].eye_distance < 26
+    assert eye_error(faces[0], truth * 150 / 1350 + [700, 300]) < 0.1
+
+
+def test_face_that_fills_the_picture(detector: Detector, london: Path) -> None:
+    image, truth = photo(london)
+    crop = image[420:1060, 360:1000]
+    faces = detector.detect(np.ascontiguousarray(crop))
+    assert len(faces) == 1
+    assert eye_error(faces[0], truth - [360, 420]) < 0.08
+
+
+def test_200_pixel_and_grey_pictures(detector: Detector, london: Path) -> None:
+    image, truth = photo(london)
+    small = resized(image, 200)
+    faces = detector.detect(small)
+    assert len(faces) == 1
+    assert eye_error(faces[0], truth * 200 / 1350) < 0.08
+    grey = np.repeat(np.asarray(Image.fromarray(image).convert("L"))[..., None], 3, axis=2)
+    faces = detector.detect(grey)
+    assert len(faces) == 1
+    assert eye_error(faces[0], truth) < 0.06
+
+
+def test_landmarks_follow_the_picture(london: Path) -> None:
+    """A mirrored photo gives mirrored landmarks, a shifted one shifted landmarks."""
+    found = make_detector("bundled")
+    image, _ = photo(london)
+    face = found.detect(image)[0]
+    mirrored = found.detect(np.ascontiguousarray(image[:, ::-1]))[0]
+    back = np.stack([1350 - mirrored.points[:, 0], mirrored.points[:, 1]], axis=1)[[1, 0, 2, 4, 3]]
+    assert np.abs(back - face.points).max() < 0.08 * face.eye_distance
+    shifted = found.detect(np.pad(image, ((0, 0), (57, 0), (0, 0)), mode="edge"))[0]
+    assert np.abs(shifted.points - face.points - [57, 0]).max() < 0.05 * face.eye_distance
+
+
+def test_threads_may_share_a_detector(detector: Detector, london: Path) -> None:
+    image, _ = photo(london)
+    pictures = [resized(image, side) for side in (260, 420, 330, 500)] * 3
+    alone = [detector.detect(picture)[0].points for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(detector.detect, pictures))
+    for points, faces in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(faces[0].points, points)
+
+
+def test_same_picture_same_faces(detector: Detector, london: Path) -> None:
+    image, _ = photo(london)
+    before = image.copy()
+    first, second = detector.detect(image), detector.detect(image)
+    np.testing.assert_array_equal(first[0].points, second[0].points)
+    np.testing.assert_array_equal(image, before)
+
+
+def test_faces_of_strangers_in_packages() -> None:
+    """Photographs that are in no training set, from packages that happen to be installed."""
+    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
+    face = make_detector("bundled").detect(data.astronaut())
+    assert len(face) == 1
+    # Pupils read off the picture by eye, to within two pixels.
+    assert np.abs(face[0].eyes - [[202, 101], [247, 103]]).max() < 5
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((5, 5), "uint8"), ((5, 5, 3), "float64"), ((0, 5, 3), "uint8")]
+)
+def test_arrays_that_are_no_picture(detector: Detector, shape: tuple[int, ...], dtype: str) -> None:
+    bad = np.zeros(shape, dtype)
+    with pytest.raises(InvalidArrayError, match=re.escape("(H, W, 3)")):
+        detector.detect(bad)
+
+
+# Parts that need no photograph.
+
+
+def test_poses_are_similarities_fitted_by_least_squares() -> None:
+    rng = np.random.default_rng(1)
+    angle = rng.uniform(-3, 3, 20)
+    axis = rng.uniform(5, 50, (20, 1)) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    exact = gradients.Poses(rng.normal(0, 100, (20, 2)), axis)
+    fitted = gradients.fit_poses(exact.to_picture(gradients.MEAN_SHAPE))
+    np.testing.assert_allclose(fitted.origin, exact.origin, atol=1e-9)
+    np.testing.assert_allclose(fitted.axis, exact.axis, atol=1e-9)
+    # Against the general least-squares solution for (ax, ay, ox, oy), on noisy points.
+    noisy = exact.to_picture(gradients.MEAN_SHAPE) + rng.normal(0, 2, (20, 5, 2))
+    x, y = gradients.MEAN_SHAPE.T
+    design = np.zeros((10, 4))
+    design[0::2] = np.stack([x, -y, np.ones(5), np.zeros(5)], axis=1)
+    design[1::2] = np.stack([y, x, np.zeros(5), np.ones(5)], axis=1)
+    expected = np.linalg.lstsq(design, noisy.reshape(20, 10).T, rcond=None)[0].T
+    fitted = gradients.fit_poses(noisy)
+    np.testing.assert_allclose(np.hstack([fitted.axis, fitted.origin]), expected, atol=1e-9)
+    np.testing.assert_allclose(fitted.to_picture(fitted.to_frame(noisy)), noisy, atol=1e-9)
+
+
+def test_sampling_against_scipy() -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
+    rng = np.random.default_rng(2)
+    grey = rng.random((2, 30, 41)).astype(np.float32)
+    pyramid = gradients.Pyramid.of(grey)
+    points = rng.uniform(-5, 45, (3, 50, 2))
+    which = np.array([1, 0, 1])
+    got = pyramid.sample(which, points, np.ones(3))
+    for k, picture in enumerate(which):
+        at = [points[k, :, 1] - 0.5, points[k, :, 0] - 0.5]
+        expected = ndimage.map_coordinates(grey[picture], at, order=1, mode="nearest")
+        np.testing.assert_allclose(got[k], expected, atol=1e-5)
+    halved = pyramid.sample(which, points, np.full(3, 2.0))
+    mean = grey[1, :, :40].reshape(15, 2, 20, 2).mean(axis=(1, 3))
+    at = [points[0, :, 1] / 2 - 0.5, points[0, :, 0] / 2 - 0.5]
+    expected = ndimage.map_coordinates(mean, at, order=1, mode="nearest")
+    np.testing.assert_allclose(halved[0], expected, atol=1e-5)
+
+
+def test_features_of_a_ramp_point_one_way() -> None:
+    ramp = np.linspace(0.1, 1, 32, dtype=np.float32) ** 2
+    rightwards = gradients.cell_features(np.tile(ramp, (1, 32, 1)))
+    assert rightwards.shape == (1, 8, 8, 8)
+    assert rightwards[0, 1:-1, 1:-1].argmax(axis=-1).tolist() == [[0] * 6] * 6
+    assert np.abs(rightwards[..., [2, 4, 6]]).max() < 1e-3
+    turned = gradients.cell_features(np.tile(ramp[::-1, None], (1, 1, 32)))
+    assert turned[0, 1:-1, 1:-1].argmax(axis=-1).tolist() == [[6] * 6] * 6
+
+
+def test_template_scores_are_correlations() -> None:
+    weights = load_weights()
+    features = np.random.default_rng(3).random((14, 13, 8)).astype(np.float32)
+    got = respond(weights, features)
+    assert got.shape == (4, 4, len(weights.templates))
+    for y, x, r in np.ndindex(got.shape):
+        window = features[y : y + 11, x : x + 10]
+        expected = (window * weights.templates[r]).sum() + weights.template_bias[r]
+        assert got[y, x, r] == pytest.approx(expected, abs=2e-4)
+
+
+def test_peaks_of_a_score_map() -> None:
+    scores = np.zeros((5, 6))
+    scores[0, 0], scores[3, 4], scores[3, 3] = 2, 5, 4
+    assert peaks(scores, 1).tolist() == [[0, 0], [3, 4]]
+
+
+def test_bundled_weights_are_small_and_attributed() -> None:
+    from safetensors import safe_open
+
+    files = list((Path(yunet.__file__).parent / "weights").glob("*.safetensors"))
+    assert len(files) == 1
+    assert files[0].stat().st_size <= 400 * 1024
+    with safe_open(files[0], "np") as content:
+        metadata = content.metadata()
+    assert metadata["training_data_licence"] == "CC BY 4.0"
+    assert "London" in metadata["training_data"]
+
+
+def test_bundled_detector_imports_neither_opencv_nor_scipy() -> None:
+    code = (
+        "import sys, numpy as np; from pixelreg.faces.detect import make_detector;"
+        "make_detector('bundled').detect(np.zeros((99, 99, 3), np.uint8));"
+        "sys.exit(sum(name in sys.modules for name in ('cv2', 'scipy', 'pooch')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_damaged_weights(tmp_path: Path) -> None:
+    file = tmp_path / "bad.safetensors"
+    file.write_bytes(b"\x10\0\0\0\0\0\0\0nonsense")
+    with pytest.raises(ModelFileError, match=r"bad\.safetensors"):
+        load_weights(file)
+    with pytest.raises(ModelFileError, match=r"none\.safetensors"):
+        load_weights(tmp_path / "none.safetensors")
+
+
+def test_weights_of_another_shape(tmp_path: Path) -> None:
+    import dataclasses
+
+    from safetensors.numpy import save_file
+
+    arrays = {f.name: getattr(load_weights(), f.name) for f in dataclasses.fields(load_weights())}
+    arrays["verifier"] = arrays["verifier"][:-1].copy()
+    save_file(arrays, tmp_path / "short.safetensors")
+    with pytest.raises(ModelFileError, match="verifier"):
+        load_weights(tmp_path / "short.safetensors")
+
+
+# Choosing.
+
+
+def three_faces() -> list[Face]:
+    return [face_from_eyes([0, 0, width, 0]) for width in (90, 60, 30)]
+
+
+def test_choose_faces() -> None:
+    faces = three_faces()
+    assert choose_faces(faces, "all") == faces
+    assert choose_faces(faces, "largest") == faces[:1]
+    assert choose_faces(faces, "2") == faces[1:2]
+
+
+@pytest.mark.parametrize("which", ["0", "-1", "second", "1.5", "", "²"])
+def test_choice_that_cannot_be_read(which: str) -> None:
+    with pytest.raises(UsageError, match="largest, all, or a number"):
+        choose_faces(three_faces(), which)
+
+
+def test_too_few_faces_and_none() -> None:
+    with pytest.raises(FaceError, match="face 4 was asked for, but only 3 faces were found"):
+        choose_faces(three_faces(), "4")
+    with pytest.raises(FaceError, match="only 1 face was found"):
+        choose_faces(three_faces()[:1], "2")
+    for which in ("all", "largest", "1"):
+        with pytest.raises(FaceError, match=r"no face was found.*--eyes"):
+            choose_faces([], which)
+
+
+def test_unknown_detector() -> None:
+    with pytest.raises(UnknownNameError, match="auto, bundled, yunet"):
+        make_detector("haar")
+
+
+def test_auto_without_a_file_is_bundled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PIXELREG_HOME", str(tmp_path))
+    monkeypatch.delenv("PIXELREG_DETECTOR", raising=False)
+    assert make_detector().name == "bundled"
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_opencv
+def test_auto_takes_yunet_when_its_file_is_at_hand(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, yunet_file: Path
+) -> None:
+    import cv2
+
+    monkeypatch.setenv("PIXELREG_HOME", str(tmp_path))
+    monkeypatch.delenv("PIXELREG_DETECTOR", raising=False)
+    assert make_detector("auto", yunet_file).name == "yunet"
+    monkeypatch.setenv("PIXELREG_DETECTOR", str(yunet_file))
+    assert make_detector().name == "yunet"
+    monkeypatch.delenv("PIXELREG_DETECTOR")
+    (tmp_path / yunet.published_file(cv2.__version__).name).write_bytes(yunet_file.read_bytes())
+    assert make_detector().name == "yunet"
+
+
+def test_auto_without_opencv_is_bundled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "cv2" else found(name, *a)
+    )
+    monkeypatch.setenv("PIXELREG_DETECTOR", str(tmp_path / "x.onnx"))
+    assert make_detector().name == "bundled"
+    with pytest.raises(UsageError, match="needs OpenCV"):
+        make_detector("auto", tmp_path / "x.onnx")
+
+
+def test_yunet_without_opencv_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(MissingExtraError, match=re.escape("pixelreg[align]")):
+        make_detector("yunet", tmp_path / "x.onnx")
+
+
+def test_published_files() -> None:
+    assert yunet.published_file("5.0.0").name.endswith("2026may.onnx")
+    assert yunet.published_file("4.10.0-dev").name.endswith("2023mar.onnx")
+    with pytest.raises(MissingExtraError, match=r"4\.8"):
+        yunet.published_file("4.7.0")
+
+
+def test_registry_matches_the_file(yunet_file: Path) -> None:
+    import hashlib
+
+    known = {file.name: file for file in yunet.FILES}[yunet_file.name]
+    content = yunet_file.read_bytes()
+    assert hashlib.sha256(content).hexdigest() == known.sha256
+    assert len(content) == known.size
+
+
+@needs_opencv
+def test_download_checks_the_file_and_offline_names_the_cure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("pooch", reason="pooch (extra align) is not installed")
+    monkeypatch.setenv("PIXELREG_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("PIXELREG_DETECTOR", raising=False)
+    # Nothing listens on this port, as when the machine is offline.
+    monkeypatch.setattr(yunet, "_ADDRESS", "http://127.0.0.1:9/")
+    with pytest.raises(FaceError, match="--detector bundled") as caught:
+        make_detector("yunet")
+    assert "\n" not in str(caught.value)
+
+
+@needs_opencv
+def test_file_that_is_no_detector(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="no such detector file"):
+        make_detector("yunet", tmp_path / "none.onnx")
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(b"not a network")
+    with pytest.raises(ModelFileError, match="cannot read it as a YuNet detector"):
+        make_detector("yunet", bad)

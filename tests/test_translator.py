@@ -1,0 +1,331 @@
+"""The two calls that most people need, on every kind of picture."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pixelreg
+from pixelreg import modelfile
+from pixelreg.api import default_model
+from pixelreg.backends import get_backend
+from pixelreg.errors import (
+    ImageError,
+    InvalidArrayError,
+    ModelFileError,
+    UnknownNameError,
+    UsageError,
+)
+from pixelreg.faces.align import similarity_from_eyes
+from pixelreg.faces.locate import Locator
+from pixelreg.faces.mask import face_mask
+from pixelreg.model import Frame, Model, Provenance
+from pixelreg.plan import AffinePlan
+from pixelreg.protocol import Translator
+from pixelreg.regression import MaskedRidge, PixelKernelRidge, PixelRidge
+from pixelreg.translator import PlanTranslator
+
+SIZE = 32
+
+
+def a_plan(seed: int = 0) -> AffinePlan:
+    rng = np.random.default_rng(seed)
+    weight = rng.uniform(0.6, 1.2, (SIZE, SIZE, 3)).astype(np.float32)
+    return AffinePlan(weight, rng.uniform(-0.2, 0.2, weight.shape).astype(np.float32))
+
+
+def a_model(frame: Frame | None = None) -> Model:
+    return Model(
+        {"happy": a_plan(0), "sad": a_plan(1)},
+        settings={"happy": {"alpha": 0.4}, "sad": {"alpha": 2.0}},
+        frame=frame,
+        provenance=Provenance("Set", 2, 3, "CC BY 4.0", "Its makers", "0.1.0", "2030-01-02"),
+    )
+
+
+@pytest.fixture
+def model_file(tmp_path) -> Path:
+    path = tmp_path / "model.safetensors"
+    modelfile.save(a_model(), path)
+    return path
+
+
+def pixels(height: int = SIZE, width: int = SIZE, seed: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def encoded(array: np.ndarray, format: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+# ---- the same kind of thing comes back
+
+
+def test_every_kind_of_input_gives_the_same_picture_in_its_own_kind(model_file, tmp_path) -> None:
+    array = pixels()
+    expected = get_backend().apply(a_plan(), array)
+    path = tmp_path / "in.png"
+    path.write_bytes(encoded(array))
+    sources: list[Any] = [array, Image.fromarray(array), encoded(array), path, str(path)]
+    kinds = [np.ndarray, Image.Image, bytes, Image.Image, Image.Image]
+    for source, kind in zip(sources, kinds, strict=True):
+        made = pixelreg.translate(source, "happy", model_file)
+        assert isinstance(made, kind)
+        decoded = Image.open(io.BytesIO(made)) if isinstance(made, bytes) else made
+        assert np.array_equal(np.asarray(decoded), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("channels", [None, 1, 3, 4])
+def test_float_arrays_stay_floats(channels, dtype) -> None:
+    shape = (SIZE, SIZE) if channels is None else (SIZE, SIZE, channels)
+    array = np.random.default_rng(0).random(shape).astype(dtype)
+    before = array.copy()
+    made = PlanTranslator(a_model()).translate(array, "happy")
+    assert made.dtype == dtype
+    assert made.shape == shape
+    assert np.array_equal(array, before)
+    colour = array[..., :3].astype(float) if channels in (3, 4) else None
+    if colour is not None:
+        exact = np.clip(a_plan().weight * colour + a_plan().bias, 0, 1)
+        # The change is that of the nearest grey level: half a level times |w - 1| off at most.
+        near = 0.4 * 0.5 / 255 + (1e-3 if dtype == np.float16 else 1e-6)
+        assert np.abs(made[..., :3] - exact).max() <= near
+    if channels == 4:
+        assert np.array_equal(made[..., 3], array[..., 3])
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "CMYK"])
+def test_pil_images_keep_mode_size_and_alpha(mode) -> None:
+    image = Image.fromarray(pixels(50, 40)).convert(mode)
+    if mode in ("LA", "RGBA"):
+        image.putalpha(Image.fromarray(pixels(50, 40)[..., 0]))
+    made = PlanTranslator(a_model()).translate(image, "happy")
+    assert (made.mode, made.size) == (mode, (40, 50))
+    assert made.tobytes() != image.tobytes()
+    if mode in ("LA", "RGBA"):
+        assert made.getchannel("A").tobytes() == image.getchannel("A").tobytes()
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF", "BMP"])
+def test_bytes_keep_their_format(format) -> None:
+    content = encoded(pixels(40, 30), format)
+    made = PlanTranslator(a_model()).translate(content, "happy")
+    assert isinstance(made, bytes)
+    opened = Image.open(io.BytesIO(made))
+    assert (opened.format, opened.size) == (format, (30, 40))
+
+
+# ---- strength
+
+
+def test_strength_zero_gives_every_bit_back(model_file, tmp_path) -> None:
+    jpeg = encoded(pixels(60, 50), "JPEG", quality=40)
+    assert pixelreg.translate(jpeg, "happy", model_file, 0.0) == jpeg
+    path = tmp_path / "in.jpg"
+    path.write_bytes(jpeg)
+    made = pixelreg.translate(path, "happy", model_file, 0)
+    assert np.array_equal(np.asarray(made), np.asarray(Image.open(io.BytesIO(jpeg))))
+    for array in (pixels(), pixels(40, 70), np.random.default_rng(0).random((SIZE, SIZE, 4))):
+        made = pixelreg.translate(array, "happy", model_file, 0)
+        assert made.tobytes() == array.tobytes()
+        assert not np.shares_memory(made, array)
+    for mode in ("P", "1", "I;16", "RGBA"):
+        image = Image.fromarray(pixels()).convert("L" if mode == "I;16" else "RGB").convert(mode)
+        made = pixelreg.translate(image, "happy", model_file, 0)
+        assert (made.mode, made.tobytes()) == (image.mode, image.tobytes())
+
+
+def test_strength_goes_half_way_and_beyond() -> None:
+    translator = PlanTranslator(a_model())
+    array = np.full((SIZE, SIZE, 3), 128, np.uint8)
+    y = (a_plan().weight * (128 / 255) + a_plan().bias) * 255.0
+    for strength in (0.5, 1.0, 1.5, -1.0):
+        exact = np.clip(array + strength * (y - array), 0, 255)
+        made = translator.translate(array, "happy", strength)
+        assert np.abs(made - exact).max() <= 0.5 + 1e-3
+
+
+@pytest.mark.parametrize("strength", [math.nan, math.inf, -math.inf, 10.5, -11])
+def test_strengths_without_sense_are_refused(strength) -> None:
+    with pytest.raises(UsageError, match="strength must be between -10 and 10"):
+        PlanTranslator(a_model()).translate(pixels(), "happy", strength)
+
+
+# ---- targets
+
+
+def test_unknown_targets_are_told_what_there_is(model_file) -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown expression 'angry'.*happy, sad") as caught:
+        pixelreg.translate(pixels(), "angry", model_file)
+    assert caught.value.exit_code == 2
+    for strength in (0.0, 1.0):
+        with pytest.raises(UnknownNameError):
+            PlanTranslator(a_model()).translate(pixels(), "", strength)
+
+
+@pytest.mark.parametrize("name", ["happy", "HAPPY", "ha", "HA", "happiness", "smile", "Joy"])
+def test_synonyms_are_accepted(name) -> None:
+    translator = PlanTranslator(a_model())
+    expected = translator.translate(pixels(), "happy")
+    assert np.array_equal(translator.translate(pixels(), name), expected)
+    assert not np.array_equal(translator.translate(pixels(), "SA"), expected)
+
+
+def test_a_targets_own_name_goes_before_a_synonym() -> None:
+    model = Model({"smile": a_plan(0), "happy": a_plan(1)})
+    made = PlanTranslator(model).translate(pixels(), "smile")
+    assert np.array_equal(made, get_backend().apply(a_plan(0), pixels()))
+
+
+# ---- sizes and places
+
+
+@pytest.mark.parametrize(("height", "width"), [(70, 100), (100, 70), (90, 90), (20, 31), (8, 8)])
+def test_without_a_frame_the_centre_square_changes(height, width) -> None:
+    array = pixels(height, width)
+    made = PlanTranslator(a_model()).translate(array, "happy")
+    assert made.shape == array.shape
+    side = min(height, width)
+    inside = np.zeros((height, width), bool)
+    top, left = (height - side) / 2, (width - side) / 2
+    rows = slice(math.floor(top), math.ceil(top + side))
+    inside[rows, math.floor(left) : math.ceil(left + side)] = True
+    assert np.array_equal(made[~inside], array[~inside])
+    assert (made[inside] != array[inside]).any(axis=-1).mean() > 0.9
+
+
+def test_a_constant_change_reaches_every_pixel_of_the_square() -> None:
+    ones = np.ones((SIZE, SIZE, 3), np.float32)
+    plan = AffinePlan(ones, ones * np.float32(0.1))
+    array = np.full((96, 160, 3), 100, np.uint8)
+    made = PlanTranslator(Model({"happy": plan})).translate(array, "happy")
+    assert (made[:, 32:128] == 126).all()  # 100 + 25.5, to the even level
+    assert (made[:, :32] == 100).all()
+    assert (made[:, 128:] == 100).all()
+
+
+def test_only_the_face_changes_where_there_is_one() -> None:
+    array = pixels(120, 160)
+    eyes = (60.0, 50.0, 88.0, 56.0)
+    translator = PlanTranslator(a_model(Frame()), Locator(eyes=eyes))
+    made = translator.translate(array, "happy")
+    overlay = similarity_from_eyes(np.array(eyes).reshape(2, 2), Frame(), SIZE)
+    rows, columns = np.indices((120, 160)) + 0.5
+    places = overlay.to_crop(np.stack([columns, rows], axis=-1))
+    outside = ((places < 0) | (places > SIZE)).any(axis=-1)
+    assert np.array_equal(made[outside], array[outside])
+    cell = np.clip(places.astype(int), 0, SIZE - 1)
+    deep = ~outside & (face_mask(SIZE)[cell[..., 1], cell[..., 0]] > 0.9)
+    assert (made[deep] != array[deep]).any(axis=-1).mean() > 0.8
+    floats = translator.translate(array / 255, "happy")
+    assert np.array_equal(floats[outside], (array / 255)[outside])
+    assert np.abs(floats * 255 - made).max() <= 0.51
+
+
+def test_a_crop_of_the_models_size_is_taken_as_it_is() -> None:
+    made = PlanTranslator(a_model(Frame())).translate(pixels(), "happy")
+    assert np.array_equal(made, get_backend().apply(a_plan(), pixels()))
+
+
+@pytest.mark.parametrize("make", [PixelRidge, PixelKernelRidge, MaskedRidge])
+def test_what_was_fitted_is_what_is_applied(make, tmp_path) -> None:
+    rng = np.random.default_rng(5)
+    X = rng.integers(0, 256, (20, 12 * 12 * 3), dtype=np.uint8)
+    T = np.clip(X.astype(int) + rng.integers(-40, 41, X.shape), 0, 255).astype(np.uint8)
+    estimator = make().fit(X, T)
+    path = tmp_path / "m.safetensors"
+    modelfile.save(Model({"happy": estimator.to_plan((12, 12, 3))}), path)
+    made = pixelreg.translate(X[3].reshape(12, 12, 3), "happy", path)
+    exact = np.clip(estimator.predict(X[3:4]) * 255, 0, 255).reshape(12, 12, 3)
+    assert np.abs(made - exact).max() <= 0.5 + 1e-2
+
+
+# ---- translators
+
+
+def test_a_loaded_model_is_a_translator(model_file) -> None:
+    translator = pixelreg.load(model_file)
+    assert isinstance(translator, Translator)
+    assert isinstance(translator, pixelreg.Translator)
+    assert translator.targets == ("happy", "sad")
+    assert pixelreg.load(str(model_file)).targets == ("happy", "sad")
+    images = [pixels(seed=1), Image.fromarray(pixels(40, 50)), encoded(pixels(seed=2))]
+    batch = translator.translate_batch(iter(images), "sad", 0.7)
+    assert [type(made) for made in batch] == [np.ndarray, Image.Image, bytes]
+    for made, image in zip(batch, images, strict=True):
+        alone = translator.translate(image, "sad", 0.7)
+        same = made == alone if not isinstance(made, np.ndarray) else np.array_equal(made, alone)
+        assert same
+    assert translator.translate_batch([], "sad") == []
+
+
+def test_describe_tells_sizes_and_provenance_in_json(model_file) -> None:
+    told = json.loads(json.dumps(pixelreg.load(model_file).describe(), allow_nan=False))
+    numbers = SIZE * SIZE * 3 * 2
+    assert told["parameters"] == 2 * numbers
+    assert told["parameters_per_target"] == {"happy": numbers, "sad": numbers}
+    assert told["bytes"] == 4 * 2 * numbers
+    assert told["targets"] == ["happy", "sad"]
+    assert (told["source"], told["model"], told["size"]) == ("neutral", "rr", SIZE)
+    assert told["settings"]["sad"] == {"alpha": 2.0}
+    assert told["licence"] == "CC BY 4.0"
+    assert told["attribution"] == "Its makers"
+    assert told["people"] == 2
+    assert told["name"] == str(model_file)
+
+
+def test_options_reach_the_translator(model_file) -> None:
+    translator = pixelreg.load(model_file, backend="numpy", locator=Locator(align=False))
+    assert translator.describe()["backend"] == "numpy"
+    with pytest.raises(UnknownNameError, match="abacus"):
+        pixelreg.load(model_file, backend="abacus").translate(pixels(), "happy")
+
+
+def test_files_that_are_no_models_are_refused(tmp_path) -> None:
+    with pytest.raises(ModelFileError, match="cannot read"):
+        pixelreg.load(tmp_path / "absent.safetensors")
+    for name in ("model.pkl", "model", "model.pt"):
+        with pytest.raises(UsageError, match=r"must end in \.safetensors"):
+            pixelreg.load(tmp_path / name)
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(ModelFileError, match=r"m\.safetensors"):
+        pixelreg.translate(pixels(), "happy", path)
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_bad_pictures_are_refused_at_any_strength(strength) -> None:
+    translator = PlanTranslator(a_model())
+    nan = pixels() / 255
+    nan[3, 4, 1] = np.nan
+    for array in (nan, pixels().astype(int), pixels()[0, 0], np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(InvalidArrayError):
+            translator.translate(array, "happy", strength)
+    for content in (b"", b"text", encoded(pixels(), "JPEG")[:200], "absent.png"):
+        with pytest.raises(ImageError):
+            translator.translate(content, "happy", strength)
+
+
+def test_the_default_model_is_the_one_in_the_folder(tmp_path, monkeypatch, model_file) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert default_model().name == "london-happy.safetensors"
+    model_file.rename("pixelreg.safetensors")
+    assert default_model() == Path("pixelreg.safetensors")
+
+
+def test_public_names_are_listed_and_lazy() -> None:
+    assert set(dir(pixelreg)) == set(pixelreg.__all__)
+    for name in pixelreg.__all__:
+        assert getattr(pixelreg, name) is not None
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = pixelreg.nothing
