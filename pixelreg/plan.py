@@ -220,7 +220,7 @@ class FlowPlan(Plan):
     ----------
     displacement : (H, W, 2) float32, d in pixels (x, y).
     weight, bias : (H, W, C) float32, w and b, on [0, 1].
-    blur : () float32, sigma of the low-pass in pixels.
+    blur : (1,) float32, sigma of the low-pass in pixels.
     """
 
     kind: ClassVar[str] = "flow"
@@ -245,8 +245,8 @@ class FlowPlan(Plan):
         self._require(
             self.displacement.shape == (*self.weight.shape[:2], 2), "displacement must be (H, W, 2)"
         )
-        self._require(self.blur.shape == (), "blur must be one number")
-        self._require(0 <= float(self.blur) <= MAX_BLUR, f"blur must be 0 to {MAX_BLUR}")
+        self._require(self.blur.shape == (1,), "blur must be one number")
+        self._require(0 <= self.blur[0] <= MAX_BLUR, f"blur must be 0 to {MAX_BLUR}")
 
 
 PLAN_CLASSES: Mapping[str, type[Plan]] = {

@@ -41,7 +41,7 @@ def fetch_cubic(values: Array, x: Array, y: Array) -> Floats:
     return _fetch(values, x, y, _cubic_taps)
 
 
-def gaussian_blur(picture: Floats, sigma: float) -> Floats:
+def gaussian_blur(picture: Array, sigma: float) -> Array:
     """A Gaussian low-pass of an (H, W, C) picture, cut off at three sigma, its border repeated."""
     reach = round(3 * sigma)
     if reach < 1:
@@ -68,10 +68,10 @@ def _cubic_taps(share: Floats) -> tuple[int, list[Floats]]:
     """First offset and the four weights of Keys' kernel at 1 + f, f, 1 - f, 2 - f."""
     a = np.float32(KEYS)
 
-    def near(d: Floats) -> Floats:
+    def near(d: Floats) -> Any:
         return ((a + 2) * d - (a + 3)) * d * d + 1
 
-    def far(d: Floats) -> Floats:
+    def far(d: Floats) -> Any:
         return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
 
     return -1, [far(1 + share), near(share), near(1 - share), far(2 - share)]

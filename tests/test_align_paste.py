@@ -55,9 +55,7 @@ def centroid(picture: np.ndarray, near: np.ndarray, reach: float) -> np.ndarray:
 
 coordinates = st.floats(-5e3, 5e3)
 similarities = st.builds(
-    lambda scale, angle, c, d: Similarity(
-        scale * math.cos(angle), scale * math.sin(angle), c, d
-    ),
+    lambda scale, angle, c, d: Similarity(scale * math.cos(angle), scale * math.sin(angle), c, d),
     st.floats(0.05, 50),
     st.floats(-math.pi, math.pi),
     coordinates,
@@ -147,6 +145,17 @@ def test_shrinking_averages() -> None:
     blocks = np.arange(16, dtype=np.uint8).reshape(4, 4) * 16
     photo = blocks.repeat(8, axis=0).repeat(8, axis=1)[..., None].repeat(3, axis=2)
     assert np.array_equal(crop(photo, Similarity(8.0, 0.0, 0.0, 0.0), 4)[..., 0], blocks)
+
+
+@pytest.mark.parametrize(("scale", "turn"), [(1.0, 0.0), (1.0, 0.4), (2.0, 0.0), (2.0, 1.0)])
+def test_a_larger_crop_holds_the_smaller_one(scale, turn) -> None:
+    # At its edges a crop must see the photo around it, or they would differ.
+    photo = np.random.default_rng(6).integers(0, 256, (120, 120, 3), dtype=np.uint8)
+    small = Similarity(scale, turn, 50.5, 30.25)
+    corner = small.to_photo(np.array([-4.0, -4.0]))
+    large = Similarity(scale, turn, float(corner[0]), float(corner[1]))
+    off = crop(photo, large, 28)[4:-4, 4:-4].astype(int) - crop(photo, small, 20)
+    assert np.abs(off).max() <= 1
 
 
 def test_beyond_the_border_the_border_repeats() -> None:

@@ -20,7 +20,7 @@ NON_DEFAULT = {
     "mr": {"alpha": 2.0, "receptive_field": 5, "shape": (3, 3)},
     "full": {"alpha": 2.0},
 }
-kinds = pytest.mark.parametrize("kind", ESTIMATORS)
+kinds = pytest.mark.parametrize("kind", NON_DEFAULT)  # the estimators of rows of pixels
 
 
 def pairs(samples: int = 6, pixels: int = 9) -> tuple[np.ndarray, np.ndarray]:
@@ -213,14 +213,12 @@ def test_fitted_models_survive_pickling(kind) -> None:
 
 
 def test_names_lead_to_classes() -> None:
-    assert [estimator_class(kind).__name__ for kind in ESTIMATORS] == [
-        "PixelRidge",
-        "PixelKernelRidge",
-        "MaskedRidge",
-        "FullRidge",
-    ]
-    for name in ("PixelRidge", "PixelKernelRidge", "MaskedRidge", "FullRidge"):
+    names = ["PixelRidge", "PixelKernelRidge", "MaskedRidge", "FullRidge"]
+    assert [estimator_class(kind).__name__ for kind in NON_DEFAULT] == names
+    for name in names:
         assert getattr(regression, name).__name__ == name
+    for kind in ESTIMATORS:
+        assert hasattr(estimator_class(kind), "to_plan")
     with pytest.raises(UnknownNameError, match=r"'svm'.*rr, kr, mr, full"):
         estimator_class("svm")
     with pytest.raises(AttributeError):

@@ -28,7 +28,7 @@ LAYERS = (
     ("image", "change", "plan", "model", "backends", "modelfile", "warp"),
     ("regression", "faces", "data", "evaluation", "export"),
     ("training", "translator", "batch", "api"),
-    ("commands",),
+    ("commands", "__main__"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(LAYERS) for room in rooms}
 BASE = {"numpy", "PIL", "click", "safetensors"}  # scipy too, but inside functions: it is slow

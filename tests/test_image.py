@@ -221,9 +221,7 @@ def test_every_exif_orientation_is_turned_upright_once(orientation, format) -> N
     exif[ExifTags.Base.Orientation] = orientation
     exif[ExifTags.Base.Artist] = "somebody"
     lossless = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}
-    content = file_bytes(
-        Image.fromarray(stored), format, exif=exif, **lossless.get(format, {})
-    )
+    content = file_bytes(Image.fromarray(stored), format, exif=exif, **lossless.get(format, {}))
     picture = read_bytes(content, "p")
     upright = turn(stored).astype(int)
     assert picture.pixels.shape == upright.shape

@@ -511,11 +511,13 @@ def test_flipped_bytes_load_or_are_refused(content, flips, in_header) -> None:
         st.sampled_from([k for k in TINY_METADATA if not k.startswith("format")]),
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-            lambda inner: st.lists(inner, max_size=3)
-            | st.dictionaries(
-                st.sampled_from(["happy", "left_eye", "right_eye", "people", "licence"]),
-                inner,
-                max_size=3,
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(["happy", "left_eye", "right_eye", "people", "licence"]),
+                    inner,
+                    max_size=3,
+                )
             ),
             max_leaves=6,
         ),

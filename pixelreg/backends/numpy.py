@@ -133,7 +133,7 @@ def _flow_at(plan: FlowPlan, picture: Floats, strength: float) -> Floats:
     change = _flow_change(plan, picture)
     share = np.float32(strength)
     x, y = _sources(plan, share)
-    still = ~plan.displacement.any(axis=2)
+    still = np.asarray(~plan.displacement.any(axis=2))
     moved = np.where(still[..., None], picture, fetch_cubic(picture, x, y))
     result: Floats = moved + share * change.colour
     return result
@@ -141,7 +141,7 @@ def _flow_at(plan: FlowPlan, picture: Floats, strength: float) -> Floats:
 
 def _flow_change(plan: FlowPlan, picture: Floats) -> Change:
     x, y = _sources(plan, np.float32(1))
-    low = gaussian_blur(fetch_linear(picture, x, y), float(plan.blur))
+    low = gaussian_blur(fetch_linear(picture, x, y), float(plan.blur[0]))
     return Change(plan.weight * low + plan.bias, plan.displacement)
 
 

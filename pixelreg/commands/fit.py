@@ -25,13 +25,16 @@ from pixelreg.image import Picture, encode
 from pixelreg.regression import ESTIMATORS
 from pixelreg.regression.validation import Score, best
 from pixelreg.training import (
+    PAPER_SIZE,
     Fitted,
     Recipe,
     choose_frame,
     choose_held_out,
+    choose_kind,
     choose_pairings,
     fit_target,
     make_model,
+    paper_recipe,
 )
 
 SHEET_ROWS = 8
@@ -45,10 +48,11 @@ SHEET_ROWS = 8
 @click.option(
     "--model",
     "kind",
-    type=click.Choice(list(ESTIMATORS)),
-    default="rr",
+    type=click.Choice(["auto", *ESTIMATORS]),
+    default="auto",
     show_default=True,
-    help="Pixel-RR, Pixel-KR, masked ridge, or one ridge on whole pictures.",
+    help="Flow and ridge, Pixel-RR, Pixel-KR, masked ridge, or one ridge on whole pictures; auto "
+    "takes flow for photographs of faces where OpenCV is installed, else rr.",
 )
 @click.option(
     "--size",
@@ -57,7 +61,12 @@ SHEET_ROWS = 8
     show_default=True,
     help="Side of the model's pictures in pixels.",
 )
-@click.option("--lambda", "alpha", type=float, help="Ridge penalty, lambda. [default: 0.4]")
+@click.option(
+    "--preset", type=click.Choice(["paper"]), help="The paper's every setting, for rr or kr."
+)
+@click.option(
+    "--lambda", "alpha", type=float, help="Ridge penalty, lambda. [default: 0.4; flow: 1]"
+)
 @click.option("--sigma", type=float, help="Kernel width for kr. [default: 3]")
 @click.option(
     "--prior",
@@ -89,7 +98,7 @@ SHEET_ROWS = 8
     type=options.NEW_FILE,
     default=LOCAL_MODEL,
     show_default=True,
-    help="Model file; the contact sheet is the .png of the same name.",
+    help="Model file; NAME.safetensors gets a contact sheet NAME-sheet.png beside it.",
 )
 @options.as_json
 def fit(
@@ -98,6 +107,7 @@ def fit(
     source: str | None,
     expressions: tuple[str, ...],
     kind: str,
+    preset: str | None,
     size: int,
     alpha: float | None,
     sigma: float | None,
@@ -118,10 +128,12 @@ def fit(
     \b
     Examples:
       pixelreg fit --data KDEF/
+      pixelreg fit --data KDEF/ --preset paper
       pixelreg fit --data london/ --expr happy --model kr --cv -o happy.safetensors
     """
-    recipe = Recipe(kind, _settings(kind, alpha, sigma, prior), size)
-    recipe.parameters()  # a setting out of range must not wait for the pictures
+    settings = _settings(kind, alpha, sigma, prior)
+    if preset and (settings or cv or size != PAPER_SIZE or kind not in ("auto", "rr", "kr")):
+        raise UsageError("--preset paper is for rr or kr, and sets everything else by itself")
     check_output(output)
     listing = scan(data, layout)
     pairings = choose_pairings(listing, source or listing.source, expressions)
@@ -134,8 +146,12 @@ def fit(
         if frame
         else "  taken as aligned already: the centre square of each picture"
     )
+    if kind == "auto":
+        kind = "rr" if preset else choose_kind(frame, settings)
+        say(f"  fitting {kind}")
     fitted = {}
     for target, pairing in pairings.items():
+        recipe = paper_recipe(kind, target) if preset else Recipe(kind, settings, size)
         with progress(f"reading {target}") as update:
             stack = load_stack(pairing.pairs, size, frame, locator, update)
         report_problems(stack)
@@ -184,9 +200,9 @@ def check_output(path: Path) -> None:
 def _settings(
     kind: str, alpha: float | None, sigma: float | None, prior: str | None
 ) -> dict[str, Any]:
-    if sigma is not None and kind != "kr":
+    if sigma is not None and kind not in ("kr", "auto"):
         raise UsageError("--sigma belongs to --model kr")
-    if prior is not None and kind != "rr":
+    if prior is not None and kind not in ("rr", "auto"):
         raise UsageError("--prior belongs to --model rr")
     for option, number in (("--lambda", alpha), ("--sigma", sigma)):
         if number is not None and not 0 < number < float("inf"):
@@ -219,7 +235,7 @@ def _write_sheet(fitted: dict[str, Fitted], output: Path) -> Path | None:
         return None
     labels, sources, made, truth = zip(*rows, strict=True)
     sheet = contact_sheet([("input", sources), ("made", made), ("truth", truth)], labels)
-    path = output.with_suffix(".png")
+    path = output.with_name(f"{output.stem}-sheet.png")
     write_bytes(path, encode(Picture(sheet), "PNG"))
     return path
 

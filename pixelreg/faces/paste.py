@@ -71,7 +71,7 @@ def _moved(
     if values.dtype == np.uint8:
         fetched /= np.float32(255)
     still = (across == 0) & (down == 0)
-    result = window.copy()
+    result: Floats = window.copy()
     result[part] = np.where(still[..., None], window[part], fetched)
     return result
 

@@ -123,7 +123,7 @@ class FlowRidge(Estimator):
             plan_array(self.displacement_),
             plan_array(self.coef_.reshape(shape)),
             plan_array(self.intercept_.reshape(shape)),
-            np.array(_scaled(LOW_PASS, shape[0]), np.float32),
+            np.array([_scaled(LOW_PASS, shape[0])], np.float32),
         )
 
 
@@ -159,10 +159,11 @@ def training_flows(x: Float64, t: Float64) -> Float64:
         # At twice the size the flow finds parts of pixels; halved again below.
         return np.asarray(cv2.resize(flat, (2 * size, 2 * size), interpolation=cv2.INTER_CUBIC))
 
+    nothing: Any = None
     mask = face_mask(size)[..., None]
     flows = np.empty((len(x), size, size, 2))
     for flow, source, target in zip(flows, x, t, strict=True):
-        large = finder.calc(grey(target), grey(source), None)
+        large = np.asarray(finder.calc(grey(target), grey(source), nothing))
         small = large.reshape(size, 2, size, 2, 2).mean(axis=(1, 3)) / 2
         flow[:] = gaussian_blur(small, _scaled(FLOW_BLUR, size)) * mask
     return flows

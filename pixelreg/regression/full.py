@@ -1,6 +1,7 @@
 """Ridge regression from all pixels to all pixels.
 
-Eq. 1-2 of Pixel-based Facial Expression Synthesis, the baseline that Pixel-RR prunes: it has no bias term and D x K weights.
+Eq. 1-2 of Pixel-based Facial Expression Synthesis, the baseline that Pixel-RR prunes: it has no
+bias term and D x K weights.
 """
 
 from __future__ import annotations
