@@ -27,6 +27,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             with path.open("wb") as file:
                 write(file)
             return
+        path = path.resolve()  # a link stays a link
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_beside(path, write)
     except OSError as error:

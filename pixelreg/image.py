@@ -164,8 +164,9 @@ def _told_clearly(name: str) -> Iterator[None]:
 def restore(picture: Picture, source: ImageLike) -> ImageLike:
     """Give ``picture`` back as the kind of thing that ``source`` was.
 
-    A path gives a PIL image; bytes give bytes in the same format; a PIL image or an array gives
-    the same mode, number of channels and dtype.
+    A path gives a PIL image; bytes give bytes in the same format; an array gives the same number
+    of channels and dtype; a PIL image of mode L, LA, RGB, RGBA or CMYK gives that mode, others L
+    or RGB.
     """
     if isinstance(source, bytes):
         return encode(picture)

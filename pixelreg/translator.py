@@ -125,7 +125,7 @@ class PlanTranslator:
         backend = get_backend(self.backend)
         parts = []
         for placement in self.place(picture.pixels, path):
-            change = backend.change(plan, crop(picture.pixels, placement.similarity, plan.shape[0]))
+            change = backend.change(plan, _crop(picture, placement, plan))
             if placement.face is not None and not plan.masked:
                 change = change.masked(face_mask(plan.shape[0]))
             parts.append((placement, change))
@@ -164,6 +164,13 @@ class PlanTranslator:
             "backend": self.backend,
             **asdict(model.provenance),
         }
+
+
+def _crop(picture: Picture, placement: Placement, plan: Plan) -> Any:
+    """What the plan sees; a float array that is a crop already is not rounded to grey levels."""
+    if placement.face is None and picture.exact is not None and picture.exact.shape == plan.shape:
+        return picture.exact
+    return crop(picture.pixels, placement.similarity, plan.shape[0])
 
 
 def check_strength(strength: float) -> float:

@@ -14,8 +14,6 @@ from safetensors.numpy import load_file
 
 from pixelreg.faces.landmarks import read_landmarks
 
-pytest_plugins = ["cli_fixtures"]
-
 
 @pytest.fixture
 def crop(face: np.ndarray, tmp_path: Path) -> Path:

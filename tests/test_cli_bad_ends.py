@@ -16,8 +16,6 @@ import pytest
 from cli_tools import CLI, Command, files_in
 from PIL import Image
 
-pytest_plugins = ["cli_fixtures"]
-
 
 def test_a_folder_that_cannot_be_written_to(
     command: Command, drawn: Path, model: Path, tmp_path: Path

@@ -10,8 +10,6 @@ import pytest
 from cli_tools import Command, files_in
 from PIL import Image
 
-pytest_plugins = ["cli_fixtures"]
-
 
 def nothing_written(tmp_path: Path) -> bool:
     return not (tmp_path / "out").exists() or files_in(tmp_path / "out") == set()
@@ -167,9 +165,18 @@ def test_a_set_of_pictures_none_of_which_can_be_read(
         (("--lambda", "much"), "'much' is not a valid float"),
         (("--model", "kr", "--sigma", 0), "--sigma must be a number above 0"),
         (("--model", "kr", "--sigma", "nan"), "--sigma must be a number above 0"),
-        (("--sigma", 3), "--sigma belongs to --model kr"),
+        (("--model", "rr", "--sigma", 3), "--sigma belongs to --model kr"),
+        (("--model", "flow", "--sigma", 3), "--sigma belongs to --model kr"),
+        (("--sigma", 3, "--prior", "zero"), "--sigma is kr's and --prior is rr's"),
+        (("--preset", "paper", "--lambda", 1), "--preset paper is for rr or kr"),
+        (("--preset", "paper", "--sigma", 1), "--preset paper is for rr or kr"),
+        (("--preset", "paper", "--prior", "zero"), "--preset paper is for rr or kr"),
+        (("--preset", "paper", "--size", 64), "--preset paper is for rr or kr"),
+        (("--preset", "paper", "--cv"), "--preset paper is for rr or kr"),
+        (("--preset", "paper", "--model", "mr"), "--preset paper is for rr or kr"),
+        (("--preset", "papers"), "'papers' is not"),
         (("--model", "kr", "--prior", "zero"), "--prior belongs to --model rr"),
-        (("--model", "deep"), "'deep' is not one of 'rr', 'kr', 'mr', 'full'"),
+        (("--model", "deep"), "'deep' is not one of 'auto', 'rr', 'kr', 'mr', 'full', 'flow'"),
         (("--size", 0), "0 is not in the range"),
         (("--size", -5), "-5 is not in the range"),
         (("--size", 1_000_000), "1000000 is not in the range"),

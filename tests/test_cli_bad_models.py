@@ -12,8 +12,6 @@ import pytest
 from cli_tools import Command, files_in
 from safetensors.numpy import load_file, save
 
-pytest_plugins = ["cli_fixtures"]
-
 
 def truncated(model: Path) -> bytes:
     return model.read_bytes()[:-100]

@@ -14,8 +14,6 @@ import pytest
 from cli_tools import Command, files_in, pixels, spawn
 from PIL import Image
 
-pytest_plugins = ["cli_fixtures"]
-
 
 def bomb(width: int, height: int) -> bytes:
     """A PNG of a few bytes that says it has width x height pixels."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,6 @@ from pixelreg import modelfile
 from pixelreg.backends import get_backend
 from pixelreg.data.pairs import grouped_holdout
 
-pytest_plugins = ["cli_fixtures"]
-
 HEAD = ["expression", "method", "n", "PSNR", "dB", "SSIM", "MAE"]
 ROW = re.compile(r"(\w+) +(untouched input|pixelreg \w+) +(\d+) +([\d.]+) +(-?[\d.]+) +([\d.]+)")
 
@@ -30,6 +29,11 @@ def rows_of(result: Result) -> list[tuple[str, ...]]:
     matches = [ROW.fullmatch(line) for line in lines]
     assert all(matches), result.out
     return [match.groups() for match in matches if match]
+
+
+def sheet_of(file: Path) -> Path:
+    """The contact sheet beside a model file."""
+    return file.with_name(f"{file.stem}-sheet.png")
 
 
 @pytest.mark.parametrize("kind", ["rr", "kr", "mr", "full"])
@@ -48,7 +52,7 @@ def test_every_kind_of_model(kind: str, drawn: Path, tmp_path: Path, command: Co
     assert "layout kdef, 8 people" in result.err
     assert "warning" not in result.err
     assert str(file) in result.err
-    assert files_in(tmp_path) == {"made/happy.safetensors", "made/happy.png"}
+    assert files_in(tmp_path) == {"made/happy.safetensors", "made/happy-sheet.png"}
     model = modelfile.load(file)
     assert (model.kind, model.targets, model.source) == (kind, ("happy",), "neutral")
     assert model.size == 32
@@ -61,10 +65,10 @@ def test_the_contact_sheet_shows_input_result_and_truth(
 ) -> None:
     file = tmp_path / "m.safetensors"
     command("fit", "--data", drawn, "--expr", "happy", "--size", 64, "--no-align", "-o", file)
-    with Image.open(file.with_suffix(".png")) as sheet:
+    with Image.open(sheet_of(file)) as sheet:
         assert sheet.format == "PNG"
         assert sheet.mode == "RGB"
-    sheet_pixels = pixels(file.with_suffix(".png"))
+    sheet_pixels = pixels(sheet_of(file))
     people = sorted(grouped_holdout([p.name[1:] for p in (drawn / "KDEF").iterdir()], 0.2, 0)[1])
     assert len(people) == 2
     # The held-out people's pictures are on the sheet, bit for bit.
@@ -147,7 +151,7 @@ def test_json_says_what_the_table_says(drawn: Path, tmp_path: Path, command: Com
     assert facts["model"] == str(file)
     assert facts["bytes"] == file.stat().st_size
     assert facts["parameters"] == 2 * (2 * 32 * 32 * 3)
-    assert facts["sheet"] == str(file.with_suffix(".png"))
+    assert facts["sheet"] == str(sheet_of(file))
     assert facts["pairs"] == {"happy": 8, "sad": 8}
     assert facts["settings"]["sad"]["alpha"] == 0.4
     shown = [
@@ -252,7 +256,7 @@ def test_the_default_output_is_in_the_working_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert command("fit", "--data", drawn, "--size", 16, "--no-align").code == 0
-    assert files_in(tmp_path) == {"pixelreg.safetensors", "pixelreg.png"}
+    assert files_in(tmp_path) == {"pixelreg.safetensors", "pixelreg-sheet.png"}
 
 
 def test_an_older_model_is_replaced(drawn: Path, tmp_path: Path, command: Command) -> None:
@@ -298,32 +302,96 @@ def test_in_a_process_of_its_own(drawn: Path, tmp_path: Path) -> None:
     result = spawn("fit", "--data", drawn, "--size", 16, "--no-align", cwd=tmp_path)
     assert result.code == 0, result.err
     assert len(rows_of(result)) == 4
-    assert files_in(tmp_path) == {"pixelreg.safetensors", "pixelreg.png"}
+    assert files_in(tmp_path) == {"pixelreg.safetensors", "pixelreg-sheet.png"}
+
+
+def test_auto_says_what_it_fits(drawn: Path, tmp_path: Path, command: Command) -> None:
+    file = tmp_path / "m.safetensors"
+    options = ("--data", drawn, "--expr", "happy", "--size", 16, "--no-align", "-o", file)
+    for more, kind in (((), "rr"), (("--sigma", 1), "kr"), (("--prior", "identity"), "rr")):
+        result = command("fit", *options, *more)
+        assert result.code == 0, result.err
+        assert f"  fitting {kind}" in result.err.splitlines()
+        assert modelfile.load(file).kind == kind
+        assert rows_of(result)[1][1] == f"pixelreg {kind}"
+    assert "fitting" not in command("fit", *options, "--model", "rr").err
+
+
+@pytest.mark.parametrize("kind", ["auto", "rr", "kr"])
+def test_the_papers_settings(kind: str, drawn: Path, tmp_path: Path, command: Command) -> None:
+    file = tmp_path / "m.safetensors"
+    result = command(
+        "fit", "--data", drawn, "--preset", "paper", "--model", kind, "--no-align", "-o", file
+    )
+    assert result.code == 0, result.err
+    model = modelfile.load(file)
+    assert (model.kind, model.size) == ("rr" if kind == "auto" else kind, 128)
+    widths = {"happy": {"sigma": 3.0}, "sad": {"sigma": 10.0}}  # section IV
+    for target in ("happy", "sad"):
+        settings = model.settings[target]
+        assert settings["alpha"] == 0.4
+        assert settings.items() >= (widths[target] if kind == "kr" else {"prior": "zero"}).items()
+
+
+def london_people(london: Path, folder: Path) -> Path:
+    """The first people of the London set, as links."""
+    for name in ("neutral_front", "smiling_front"):
+        (folder / name).mkdir(parents=True)
+        for path in sorted((london / name).iterdir()):
+            if re.match(r"00[1-9]_", path.name):
+                (folder / name / path.name).symlink_to(path)
+    return folder
 
 
 def test_real_photographs(london: Path, yunet_file: Path, tmp_path: Path, command: Command) -> None:
+    """Without any option: the flow of an expression, learnt from aligned faces."""
     pytest.importorskip("cv2", reason="YuNet needs OpenCV, which the extra 'align' brings")
-    for folder in ("neutral_front", "smiling_front"):
-        (tmp_path / "set" / folder).mkdir(parents=True)
-        for path in sorted((london / folder).iterdir()):
-            if re.match(r"00[1-9]_", path.name):
-                (tmp_path / "set" / folder / path.name).symlink_to(path)
+    folder = london_people(london, tmp_path / "set")
     file = tmp_path / "m.safetensors"
-    result = command(
-        "fit", "--data", tmp_path / "set", "--detector", yunet_file, "--size", 64,
-        "--prior", "identity", "-o", file,
-    )  # fmt: skip
+    options = ("--data", folder, "--detector", yunet_file, "--size", 64, "-o", file)
+    result = command("fit", *options)
     assert result.code == 0, result.err
     assert "layout london, 8 people" in result.err
     assert "aligned by the eyes" in result.err
+    assert "  fitting flow" in result.err.splitlines()
     assert "warning" not in result.err
     untouched, ours = rows_of(result)
     assert untouched[:3] == ("happy", "untouched input", "2")
+    assert ours[:3] == ("happy", "pixelreg flow", "2")
     # Aligned photographs of two expressions are alike; centre squares are some 13 dB apart.
-    assert 16 < float(untouched[3]) < 24
+    assert 18 < float(untouched[3]) < 28
     assert abs(float(ours[3]) - float(untouched[3])) < 2
     model = modelfile.load(file)
+    assert model.kind == "flow"
     assert model.frame is not None
     assert model.provenance.people == 8
     assert model.provenance.licence.startswith("CC BY 4.0")
     assert "DeBruine" in model.provenance.attribution
+    # The people judged are the same for the paper's model; both are judged against one input.
+    paper = command("fit", *options, "--prior", "identity")
+    assert rows_of(paper)[0] == untouched
+    assert rows_of(paper)[1][1] == "pixelreg rr"
+
+
+def test_photographs_without_opencv(
+    london: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """auto falls back on Pixel-RR and says so; flow names the extra."""
+    folder = london_people(london, tmp_path / "set")
+    for path in folder.rglob("*"):
+        if path.suffix in (".jpg", ".tem") and not path.name.startswith(("001", "002", "003")):
+            path.unlink()
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.setattr("pixelreg.training.find_spec", lambda name: None)
+    file = tmp_path / "out" / "m.safetensors"
+    options = ("--data", folder, "--detector", "bundled", "--size", 32, "-o", file)
+    result = command("fit", *options, "--model", "flow")
+    assert result.code == 1
+    assert result.error.startswith("OpenCV is needed for fitting a flow model")
+    assert "pixelreg[align]" in result.error
+    assert not file.exists()
+    result = command("fit", *options)
+    assert result.code == 0, result.err
+    assert "  fitting rr" in result.err.splitlines()
+    assert modelfile.load(file).kind == "rr"
+    assert modelfile.load(file).frame is not None

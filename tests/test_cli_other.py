@@ -20,9 +20,6 @@ from safetensors.numpy import load_file
 import pixelreg
 from pixelreg.commands.main import COMMANDS, cli
 
-pytest_plugins = ["cli_fixtures"]
-
-
 # ---------------------------------------------------------------- evaluate
 
 

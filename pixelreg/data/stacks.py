@@ -58,7 +58,8 @@ class Stack:
 
     def rows(self) -> tuple[Any, Any]:
         """Sources and targets as estimators take them: (N, S S 3) uint8."""
-        return self.sources.reshape(len(self.pairs), -1), self.targets.reshape(len(self.pairs), -1)
+        count = len(self.sources)
+        return self.sources.reshape(count, -1), self.targets.reshape(count, -1)
 
 
 def load_stack(

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pixelreg.errors import FaceError
 from pixelreg.faces.align import (
@@ -95,8 +96,11 @@ class Locator:
     def faces(self, pixels: Pixels, path: Path | None = None) -> list[Face]:
         """The wanted faces of a photo; see `placements`."""
         if self.eyes is not None:
+            _check_inside("--eyes", np.reshape(self.eyes, (2, 2)), pixels)
             return [face_from_eyes(np.array(self.eyes, dtype=np.float64).reshape(2, 2))]
         if self.box is not None:
+            x, y, width, height = self.box
+            _check_inside("--box", np.array([[x + width / 2, y + height / 2]]), pixels)
             return [face_from_box(self.box)]
         beside = landmarks_beside(path) if path is not None else None
         if beside is not None:
@@ -119,3 +123,9 @@ class Locator:
     @cached_property
     def _made(self) -> Detector:
         return make_detector(self.detector, self.detector_file)
+
+
+def _check_inside(option: str, points: NDArray[np.float64], pixels: Pixels) -> None:
+    height, width = pixels.shape[:2]
+    if not ((points >= 0).all() and (points <= [width, height]).all()):
+        raise FaceError(f"{option} lies outside the picture, which is {width}x{height} pixels")
