@@ -62,6 +62,17 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(picture)
 
 
+def places_of(picture: np.ndarray, sheet: np.ndarray) -> list[tuple[int, int]]:
+    """(left, top) of every place where a sheet shows a picture bit for bit."""
+    height, width = picture.shape[:2]
+    corners = (sheet[: 1 - height or None, : 1 - width or None] == picture[0, 0]).all(axis=-1)
+    return [
+        (int(x), int(y))
+        for y, x in np.argwhere(corners)
+        if (sheet[y : y + height, x : x + width] == picture).all()
+    ]
+
+
 def files_in(folder: Path) -> set[str]:
     """Every file below a folder, hidden and temporary ones included."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_tools import SIZE, Command, files_in, pixels, spawn
-from PIL import Image
+from cli_tools import SIZE, Command, files_in, pixels, places_of, spawn
+from PIL import Image, ImageSequence
 from safetensors.numpy import load_file
 
 from pixelreg.faces.landmarks import read_landmarks
@@ -296,3 +296,140 @@ def test_a_photograph_with_landmarks_beside_it(
     assert files_in(tmp_path / "album-happy") == {"001_03.jpg"}
     with Image.open(tmp_path / "album-happy" / "001_03.jpg") as made:
         assert (made.format, made.size) == ("JPEG", before.shape[1::-1])
+
+
+def animated(path: Path) -> tuple[list[np.ndarray], list[int]]:
+    """The frames of an animation as RGB, and how long each stands in milliseconds."""
+    with Image.open(path) as animation:
+        assert animation.info["loop"] == 0  # for ever
+        frames = [
+            (np.asarray(frame.convert("RGB")), int(frame.info["duration"]))
+            for frame in ImageSequence.Iterator(animation)
+        ]
+    return [frame for frame, _ in frames], [duration for _, duration in frames]
+
+
+def test_several_strengths_make_a_strip(
+    crop: Path, model: Path, command: Command, tmp_path: Path
+) -> None:
+    options = ("--expr", "happy", "--model", model)
+    strip = tmp_path / "strip.png"
+    result = command("apply", crop, *options, "--strength", "-0.5,0,0.5,1.5", "-o", strip)
+    assert (result.code, result.out, result.err) == (0, "", f"wrote {strip}\n")
+    corners = []
+    for strength in (-0.5, 0, 0.5, 1.5):
+        one = tmp_path / "one.png"
+        assert command("apply", crop, *options, "--strength", strength, "-o", one).code == 0
+        (corner,) = places_of(pixels(one), pixels(strip))
+        corners.append(corner)
+    lefts, tops = zip(*corners, strict=True)
+    assert list(lefts) == sorted(lefts)
+    assert len(set(tops)) == 1
+    labels = pixels(strip)[: tops[0]]
+    for left in lefts:
+        assert (labels[:, left : left + SIZE] < 128).any()
+    # A strip of every picture of a folder, in the picture's format.
+    folder = tmp_path / "album"
+    folder.mkdir()
+    shutil.copy(crop, folder / "a.png")
+    Image.open(crop).save(folder / "b.jpg")
+    result = command("apply", folder, *options, "--strength", "0,1")
+    assert "2 of 2 pictures changed" in result.err
+    for name, format in (("a.png", "PNG"), ("b.jpg", "JPEG")):
+        with Image.open(tmp_path / "album-happy" / name) as made:
+            assert made.format == format
+            assert made.width > 2 * SIZE
+    # And of a pipe.
+    piped = spawn("apply", "-", *options, "--strength", "0,1", input=(folder / "a.png").read_bytes())
+    assert piped.code == 0, piped.err
+    made = np.asarray(Image.open(io.BytesIO(piped.out.encode("latin-1"))))
+    np.testing.assert_array_equal(made, pixels(tmp_path / "album-happy" / "a.png"))
+
+
+@pytest.mark.parametrize(("suffix", "format"), [("gif", "GIF"), ("WEBP", "WEBP"), ("png", "PNG")])
+def test_an_animation_sweeps_the_strength(
+    suffix: str, format: str, crop: Path, model: Path, command: Command, tmp_path: Path
+) -> None:
+    options = ("--expr", "happy", "--model", model)
+    assert command("apply", crop, *options, "--strength", 1.5, "-o", tmp_path / "most.png").code == 0
+    out = tmp_path / f"sweep.{suffix}"
+    result = command("apply", crop, *options, "--strength", "0.5,1.5", "--animate", out)
+    assert (result.code, result.out, result.err) == (0, "", f"wrote {out}\n")
+    assert files_in(tmp_path) == {"crop.png", "most.png", out.name}
+    with Image.open(out) as animation:
+        assert (animation.format, animation.size) == (format, (SIZE, SIZE))
+    frames, durations = animated(out)
+    before, most = pixels(crop), pixels(tmp_path / "most.png")
+    gaps = [np.abs(frame.astype(int) - before).mean() for frame in frames]
+    peak = int(np.argmax(gaps))
+    # 8 bits of palette and lossy compression cost a few grey levels; an animated PNG nothing.
+    loss = {"GIF": 8, "WEBP": 8, "PNG": 0}[format]
+    assert gaps[0] <= loss
+    assert np.abs(frames[peak].astype(int) - most).mean() <= loss
+    assert gaps[peak] > gaps[0] + 5
+    assert 1500 < sum(durations) < 2100
+    if format == "PNG":
+        assert gaps[: peak + 1] == sorted(gaps[: peak + 1])  # there
+        assert gaps[peak:] == sorted(gaps[peak:], reverse=True)  # and back again
+
+
+def test_the_crop_that_the_model_sees(
+    face: np.ndarray, photo_model: Path, command: Command, tmp_path: Path
+) -> None:
+    wide = np.full((120, 200, 3), 128, np.uint8)
+    wide[30:94, 70:134] = face
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    eyes = [70 + 0.36 * 64, 30 + 0.39 * 64, 70 + 0.64 * 64, 30 + 0.39 * 64]
+    result = command(
+        "apply", tmp_path / "wide.png", "--expr", "happy", "--model", photo_model,
+        "--eyes", ",".join(map(str, eyes)), "--debug-crop", tmp_path / "crop.png",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    assert files_in(tmp_path) == {"wide.png", "crop.png", "wide-happy.png"}
+    # 64 pixels of the picture are 32 of the crop: every crop pixel is the mean of four.
+    blocks = face.reshape(SIZE, 2, SIZE, 2, 3).mean(axis=(1, 3))
+    assert np.abs(pixels(tmp_path / "crop.png") - blocks).max() <= 1
+
+
+BAD_WISHES = {
+    "two inputs, animated": (("crop.png", "crop.png", "--animate", "a.gif"), 2, "one picture"),
+    "a folder, animated": ((".", "--animate", "a.gif"), 2, "one picture"),
+    "a pipe, animated": (("-", "--animate", "a.gif"), 2, "one picture"),
+    "the crop of two inputs": (("crop.png", "crop.png", "--debug-crop", "c.png"), 2, "one picture"),
+    "the crop of a pipe": (("-", "--debug-crop", "c.png"), 2, "one picture"),
+    "two outputs": (("crop.png", "--animate", "a.gif", "-o", "out.gif"), 2, "leave out -o"),
+    "no such input": (("nosuch.png", "--animate", "a.gif"), 2, "no such file"),
+    "a strange suffix": (("crop.png", "--animate", "a.mp4"), 1, "cannot animate .mp4"),
+    "no suffix": (("crop.png", "--animate", "a"), 1, "cannot animate a file without suffix"),
+    "a strange crop": (("crop.png", "--debug-crop", "c.xyz"), 1, "suffix"),
+    "no strength": (("crop.png", "--strength", ""), 2, "'' is not a list of numbers"),
+    "half a list": (("crop.png", "--strength", "0,1,"), 2, "is not a list of numbers"),
+    "one of them too much": (("crop.png", "--strength", "0,1,11"), 2, "strength must be between"),
+}
+
+
+@pytest.mark.parametrize("wish", BAD_WISHES)
+def test_strips_and_animations_that_cannot_be(
+    wish: str, crop: Path, model: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(crop.parent)
+    words, code, reason = BAD_WISHES[wish]
+    result = command("apply", *words, "--expr", "happy", "--model", model)
+    assert result.code == code
+    assert reason in result.error
+    assert files_in(crop.parent) == {"crop.png"}
+
+
+@pytest.mark.parametrize("where", [("--eyes", "20,25,40,25"), ("--box", "10,10,40,40")])
+def test_no_align_leaves_no_place_for_a_face(
+    where: tuple[str, str], crop: Path, photo_model: Path, command: Command
+) -> None:
+    options = ("--expr", "happy", "--model", photo_model)
+    for words in (("apply", crop, *options), ("compare", crop, "--models", photo_model)):
+        result = command(*words, "--no-align", *where)
+        assert result.code == 2
+        assert result.error == "--no-align looks for no face: leave out --eyes and --box"
+    both = command("apply", crop, *options, "--eyes", "9,9,20,9", "--box", "5,5,20,20")
+    assert both.code == 2
+    assert "--eyes and --box both say where the face is" in both.error
+    assert files_in(crop.parent) == {"crop.png"}

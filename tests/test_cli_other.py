@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -15,9 +17,11 @@ import click
 import numpy as np
 import pytest
 from cli_tools import Command, files_in, pixels, spawn
+from PIL import Image
 from safetensors.numpy import load_file
 
 import pixelreg
+from pixelreg import modelfile
 from pixelreg.commands.main import COMMANDS, cli
 
 # ---------------------------------------------------------------- evaluate
@@ -150,8 +154,6 @@ def test_data_list_tells_what_is_amiss(drawn: Path, tmp_path: Path, command: Com
 
 def test_data_list_of_names_that_are_not_text(tmp_path: Path) -> None:
     """A name that is no valid UTF-8 is shown, not stumbled over."""
-    from PIL import Image
-
     folder = tmp_path / "set"
     for name in ("neutral", "happy"):
         (folder / name).mkdir(parents=True)
@@ -343,3 +345,75 @@ def test_the_checkout_script_ends_with_the_code_of_the_command() -> None:
     result = spawn("nosuch")
     assert result.code == 2
     assert "no such command 'nosuch'" in result.error
+
+
+def test_the_package_is_the_command() -> None:
+    """``python -m pixelreg``, from anywhere."""
+    for words, code in (("--version", 0), ("nosuch", 2)):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "pixelreg", words],
+            capture_output=True, text=True, cwd="/", check=False,
+        )  # fmt: skip
+        assert done.returncode == code
+        assert ("pixelreg, version" in done.stdout) == (code == 0)
+        assert ("no such command 'nosuch'" in done.stderr) == (code == 2)
+    # Its help names the command, not a file of the package.
+    help_text = subprocess.run(
+        [sys.executable, "-m", "pixelreg", "fit", "--help"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert help_text.stdout.startswith("Usage: pixelreg fit ")
+
+
+# ---------------------------------------------------------------- demo
+
+
+def test_demo(tmp_path: Path, command: Command) -> None:
+    folder = tmp_path / "made"
+    result = command("demo", "--people", 8, "--size", 64, "-o", folder)
+    assert result.code == 0, result.err
+    assert "8 drawn people, 6 expressions, 2 people held out" in result.err
+    expressions = {"happy", "sad", "angry", "afraid", "disgusted", "surprised"}
+    rows = [line.split() for line in result.out.splitlines()]
+    scored = [row for row in rows if row and row[0] in expressions]
+    assert len(scored) == 6 * 3
+    assert {row[0] for row in scored} == expressions
+    # Both models come nearer to the truth than the untouched input, on people not seen before.
+    for name in ("rr", "kr"):
+        file = folder / f"{name}.safetensors"
+        (facts,) = [row for row in rows if file.name in row]
+        model = modelfile.load(file)
+        assert set(model.targets) == expressions
+        assert (model.kind, model.size, model.provenance.people) == (name, 64, 8)
+        assert f"{model.parameters:,}" in facts
+        assert str(round(file.stat().st_size / 1024)) in facts
+        ours = [float(row[-3]) for row in scored if row[1:3] == ["pixelreg", name]]
+        untouched = [float(row[-3]) for row in scored if row[1] == "untouched"]
+        assert len(ours) == len(untouched) == 6
+        assert np.mean(ours) > np.mean(untouched)
+    assert {path.name for path in folder.iterdir()} == {
+        "faces", "rr.safetensors", "kr.safetensors", "contact-sheet.png",
+    }  # fmt: skip
+    with Image.open(folder / "contact-sheet.png") as sheet:
+        # The input, six expressions, Pixel-KR and the truth; one row a held-out person.
+        assert sheet.width > 9 * 96
+        assert 2 * 96 < sheet.height < 3 * 96
+        assert len(sheet.convert("RGB").getcolors(1 << 24)) > 1000
+    # What it proposes to try next works.
+    (proposal,) = [line for line in result.err.splitlines() if line.startswith("  pixelreg ")]
+    tried = command(*proposal.split()[1:], "-o", tmp_path / "out.jpg")
+    assert tried.code == 0, tried.err
+    assert pixels(tmp_path / "out.jpg").shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [(("--people", 3), "3 is not in the range"), (("--size", 8), "8 is not in the range")],
+)
+def test_demo_refuses(
+    options: tuple[object, ...], reason: str, tmp_path: Path, command: Command
+) -> None:
+    result = command("demo", *options, "-o", tmp_path / "made")
+    assert result.code == 2
+    assert reason in result.error
+    assert files_in(tmp_path) == set()

@@ -73,6 +73,11 @@ def apply(
     translator = _load(file, locator)
     name = translator.canonical(expression)
     translator.plan(name)  # an unknown name must not wait for the pictures
+    several = len(inputs) > 1 or inputs == ("-",) or Path(inputs[0]).is_dir()
+    if (animate or debug_crop) and several:
+        raise UsageError("--animate and --debug-crop take one picture file")
+    if animate and output:
+        raise UsageError("--animate names the file that is written: leave out -o")
     if inputs == ("-",):
         picture = read_bytes(sys.stdin.buffer.read(), "the picture on stdin")
         _pipe(_render(translator, picture, name, strengths), output)
@@ -80,9 +85,6 @@ def apply(
     if "-" in inputs:
         raise UsageError("- stands alone: give one pipe, or files and folders")
     jobs = plan_jobs([Path(path) for path in inputs], output, name)
-    single = len(inputs) == 1 and Path(inputs[0]).is_file()
-    if (animate or debug_crop) and not single:
-        raise UsageError("--animate and --debug-crop take one picture")
     if debug_crop:
         _write_crops(translator, jobs[0].input, debug_crop)
     if animate:
@@ -93,7 +95,7 @@ def apply(
         made = _render(translator, read_file(job.input), name, strengths, job.input)
         write_bytes(job.output, encode(made, format_of(job.output)))
 
-    if single:
+    if not several:
         work(jobs[0])
         say(f"wrote {jobs[0].output}")
         return 0

@@ -202,6 +202,8 @@ def _settings(
 ) -> dict[str, Any]:
     if sigma is not None and kind not in ("kr", "auto"):
         raise UsageError("--sigma belongs to --model kr")
+    if sigma is not None and prior is not None:
+        raise UsageError("--sigma is kr's and --prior is rr's: give one of them")
     if prior is not None and kind not in ("rr", "auto"):
         raise UsageError("--prior belongs to --model rr")
     for option, number in (("--lambda", alpha), ("--sigma", sigma)):

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from pixelreg.errors import UsageError
+
 
 class Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """Numbers separated by commas, a fixed count of them or any."""
@@ -97,6 +99,10 @@ def _with_locator(function: Any) -> Any:
     ) -> Any:
         from pixelreg.faces.locate import Locator
 
+        if no_align and (eyes or box):
+            raise UsageError("--no-align looks for no face: leave out --eyes and --box")
+        if eyes and box:
+            raise UsageError("--eyes and --box both say where the face is: give one of them")
         file = Path(detector) if detector.endswith(".onnx") else None
         name = "yunet" if file is not None else detector
         locator = Locator(name, file, which, eyes, box, not no_align)

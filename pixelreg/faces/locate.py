@@ -96,12 +96,14 @@ class Locator:
     def faces(self, pixels: Pixels, path: Path | None = None) -> list[Face]:
         """The wanted faces of a photo; see `placements`."""
         if self.eyes is not None:
-            _check_inside("--eyes", np.reshape(self.eyes, (2, 2)), pixels)
-            return [face_from_eyes(np.array(self.eyes, dtype=np.float64).reshape(2, 2))]
+            face = face_from_eyes(self.eyes)
+            _check_inside("--eyes", face.eyes, pixels)
+            return [face]
         if self.box is not None:
+            face = face_from_box(self.box)
             x, y, width, height = self.box
             _check_inside("--box", np.array([[x + width / 2, y + height / 2]]), pixels)
-            return [face_from_box(self.box)]
+            return [face]
         beside = landmarks_beside(path) if path is not None else None
         if beside is not None:
             return [read_landmarks(beside)]
