@@ -340,7 +340,9 @@ def test_several_strengths_make_a_strip(
             assert made.format == format
             assert made.width > 2 * SIZE
     # And of a pipe.
-    piped = spawn("apply", "-", *options, "--strength", "0,1", input=(folder / "a.png").read_bytes())
+    piped = spawn(
+        "apply", "-", *options, "--strength", "0,1", input=(folder / "a.png").read_bytes()
+    )
     assert piped.code == 0, piped.err
     made = np.asarray(Image.open(io.BytesIO(piped.out.encode("latin-1"))))
     np.testing.assert_array_equal(made, pixels(tmp_path / "album-happy" / "a.png"))
@@ -351,7 +353,9 @@ def test_an_animation_sweeps_the_strength(
     suffix: str, format: str, crop: Path, model: Path, command: Command, tmp_path: Path
 ) -> None:
     options = ("--expr", "happy", "--model", model)
-    assert command("apply", crop, *options, "--strength", 1.5, "-o", tmp_path / "most.png").code == 0
+    assert (
+        command("apply", crop, *options, "--strength", 1.5, "-o", tmp_path / "most.png").code == 0
+    )
     out = tmp_path / f"sweep.{suffix}"
     result = command("apply", crop, *options, "--strength", "0.5,1.5", "--animate", out)
     assert (result.code, result.out, result.err) == (0, "", f"wrote {out}\n")
@@ -359,18 +363,23 @@ def test_an_animation_sweeps_the_strength(
     with Image.open(out) as animation:
         assert (animation.format, animation.size) == (format, (SIZE, SIZE))
     frames, durations = animated(out)
-    before, most = pixels(crop), pixels(tmp_path / "most.png")
-    gaps = [np.abs(frame.astype(int) - before).mean() for frame in frames]
+    before, most = pixels(crop).astype(int), pixels(tmp_path / "most.png").astype(int)
+    moving = np.abs(most - before) > 20
+    assert moving.sum() > 30
+    gaps = [np.abs(frame - before)[moving].mean() for frame in frames]
     peak = int(np.argmax(gaps))
-    # 8 bits of palette and lossy compression cost a few grey levels; an animated PNG nothing.
-    loss = {"GIF": 8, "WEBP": 8, "PNG": 0}[format]
+    # 8 bits of palette and lossy compression cost some grey levels; an animated PNG nothing.
+    loss = {"GIF": 5, "WEBP": 12, "PNG": 0}[format]
     assert gaps[0] <= loss
-    assert np.abs(frames[peak].astype(int) - most).mean() <= loss
-    assert gaps[peak] > gaps[0] + 5
+    assert np.abs(frames[peak] - most)[moving].mean() <= loss
+    assert gaps[peak] > 20
     assert 1500 < sum(durations) < 2100
     if format == "PNG":
         assert gaps[: peak + 1] == sorted(gaps[: peak + 1])  # there
         assert gaps[peak:] == sorted(gaps[peak:], reverse=True)  # and back again
+
+
+STEPS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
 
 
 def test_the_crop_that_the_model_sees(
@@ -386,9 +395,20 @@ def test_the_crop_that_the_model_sees(
     )  # fmt: skip
     assert result.code == 0, result.err
     assert files_in(tmp_path) == {"wide.png", "crop.png", "wide-happy.png"}
-    # 64 pixels of the picture are 32 of the crop: every crop pixel is the mean of four.
+    # 64 pixels of the picture are 32 of the crop: every crop pixel is about the mean of four.
     blocks = face.reshape(SIZE, 2, SIZE, 2, 3).mean(axis=(1, 3))
-    assert np.abs(pixels(tmp_path / "crop.png") - blocks).max() <= 1
+    seen = pixels(tmp_path / "crop.png")
+    gaps = {step: np.abs(np.roll(seen, step, (0, 1)) - blocks).mean() for step in STEPS}
+    assert min(gaps, key=gaps.__getitem__) == (0, 0)
+    assert gaps[0, 0] < 10
+    # Where no face is looked for it is exactly the mean.
+    Image.fromarray(face).save(tmp_path / "face.png")
+    result = command(
+        "apply", tmp_path / "face.png", "--expr", "happy", "--model", photo_model, "--no-align",
+        "--debug-crop", tmp_path / "crop.png",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    assert np.abs(pixels(tmp_path / "crop.png") - blocks).max() <= 0.5
 
 
 BAD_WISHES = {

@@ -66,7 +66,7 @@ class FlowRidge(Estimator):
     """
 
     def __init__(
-        self, alpha: float = 1.0, opening: float = -0.6, amount: float = 0.5, gain: float = 1.4
+        self, alpha: float = 1.0, opening: float = -0.6, amount: float = 0.8, gain: float = 1.4
     ) -> None:
         self.alpha = alpha
         self.opening = opening
