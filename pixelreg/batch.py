@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pixelreg.errors import ImageError, PixelregError, UsageError
 from pixelreg.image import READABLE_SUFFIXES, SUFFIX_FORMATS
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def plan_jobs(inputs: Sequence[Path], output: str | None, label: str) -> list[Jo
     Raises
     ------
     UsageError
-        If an input does not exist, or several would go to one file.
+        If an input does not exist, several would go to one file, or one would replace another.
     ImageError
         If a folder holds no picture.
     """
@@ -48,7 +51,13 @@ def plan_jobs(inputs: Sequence[Path], output: str | None, label: str) -> list[Jo
             raise UsageError(f"no such file or folder: {path}")
     jobs = [job for path in inputs for job in _jobs_of(path, output, label, len(inputs) > 1)]
     seen: dict[Path, Path] = {}
+    read = {job.input for job in jobs}
     for job in jobs:
+        if job.output in read and job.output != job.input:
+            raise UsageError(
+                f"{job.input} would become {job.output}, which is to be changed as well; "
+                "write into a folder with -o"
+            )
         if job.output in seen:
             raise UsageError(
                 f"{seen[job.output]} and {job.input} would both become {job.output}; "
@@ -70,6 +79,8 @@ def run_jobs(
     -------
     The jobs that failed, in order, each with the reason.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     count = workers or min(8, os.cpu_count() or 1)
     failed: dict[int, str] = {}
     with ThreadPoolExecutor(count) as pool:
@@ -98,6 +109,8 @@ def _outcomes(
 
 
 def _ended(running: dict[Future[str | None], int]) -> list[tuple[int, str | None]]:
+    from concurrent.futures import FIRST_COMPLETED, wait
+
     ended, _ = wait(running, return_when=FIRST_COMPLETED)
     return [(running.pop(future), future.result()) for future in ended]
 
@@ -112,13 +125,15 @@ def _attempt(work: Callable[[Job], None], job: Job) -> str | None:
 
 def _jobs_of(path: Path, output: str | None, label: str, several: bool) -> list[Job]:
     if path.is_dir():
-        folder = Path(output) if output else path.with_name(f"{path.resolve().name}-{label}")
+        named = path.resolve() if path.name in ("", "..") else path
+        folder = Path(output) if output else named.with_name(f"{named.name}-{label}")
         if folder.is_file():
             raise UsageError(f"{folder} is a file; a folder of pictures needs a folder to go to")
         return [
-            Job(file, folder / file.relative_to(path), folder) for file in _pictures(path, folder)
+            Job(file, folder / file.relative_to(path).with_suffix(_suffix_for(file)), folder)
+            for file in _pictures(path, folder)
         ]
-    suffix = path.suffix if path.suffix.lower() in SUFFIX_FORMATS else ".png"
+    suffix = _suffix_for(path)
     if output is None:
         target = path.with_name(f"{path.stem}-{label}{suffix}")
     elif several or Path(output).is_dir() or output.endswith(("/", os.sep)):
@@ -130,15 +145,24 @@ def _jobs_of(path: Path, output: str | None, label: str, several: bool) -> list[
     return [Job(path, target, target.parent)]
 
 
+def _suffix_for(path: Path) -> str:
+    """The suffix of the changed picture: its own, or one that can be written."""
+    suffix = path.suffix.lower()
+    if suffix in SUFFIX_FORMATS:
+        return path.suffix
+    return ".jpg" if suffix in READABLE_SUFFIXES else ".png"  # .jfif and .jpe are JPEG
+
+
 def _pictures(folder: Path, leave_out: Path) -> list[Path]:
     """All pictures below a folder, hidden ones and earlier outputs left out."""
     away = leave_out.resolve()
+    inside = folder.resolve() in away.parents
     files = [
         path
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in READABLE_SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and (away == folder.resolve() or away not in path.resolve().parents)
+        and not (inside and away in path.resolve().parents)
         and path.is_file()
     ]
     if not files:

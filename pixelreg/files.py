@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -41,7 +41,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def _write_beside(path: Path, write: Callable[[BinaryIO], object]) -> None:
     # Not a file of `tempfile`: a file opened plainly gets the mode that the user's umask gives.
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{path.name[:100]}.{os.urandom(8).hex()}")
     try:
         with temporary.open("xb") as file:
             write(file)

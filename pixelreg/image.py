@@ -10,7 +10,7 @@ import io
 import os
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,6 @@ from typing import Any, TypeAlias, Union
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from pixelreg.errors import ImageError, InvalidArrayError
 
@@ -126,20 +125,63 @@ def read(source: ImageLike) -> Picture:
 
 def read_file(path: Path) -> Picture:
     """Read a picture file; see `read`."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"cannot read {path}: {error.strerror or error}") from error
-    return read_bytes(content, str(path))
+    return read_bytes(_content(path), str(path))
 
 
 def read_bytes(content: bytes, name: str) -> Picture:
     """Read an encoded picture from memory; ``name`` stands for it in errors. See `read`."""
-    if not content:
-        raise ImageError(f"{name} is empty (0 bytes)")
+    _refuse_empty(content, name)
     with _told_clearly(name), Image.open(io.BytesIO(content)) as opened:
         opened.load()
         return _from_pil(opened, name)
+
+
+def read_reduced(path: Path, most: Callable[[int, int], float]) -> tuple[Pixels, int]:
+    """Read a picture file's pixels, a large JPEG at 1/2, 1/4 or 1/8 of its size.
+
+    Only a file whose sides are whole multiples of the factor is reduced, so that coordinates are
+    those of the whole picture over the factor, however the picture has to be turned.
+
+    Parameters
+    ----------
+    most : the largest factor that is wanted of a picture of (width, height), as stored.
+
+    Returns
+    -------
+    (H, W, 3) uint8, and the factor: 1, 2, 4 or 8.
+
+    Raises
+    ------
+    ImageError
+        As of `read`.
+    """
+    content = _content(path)
+    with _told_clearly(str(path)), Image.open(io.BytesIO(content)) as opened:
+        width, height = opened.size
+        factor = 1
+        if opened.format in ("JPEG", "MPO"):
+            limit = most(width, height)
+            factor = next(
+                f for f in (8, 4, 2, 1) if f == 1 or (f <= limit and not (width % f or height % f))
+            )
+        if factor > 1:
+            opened.draft(None, (width // factor, height // factor))
+        opened.load()
+        return _from_pil(opened, str(path)).pixels, factor
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror or error}") from error
+    _refuse_empty(content, str(path))
+    return content
+
+
+def _refuse_empty(content: bytes, name: str) -> None:
+    if not content:
+        raise ImageError(f"{name} is empty (0 bytes)")
 
 
 @contextmanager
@@ -296,7 +338,9 @@ def _save_options(opened: Image.Image) -> dict[str, Any]:
     profile = opened.info.get("icc_profile")
     if profile and opened.mode != "CMYK":
         options["icc_profile"] = profile
-    if isinstance(opened, JpegImageFile) and opened.mode in ("L", "RGB"):
+    if opened.format == "JPEG" and opened.mode in ("L", "RGB"):
+        from PIL.JpegImagePlugin import get_sampling
+
         options["qtables"] = opened.quantization
         sampling = get_sampling(opened)
         if sampling >= 0:

@@ -14,7 +14,7 @@ from pixelreg import __version__
 from pixelreg.backends import get_backend
 from pixelreg.data.download import data_source, source_names
 from pixelreg.data.pairs import Pair, Pairing, grouped_folds, grouped_holdout, pair, targets
-from pixelreg.data.photos import Listing
+from pixelreg.data.photos import Listing, Problem
 from pixelreg.data.stacks import Stack, read_photo
 from pixelreg.errors import DataError, PixelregError
 from pixelreg.evaluation.comparison import Scores, compare
@@ -35,6 +35,7 @@ from pixelreg.regression.validation import (
 SAMPLE = 6  # pictures looked at before deciding whether a set shows photographs of faces
 FOLDS = 5
 PAPER_SIZE = 128
+COMPUTING = ("backend", "threads")  # the estimators' parameters that leave the model as it is
 FLOW_ALPHAS = (0.3, 1.0, 3.0, 10.0)  # each fit takes seconds
 
 
@@ -47,22 +48,34 @@ class Recipe:
     kind : short name of the estimator, a key of `pixelreg.regression.ESTIMATORS`.
     settings : the estimator's parameters that differ from the defaults.
     size : side of the crops in pixels.
+    backend, threads : what the estimator computes with; they change speed, not the model.
     """
 
     kind: str = "rr"
     settings: Mapping[str, Any] = field(default_factory=dict)
     size: int = 128
+    backend: str = "auto"
+    threads: int | None = None
 
     def parameters(self) -> dict[str, Any]:
-        """All of the estimator's parameters by name."""
+        """All of the estimator's parameters by name, but for what they are computed with."""
         params: dict[str, Any] = estimator_class(self.kind)(**self.settings).get_params()
-        return params
+        return {name: value for name, value in params.items() if name not in COMPUTING}
+
+    def estimator(self, **params: Any) -> Any:
+        """The estimator with this recipe's parameters, or with those given instead."""
+        made = estimator_class(self.kind)(**{**self.parameters(), **params})
+        computing = {name: getattr(self, name) for name in COMPUTING}
+        return made.set_params(**{n: v for n, v in computing.items() if n in made.get_params()})
+
+    def fitted(self, stack: Stack) -> tuple[Plan, str]:
+        """One target's plan from a stack of crops of this size, and the backend that solved it."""
+        model = self.estimator().fit(*stack.rows())
+        return model.to_plan((self.size, self.size, 3)), getattr(model, "backend_", "numpy")
 
     def fit(self, stack: Stack) -> Plan:
         """Fit one target from a stack of crops of this size."""
-        model = estimator_class(self.kind)(**self.parameters())
-        plan: Plan = model.fit(*stack.rows()).to_plan((self.size, self.size, 3))
-        return plan
+        return self.fitted(stack)[0]
 
     def tuned(self, score: Score) -> Recipe:
         """This recipe with the parameters of a cross-validation score."""
@@ -87,18 +100,22 @@ class Fitted:
     ----------
     plan : fitted on all pairs.
     recipe : with the parameters that cross-validation chose, if it was asked.
-    stack : all pairs.
+    pairs : all pairs.
     scores : the untouched input and a plan fitted without the held-out people, on those people.
-    judged : the held-out people.
+    judged : the held-out people, or the first of them where they are many.
     tried : the scores of cross-validation.
+    problems : the pairs that could not be used, by their file, and why.
+    backend : the name of what solved the plan.
     """
 
     plan: Plan
     recipe: Recipe
-    stack: Stack
+    pairs: Sequence[Pair]
     scores: Sequence[Scores] = ()
     judged: Sequence[Judged] = ()
     tried: Sequence[Score] = ()
+    problems: Sequence[Problem] = ()
+    backend: str = "numpy"
 
 
 def fit_target(
@@ -131,13 +148,15 @@ def fit_target(
     if cv_seed is not None:
         tried = cross_validate(recipe, learning, cv_seed)
         recipe = recipe.tuned(best(tried))
-    plan = recipe.fit(stack)
+    plan, backend = recipe.fitted(stack)
+    rest: dict[str, Any] = {"tried": tried, "problems": stack.problems, "backend": backend}
     if not judged.pairs:
-        return Fitted(plan, recipe, stack, tried=tried)
-    made = get_backend().apply(recipe.fit(learning), judged.sources)
+        return Fitted(plan, recipe, stack.pairs, **rest)
+    made = get_backend(recipe.backend).apply(recipe.fit(learning), judged.sources)
     scores = compare(target, judged.sources, judged.targets, {f"pixelreg {recipe.kind}": made})
     rows = zip(judged.people, judged.sources, made, judged.targets, strict=True)
-    return Fitted(plan, recipe, stack, scores, [Judged(*row) for row in rows], tried)
+    people = [Judged(*row) for row in rows]
+    return Fitted(plan, recipe, stack.pairs, scores, people, **rest)
 
 
 def choose_held_out(people: Sequence[str], share: float, seed: int) -> frozenset[str]:
@@ -244,9 +263,7 @@ def cross_validate(recipe: Recipe, stack: Stack, seed: int) -> list[Score]:
         grid = [{"alpha": a} for a in (FLOW_ALPHAS if recipe.kind == "flow" else ALPHAS)]
     people = set(stack.people)
     folds = grouped_folds(sorted(people), min(FOLDS, len(people)), seed)
-    make = estimator_class(recipe.kind)
-    base = recipe.parameters()
-    return grouped_scores(lambda **p: make(**{**base, **p}), grid, X, T, stack.people, folds)
+    return grouped_scores(recipe.estimator, grid, X, T, stack.people, folds)
 
 
 def make_model(

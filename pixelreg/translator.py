@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pixelreg.backends import get_backend
+from pixelreg.backends import get_backend, plan_work
+from pixelreg.backends.array import ArrayBackend
 from pixelreg.change import Change
 from pixelreg.data.expressions import canonical
 from pixelreg.errors import UsageError
@@ -59,7 +60,8 @@ class PlanTranslator:
     ----------
     model : the fitted model.
     locator : how faces are found in photos.
-    backend : what runs the plans, by name.
+    backend : what runs the plans: auto, numpy, numba or cupy; auto decides by the work.
+    threads : how many threads Numba may use; None for one a core.
     name : the model's file or another name for it.
     """
 
@@ -67,6 +69,7 @@ class PlanTranslator:
     locator: Locator = field(default_factory=Locator)
     backend: str = "auto"
     name: str = ""
+    threads: int | None = None
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -122,7 +125,7 @@ class PlanTranslator:
             If no face is found.
         """
         plan = self.plan(target)
-        backend = get_backend(self.backend)
+        backend = self.runner(plan)
         parts = []
         for placement in self.place(picture.pixels, path):
             change = backend.change(plan, _crop(picture, placement, plan))
@@ -141,7 +144,11 @@ class PlanTranslator:
 
     def run(self, plan: Plan, crops: Pixels) -> Pixels:
         """Apply a plan to crops of the model's own size, (..., S, S, 3) uint8."""
-        return get_backend(self.backend).apply(plan, crops)
+        return self.runner(plan, crops.size // math.prod(plan.shape)).apply(plan, crops)
+
+    def runner(self, plan: Plan, pictures: int = 1) -> ArrayBackend:
+        """The backend that runs a plan on so many pictures at once."""
+        return get_backend(self.backend, plan_work(plan, pictures), self.threads)
 
     def place(self, pixels: Pixels, path: Path | None = None) -> list[Placement]:
         """Where the model's crops lie in a photo; see `pixelreg.faces.locate.Locator`."""
@@ -161,7 +168,7 @@ class PlanTranslator:
             "bytes": sum(a.nbytes for p in model.plans.values() for a in p.tensors().values()),
             "settings": {target: dict(values) for target, values in model.settings.items()},
             "frame": None if model.frame is None else asdict(model.frame),
-            "backend": self.backend,
+            "backend": self.runner(self.model.plans[self.targets[0]]).name,
             **asdict(model.provenance),
         }
 

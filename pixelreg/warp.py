@@ -21,43 +21,52 @@ KEYS = -1.15
 ROWS = 64  # rows looked up at once, so that the temporaries stay in the cache
 
 
-def fetch_linear(values: Array, x: Array, y: Array) -> Floats:
+def fetch_linear(values: Array, x: Array, y: Array, xp: Any = np) -> Floats:
     """Bilinear look-up.
 
     Parameters
     ----------
     values : (H, W, C), any real type.
     x, y : (h, w) coordinates.
+    xp : the array module of the three.
 
     Returns
     -------
     (h, w, C) float32.
     """
-    return _fetch(values, x, y, _linear_taps)
+    return _fetch(values, x, y, _linear_taps, xp)
 
 
-def fetch_cubic(values: Array, x: Array, y: Array) -> Floats:
+def fetch_cubic(values: Array, x: Array, y: Array, xp: Any = np) -> Floats:
     """Cubic look-up, slightly sharpening; see `fetch_linear`."""
-    return _fetch(values, x, y, _cubic_taps)
+    return _fetch(values, x, y, _cubic_taps, xp)
 
 
-def gaussian_blur(picture: Array, sigma: float) -> Array:
+def gaussian_blur(picture: Array, sigma: float, xp: Any = np) -> Array:
     """A Gaussian low-pass of an (H, W, C) picture, cut off at three sigma, its border repeated."""
-    reach = round(3 * sigma)
+    weights = blur_weights(sigma)
+    reach = len(weights) // 2
     if reach < 1:
         return picture
-    steps = np.arange(-reach, reach + 1)
-    weights = np.exp(-(steps**2) / (2 * sigma**2))
-    weights /= weights.sum()
     for axis in (0, 1):
         around = [(reach, reach) if k == axis else (0, 0) for k in range(picture.ndim)]
-        padded = np.pad(picture, around, mode="edge")
+        padded = xp.pad(picture, around, mode="edge")
         length = picture.shape[axis]
         picture = sum(
-            np.float32(weight) * padded.take(range(k, k + length), axis)
+            np.float32(weight) * padded.take(xp.arange(k, k + length), axis)
             for k, weight in enumerate(weights)
         )
     return picture
+
+
+def blur_weights(sigma: float) -> NDArray[np.float64]:
+    """The low-pass's weights, at most three sigma to both sides; a single 1 for almost none."""
+    reach = round(3 * sigma)
+    if reach < 1:
+        return np.ones(1)
+    weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
+    result: NDArray[np.float64] = weights / weights.sum()
+    return result
 
 
 def _linear_taps(share: Floats) -> tuple[int, list[Floats]]:
@@ -77,9 +86,9 @@ def _cubic_taps(share: Floats) -> tuple[int, list[Floats]]:
     return -1, [far(1 + share), near(share), near(1 - share), far(2 - share)]
 
 
-def _fetch(values: Array, x: Array, y: Array, taps: Any) -> Floats:
-    result = np.empty((*x.shape, values.shape[2]), np.float32)
-    flat = np.ascontiguousarray(values).reshape(-1, values.shape[2])
+def _fetch(values: Array, x: Array, y: Array, taps: Any, xp: Any) -> Floats:
+    result: Floats = xp.empty((*x.shape, values.shape[2]), np.float32)
+    flat = xp.ascontiguousarray(values).reshape(-1, values.shape[2])
     for first in range(0, len(x), ROWS):
         rows = slice(first, first + ROWS)
         _fetch_rows(flat, values.shape[:2], x[rows], y[rows], taps, result[rows])

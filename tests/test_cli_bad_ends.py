@@ -181,7 +181,7 @@ def test_an_interrupt_while_fitting(face: np.ndarray, tmp_path: Path) -> None:
         try:
             assert process.stderr is not None
             while line := process.stderr.readline():
-                if "taken as aligned" in line:
+                if "fitting" in line:
                     break
             time.sleep(1.0)
             assert process.poll() is None

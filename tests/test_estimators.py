@@ -15,8 +15,8 @@ from pixelreg.regression import ESTIMATORS, estimator_class
 from pixelreg.regression.estimator import NotFittedError
 
 NON_DEFAULT = {
-    "rr": {"alpha": 2.0, "prior": "identity"},
-    "kr": {"alpha": 2.0, "sigma": 0.5, "solver": "dense"},
+    "rr": {"alpha": 2.0, "prior": "identity", "backend": "numpy", "threads": 1},
+    "kr": {"alpha": 2.0, "sigma": 0.5, "solver": "dense", "backend": "numpy", "threads": 1},
     "mr": {"alpha": 2.0, "receptive_field": 5, "shape": (3, 3)},
     "full": {"alpha": 2.0},
 }

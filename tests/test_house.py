@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,24 @@ from pixelreg.plan import AffinePlan
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     ("errors", "files", "protocol"),
-    ("image", "change", "plan", "model", "backends", "modelfile", "warp"),
+    ("image", "change", "plan", "model", "sums", "sumsfile", "backends", "modelfile", "warp"),
     ("regression", "faces", "data", "evaluation", "export"),
-    ("training", "translator", "batch", "api"),
+    ("tally", "checkpoint", "workers", "solving", "merging"),
+    ("training", "streaming", "cluster", "translator", "batch", "api", "video"),
     ("commands", "__main__"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(LAYERS) for room in rooms}
 BASE = {"numpy", "PIL", "click", "safetensors"}  # scipy too, but inside functions: it is slow
-HEAVY = ("scipy", "sklearn", "skimage", "numba", "cv2", "onnxruntime", "torch", "pooch", "cupy")
+HEAVY = (
+    *("scipy", "sklearn", "skimage", "numba", "cv2", "onnxruntime", "torch", "pooch", "cupy"),
+    "av",
+)
+# Modules that take a package that need not be there: they are imported by name only.
+LOOPS = ("_jit", "_loops_fetch", "_loops_fit", "_loops_flow", "_loops_run", "numba")
+OPTIONAL = {
+    "pixelreg.backends.cupy": "cupy",
+    **{f"pixelreg.backends.{name}": "numba" for name in LOOPS},
+}
 
 
 def modules_of(package: str) -> dict[str, Path]:
@@ -131,6 +142,8 @@ def test_pixelreg_knows_deep_models_only_as_strings(name) -> None:
 def test_only_base_packages_are_imported_with_a_module(name) -> None:
     if name.startswith(("deep_onnx.networks", "deep_onnx.training", "deep_onnx.export")):
         pytest.skip("these modules are torch's own, and are imported by name only")
+    if name in OPTIONAL:
+        pytest.skip(f"this module is {OPTIONAL[name]}'s own, and is imported by name only")
     own = {"pixelreg"} | ({"deep_onnx"} if name in DEEP else set())
     for found, line in imports(name, inside_functions=False):
         top = found.partition(".")[0]
@@ -153,6 +166,9 @@ def test_everything_public_is_documented(name) -> None:
 def test_public_methods_are_documented_where_they_are_first_declared(name) -> None:
     if any(part.startswith("_") for part in name.split(".")):
         return
+    package = OPTIONAL.get(name)
+    if package and find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
     module = importlib.import_module(name)
     for cls in vars(module).values():
         if not inspect.isclass(cls) or cls.__module__ != name or cls.__name__.startswith("_"):
@@ -236,4 +252,6 @@ def test_every_string_that_names_an_attribute_leads_to_one() -> None:
     assert "pixelreg.api:load_plans" in strings
     for string in sorted(strings):
         module, _, attribute = string.partition(":")
+        if module in OPTIONAL and find_spec(OPTIONAL[module]) is None:
+            continue
         assert hasattr(importlib.import_module(module), attribute), string

@@ -113,12 +113,12 @@ def test_predictions_are_eq_15_written_out() -> None:
 
 
 def test_dense_blocks_do_not_change_the_result(monkeypatch) -> None:
-    from pixelreg.regression import dense
+    from pixelreg.backends import solvers
 
     X, T = (a / 255 for a in stack(20))
     whole = solve_dense(X, T, 1.0, 0.4)
     told = predict_dense(X[:3], X, whole, 1.0)
-    monkeypatch.setattr(dense, "BLOCK_NUMBERS", 1)
+    monkeypatch.setattr(solvers, "BLOCK_NUMBERS", 1)
     np.testing.assert_allclose(solve_dense(X, T, 1.0, 0.4), whole, atol=1e-13)
     np.testing.assert_allclose(predict_dense(X[:3], X, whole, 1.0), told, atol=1e-13)
 

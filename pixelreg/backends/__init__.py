@@ -1,46 +1,64 @@
-"""Backends: one function set that runs plans, by name."""
+"""Backends: one function set that sums, solves and runs plans, by name."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Protocol, cast
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from pixelreg.errors import MissingExtraError, UnknownNameError
 
-from pixelreg.change import Change
-from pixelreg.errors import UnknownNameError
-from pixelreg.plan import Plan
+if TYPE_CHECKING:
+    from pixelreg.backends.array import ArrayBackend
 
-BACKENDS = {"numpy": "pixelreg.backends.numpy"}
+BACKENDS = {
+    "numpy": "pixelreg.backends.numpy:NumpyBackend",
+    "numba": "pixelreg.backends.numba:NumbaBackend",
+    "cupy": "pixelreg.backends.cupy:CupyBackend",
+}
+EXTRAS = {"numba": ("Numba", "fast"), "cupy": ("CuPy", "gpu")}
 
-
-class Backend(Protocol):
-    """What a backend module offers."""
-
-    def predict(self, plan: Plan, pictures: NDArray[Any]) -> NDArray[np.float32]:
-        """Predictions of ``plan`` for (..., H, W, C) uint8 or [0, 1] float, unclipped, float32."""
-
-    def apply(
-        self, plan: Plan, pictures: NDArray[np.uint8], strength: float = 1.0
-    ) -> NDArray[np.uint8]:
-        """x + strength (y - x) for (..., H, W, C) uint8 pictures, rounded and clipped to uint8."""
-
-    def change(self, plan: Plan, picture: NDArray[np.uint8]) -> Change:
-        """What ``plan`` does to one (H, W, 3) uint8 crop, apart from the crop itself."""
+# Importing Numba and its compiled loops takes about half a second in a new process. NumPy does
+# about this many operations on single values in that time, so less work is quicker without.
+NUMBA_WORK = 1_000_000_000
 
 
-def get_backend(name: str = "auto") -> Backend:
-    """The backend of that name; ``"auto"`` takes the reference.
+def get_backend(name: str = "auto", work: float = 0, threads: int | None = None) -> ArrayBackend:
+    """The backend of that name.
+
+    Parameters
+    ----------
+    name : auto, numpy, numba or cupy; auto takes Numba where it is installed and ``work`` is at
+        least `NUMBA_WORK`, else NumPy.
+    work : about how many operations on single values lie ahead; see `plan_work`.
+    threads : how many threads Numba may use, None for one a core; NumPy's are its BLAS's own.
 
     Raises
     ------
     UnknownNameError
         If there is none of that name.
+    MissingExtraError
+        If its package is not installed.
     """
     if name == "auto":
-        name = "numpy"
+        name = "numba" if work >= NUMBA_WORK and find_spec("numba") else "numpy"
+    if name not in BACKENDS:
+        raise UnknownNameError("backend", str(name), ("auto", *BACKENDS))
+    module, _, attribute = BACKENDS[name].partition(":")
     try:
-        return cast(Backend, import_module(BACKENDS[name]))
-    except KeyError:
-        raise UnknownNameError("backend", name, ("auto", *BACKENDS)) from None
+        backend: ArrayBackend = getattr(import_module(module), attribute)(threads)
+    except ImportError as error:
+        if name not in EXTRAS:
+            raise
+        package, extra = EXTRAS[name]
+        raise MissingExtraError(package, extra, f"the backend {name!r}") from error
+    return backend
+
+
+def plan_work(plan: Any, pictures: int = 1) -> float:
+    """About how many operations on single values it takes to run a plan on pictures.
+
+    Every number of a plan is used about once a picture; flow fetches and blurs besides.
+    """
+    each = 60 if plan.kind == "flow" else 4
+    return float(pictures * each * plan.parameters)

@@ -14,6 +14,8 @@ from pixelreg.sums import LevelSums, PixelSums
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
+COUNT_PIXELS, COUNT_SAMPLES = 256, 1024  # counted at once, so that the counts stay in the cache
+LEVEL_NUMBERS = 1_000_000  # float64 numbers that stay in the cache while levels are solved
 BLOCK_NUMBERS = 4_000_000  # numbers held at once while solving: 32 MB of float64
 
 
@@ -36,15 +38,20 @@ def pixel_sums(xp: Any, X: Array, T: Array) -> PixelSums:
 def level_sums(xp: Any, X: Array, T: Array) -> LevelSums:
     """The histograms of pairs X, T (n_samples, n_pixels) uint8."""
     pixels = X.shape[1]
-    inputs = xp.zeros(pixels * GREY_LEVELS, np.uint32)
-    targets = xp.zeros(pixels * GREY_LEVELS, np.uint32)
-    start = xp.arange(pixels) * GREY_LEVELS
-    for x, t in zip(X, T, strict=True):
-        cell = start + x  # one cell a pixel, so no index repeats
-        inputs[cell] += 1
-        targets[cell] += t
-    shape = (pixels, GREY_LEVELS)
-    return LevelSums(len(X), inputs.reshape(shape), targets.reshape(shape))
+    inputs, targets = (xp.zeros((pixels, GREY_LEVELS), np.uint32) for _ in range(2))
+    for first in range(0, pixels, COUNT_PIXELS):
+        block = slice(first, min(first + COUNT_PIXELS, pixels))
+        width = block.stop - first
+        start = xp.arange(width) * GREY_LEVELS
+        for sample in range(0, len(X), COUNT_SAMPLES):
+            part = np.s_[sample : sample + COUNT_SAMPLES, block]
+            # 2^32 for the count and t for the sum: both stay exact in one float64.
+            weights = T[part].astype(np.float64).ravel() + 2.0**32
+            cells = (X[part] + start).ravel()
+            both = xp.bincount(cells, weights, width * GREY_LEVELS).astype(np.int64)
+            inputs[block] += (both >> 32).astype(np.uint32).reshape(width, -1)
+            targets[block] += (both & 0xFFFFFFFF).astype(np.uint32).reshape(width, -1)
+    return LevelSums(len(X), inputs, targets)
 
 
 def solve_ridge(sums: PixelSums, alpha: float, identity: bool) -> tuple[Float64, Float64]:
@@ -64,77 +71,71 @@ def solve_ridge(sums: PixelSums, alpha: float, identity: bool) -> tuple[Float64,
     return weight + float(identity), bias
 
 
-def products(table: Float64) -> tuple[Float64, Array]:
-    """The products of every two features, and where each stands in a Gram matrix.
+def normal_equations(
+    xp: Any, sums: LevelSums, table: Float64, numbers: int = LEVEL_NUMBERS
+) -> Iterator[tuple[slice, Float64, Float64]]:
+    """Blocks of p pixels with their Gram matrices (r, r, p) and moments (r, p).
 
-    Returns
-    -------
-    (256, r (r + 1) / 2) float64, and the (r, r) index of the product of features i and j.
+    About ``numbers`` float64 numbers are held at once.
     """
+    features = xp.asarray(table)
     rank = table.shape[1]
     rows, columns = np.tril_indices(rank)
     place = np.empty((rank, rank), np.intp)
     place[rows, columns] = place[columns, rows] = np.arange(len(rows))
-    return table[:, rows] * table[:, columns], place
-
-
-def normal_equations(
-    xp: Any, sums: LevelSums, table: Float64
-) -> Iterator[tuple[slice, Float64, Float64]]:
-    """Blocks of pixels with their Gram matrices (p, r, r) and moments (p, r)."""
-    both, place = map(xp.asarray, products(table))
-    features = xp.asarray(table)
-    rank = table.shape[1]
+    products = features[:, rows] * features[:, columns]
     pixels = len(sums.inputs)
-    step = max(1, BLOCK_NUMBERS // max(rank * rank, GREY_LEVELS))
+    step = max(1, numbers // max(rank * rank, GREY_LEVELS))
     for first in range(0, pixels, step):
         block = slice(first, min(first + step, pixels))
-        packed = sums.inputs[block].astype(np.float64) @ both
-        moment = (sums.targets[block] / 255.0) @ features
-        yield block, packed[:, place], moment
+        gram = (products.T @ sums.inputs[block].astype(np.float64).T)[place]
+        moment = features.T @ (sums.targets[block] / 255.0).T
+        yield block, gram, moment
 
 
 def solve_levels(xp: Any, sums: LevelSums, table: Float64, alpha: float) -> Float64:
     """Ridge regression on the features for every pixel: coefficients (n_pixels, r)."""
     rank = table.shape[1]
-    coefficients = xp.empty((len(sums.inputs), rank))
-    ridge = alpha * xp.eye(rank)
+    coefficients: Float64 = xp.empty((len(sums.inputs), rank))
+    diagonal = np.arange(rank)
     for block, gram, moment in normal_equations(xp, sums, table):
-        coefficients[block] = solve_positive(xp, gram + ridge, moment)
+        gram[diagonal, diagonal] += alpha
+        coefficients[block] = solve_positive(xp, gram, moment).T
     return coefficients
 
 
 def solve_positive(xp: Any, matrices: Float64, right: Float64) -> Float64:
-    """Solve many small symmetric positive definite systems (p, r, r), (p, r) by Cholesky.
+    """Solve p small symmetric positive definite systems (r, r, p), (r, p) by Cholesky: (r, p).
 
     The factorisation runs over all systems at once, number by number, which for a small r takes a
     fraction of the time of one LAPACK call a system.
     """
-    rank = right.shape[1]
-    lower = xp.ascontiguousarray(xp.moveaxis(matrices, 0, -1))
-    x = xp.ascontiguousarray(right.T)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    rank = len(right)
+    lower, x = matrices.copy(), right.copy()
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         for k in range(rank):
-            if k:
-                lower[k:, k] -= xp.einsum("ijp,jp->ip", lower[k:, :k], lower[k, :k])
+            for j in range(k):
+                lower[k:, k] -= lower[k:, j] * lower[k, j]
+                x[k] -= lower[k, j] * x[j]
             lower[k, k] = xp.sqrt(lower[k, k])
             lower[k + 1 :, k] /= lower[k, k]
-            x[k] = (x[k] - (lower[k, :k] * x[:k]).sum(0)) / lower[k, k]
+            x[k] /= lower[k, k]
         for k in range(rank - 1, -1, -1):
-            x[k] = (x[k] - (lower[k + 1 :, k] * x[k + 1 :]).sum(0)) / lower[k, k]
-    solution = xp.ascontiguousarray(x.T)
-    return repaired(xp, solution, lambda bad: matrices[bad], right)
+            for j in range(k + 1, rank):
+                x[k] -= lower[j, k] * x[j]
+            x[k] /= lower[k, k]
+    solution: Float64 = repaired(xp, x.T, matrices.transpose(2, 0, 1), right.T).T
+    return solution
 
 
-def repaired(xp: Any, solution: Float64, matrices: Any, right: Float64) -> Float64:
-    """``solution`` (p, r), least squares where rounding made a matrix indefinite.
+def repaired(xp: Any, solution: Float64, matrices: Float64, right: Float64) -> Float64:
+    """``solution`` (p, r), by least squares where rounding made a matrix (p, r, r) indefinite.
 
     That happens where alpha is far below the rounding error of what it is added to.
-    ``matrices`` gives those of the systems whose indices it is called with.
     """
     bad = xp.flatnonzero(~xp.isfinite(solution).all(axis=1))
     if bad.size:
-        values, vectors = xp.linalg.eigh(matrices(bad))
+        values, vectors = xp.linalg.eigh(matrices[bad])
         most = xp.abs(values).max(axis=1, keepdims=True)
         small = xp.abs(values) <= most * np.finfo(np.float64).eps * values.shape[1]
         inverse = xp.where(small, 0.0, 1.0 / xp.where(small, 1.0, values))
@@ -165,13 +166,13 @@ def kernel_blocks(
 
 def solve_dense(xp: Any, x: Float64, t: Float64, sigma: float, alpha: float) -> Float64:
     """c_p of Eq. 14 for every pixel, in the columns of (n_samples, n_pixels); x, t likewise."""
-    result = xp.empty_like(t)
+    result: Float64 = xp.empty_like(t)
     diagonal = xp.arange(len(x))
     for block, kernels in kernel_blocks(xp, x, x, sigma):
         kernels[:, diagonal, diagonal] += alpha
         moment = xp.ascontiguousarray(t.T[block])
         solution = xp.linalg.solve(kernels, moment[..., None])[..., 0]
-        result[:, block] = repaired(xp, solution, lambda bad, k=kernels: k[bad], moment).T
+        result[:, block] = repaired(xp, solution, kernels, moment).T
     return result
 
 
@@ -179,7 +180,7 @@ def predict_dense(
     xp: Any, new: Float64, x: Float64, coefficients: Float64, sigma: float
 ) -> Float64:
     """c_p kappa(x) of Eq. 15-16 for every pixel: (n_new, n_pixels) float64."""
-    result = xp.empty(new.shape)
+    result: Float64 = xp.empty(new.shape)
     for block, kernels in kernel_blocks(xp, new, x, sigma):
         result[:, block] = xp.einsum("pmn,np->mp", kernels, coefficients[:, block])
     return result

@@ -16,6 +16,7 @@ from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
 from pixelreg.image import Picture, encode, format_of, read_bytes, read_file
 from pixelreg.translator import PlanTranslator, check_strength
+from pixelreg.video.names import is_video, output_of
 
 
 @click.command()
@@ -44,6 +45,7 @@ from pixelreg.translator import PlanTranslator, check_strength
     "--debug-crop", type=options.NEW_FILE, help="Also write the aligned crop that the model sees."
 )
 @options.locating_faces
+@options.computing
 @click.option("-o", "--output", help="File, folder, or - for stdout.")
 def apply(
     inputs: tuple[str, ...],
@@ -53,9 +55,10 @@ def apply(
     animate: Path | None,
     debug_crop: Path | None,
     locator: Locator,
+    computing: options.Computing,
     output: str | None,
 ) -> int:
-    """Change the expression in each INPUT: a picture, a folder, or - for stdin.
+    """Change the expression in each INPUT: a picture, a folder, a video, or - for stdin.
 
     The picture keeps its size and format. Without -o, in.png becomes in-happy.png beside it, and
     a folder faces/ becomes faces-happy/ with its sub-folders.
@@ -66,13 +69,15 @@ def apply(
       pixelreg apply photos/ --expr happy --strength 0.7 -o smiling/
       pixelreg apply in.jpg --expr happy --strength 0,0.5,1,1.5 -o strip.png
       pixelreg apply in.jpg --expr happy --animate smile.gif
+      pixelreg apply clip.mp4 --expr happy
       cat in.jpg | pixelreg apply - --expr happy > out.jpg
     """
     for strength in strengths:
         check_strength(strength)
-    translator = _load(file, locator)
+    translator = _load(file, locator, computing)
     name = translator.canonical(expression)
-    translator.plan(name)  # an unknown name must not wait for the pictures
+    plan = translator.plan(name)  # an unknown name must not wait for the pictures
+    computing.show(translator.runner(plan).name)
     several = len(inputs) > 1 or inputs == ("-",) or Path(inputs[0]).is_dir()
     if (animate or debug_crop) and several:
         raise UsageError("--animate and --debug-crop take one picture file")
@@ -84,6 +89,10 @@ def apply(
         return 0
     if "-" in inputs:
         raise UsageError("- stands alone: give one pipe, or files and folders")
+    if any(is_video(Path(path)) for path in inputs):
+        if len(inputs) > 1 or len(strengths) > 1 or animate or debug_crop:
+            raise UsageError("a video stands alone, with one --strength and no --animate")
+        return _video(translator, Path(inputs[0]), name, strengths[0], output)
     jobs = plan_jobs([Path(path) for path in inputs], output, name)
     if debug_crop:
         _write_crops(translator, jobs[0].input, debug_crop)
@@ -104,12 +113,16 @@ def apply(
     return _summary(jobs, failures)
 
 
-def _load(file: Path | None, locator: Locator) -> PlanTranslator:
+def _load(
+    file: Path | None, locator: Locator, computing: options.Computing
+) -> PlanTranslator:
     chosen = file or default_model()
     if file is None:
         bundled = chosen == bundled_model()
         say("using the bundled model (neutral to happy)" if bundled else f"using ./{chosen}")
-    translator = load(chosen, locator=locator)
+    translator = load(
+        chosen, locator=locator, backend=computing.backend, threads=computing.threads
+    )
     if not isinstance(translator, PlanTranslator):
         raise UsageError(f"{chosen} is no closed-form model")
     return translator
@@ -137,6 +150,18 @@ def _animate(translator: PlanTranslator, path: Path, name: str, most: float, out
     prepared = translator.prepare(read_file(path), name, path)
     write_bytes(output, strength_animation(lambda s: prepared.at(s).pixels, most, output.suffix))
     say(f"wrote {output}")
+
+
+def _video(
+    translator: PlanTranslator, path: Path, name: str, strength: float, output: str | None
+) -> int:
+    from pixelreg.video.convert import change_video
+
+    target = output_of(path, output, name)
+    with progress("applying") as update:
+        report = change_video(translator, path, name, target, strength, update)
+    say(f"wrote {target}: {report.frames} frames, {report.without_face} of them without a face")
+    return 0
 
 
 def _write_crops(translator: PlanTranslator, path: Path, output: Path) -> None:

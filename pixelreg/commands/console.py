@@ -6,11 +6,12 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pixelreg.data.stacks import Progress
+if TYPE_CHECKING:
+    from pixelreg.data.stacks import Progress
 
 
 def say(message: str) -> None:

@@ -131,7 +131,7 @@ def _facts(
         f"{model.parameters:,}",
         f"{kib:.0f}",
         f"{seconds:.2f}",
-        f"{1e6 * _seconds_to_apply(first.plan, first.stack.sources[0]):.0f}",
+        f"{1e6 * _seconds_to_apply(first.plan, first.judged[0].source):.0f}",
         f"{statistics.fmean(score.psnr for score in scores):.2f}",
         f"{statistics.fmean(score.ssim for score in scores):.3f}",
     )

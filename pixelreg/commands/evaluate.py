@@ -28,6 +28,7 @@ from pixelreg.translator import PlanTranslator
 @options.expressions
 @click.option("--model", "file", required=True, type=options.FILE, help="The model file.")
 @options.locating
+@options.computing
 @options.as_json
 def evaluate(
     data: Path,
@@ -36,6 +37,7 @@ def evaluate(
     expressions: tuple[str, ...],
     file: Path,
     locator: Locator,
+    computing: options.Computing,
     as_json: bool,
 ) -> None:
     """Score a model on a folder of pairs, against the untouched input.
@@ -46,7 +48,9 @@ def evaluate(
     Example:
       pixelreg evaluate --data other-faces/ --model happy.safetensors
     """
-    translator = load(file, locator=locator)
+    translator = load(
+        file, locator=locator, backend=computing.backend, threads=computing.threads
+    )
     if not isinstance(translator, PlanTranslator):
         raise UsageError(f"{file} is no closed-form model")
     model = translator.model
@@ -62,7 +66,8 @@ def evaluate(
         plan = translator.plan(name)
         with progress(f"reading {name}") as update:
             stack = load_stack(pairing.pairs, model.size, model.frame, locator, update)
-        report_problems(stack)
+        report_problems(stack.problems)
+        computing.show(translator.runner(plan, len(stack.sources)).name)
         made = translator.run(plan, np.asarray(stack.sources))
         rows += compare(name, stack.sources, stack.targets, {file.name: made})
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +10,20 @@ import click
 
 from pixelreg import modelfile
 from pixelreg.api import LOCAL_MODEL
+from pixelreg.backends import get_backend
 from pixelreg.commands import options
-from pixelreg.commands.console import give, give_json, progress, say
+from pixelreg.commands.console import progress, say
+from pixelreg.commands.fit_report import cv_table, report, write_sheet
+from pixelreg.commands.fit_stream import Streaming, fit_from_stream, save_sums
 from pixelreg.commands.found import report_problems, show_found
 from pixelreg.data.layouts import scan
-from pixelreg.data.stacks import load_stack
+from pixelreg.data.stacks import Cutter, load_stack
 from pixelreg.errors import PixelregError, UsageError
-from pixelreg.evaluation.comparison import as_json as scores_as_json
-from pixelreg.evaluation.comparison import format_table, table
-from pixelreg.evaluation.sheet import contact_sheet
 from pixelreg.faces.locate import Locator
-from pixelreg.files import write_bytes
-from pixelreg.image import Picture, encode
 from pixelreg.regression import ESTIMATORS
-from pixelreg.regression.validation import Score, best
+from pixelreg.sumsfile import KINDS, Sums
 from pixelreg.training import (
     PAPER_SIZE,
-    Fitted,
     Recipe,
     choose_frame,
     choose_held_out,
@@ -36,8 +33,6 @@ from pixelreg.training import (
     make_model,
     paper_recipe,
 )
-
-SHEET_ROWS = 8
 
 
 @click.command()
@@ -92,6 +87,21 @@ SHEET_ROWS = 8
     help="Numbers in the file; smaller ones cost a little, which is printed.",
 )
 @options.locating
+@options.computing
+@click.option(
+    "--sums",
+    "sums_file",
+    type=options.NEW_FILE,
+    help="Write the sums of the pairs to this .sums file too, for pixelreg merge (rr, kr).",
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on from the checkpoint of an interrupted fit (rr, kr)."
+)
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Read and sum on a Dask cluster: tcp://HOST:PORT, or local (rr, kr; extra cluster).",
+)
 @click.option(
     "-o",
     "--output",
@@ -117,6 +127,10 @@ def fit(
     seed: int,
     dtype: str,
     locator: Locator,
+    computing: options.Computing,
+    sums_file: Path | None,
+    resume: bool,
+    cluster: str | None,
     output: Path,
     as_json: bool,
 ) -> None:
@@ -125,16 +139,25 @@ def fit(
     The scores are those of people whom the fitted model has not seen; the model that is saved
     then learns from everybody. A contact sheet of the held-out people is written beside it.
 
+    Pixel-RR and Pixel-KR stream: memory does not grow with the number of pairs, and a checkpoint
+    MODEL.partial lets --resume go on after an interruption. Other models, and --cv, hold all pairs
+    in memory.
+
     \b
     Examples:
       pixelreg fit --data KDEF/
       pixelreg fit --data KDEF/ --preset paper
       pixelreg fit --data london/ --expr happy --model kr --cv -o happy.safetensors
+      pixelreg fit --data part1/ --model rr --sums part1.sums
     """
-    settings = _settings(kind, alpha, sigma, prior)
+    settings = check_settings(kind, alpha, sigma, prior)
     if preset and (settings or cv or size != PAPER_SIZE or kind not in ("auto", "rr", "kr")):
         raise UsageError("--preset paper is for rr or kr, and sets everything else by itself")
+    streaming = Streaming(sums_file, resume, cluster)
+    streaming.check("rr" if kind == "auto" else kind, cv)
     check_output(output)
+    if sums_file is not None:
+        check_output(sums_file, ".sums", "the file of sums")
     listing = scan(data, layout)
     pairings = choose_pairings(listing, source or listing.source, expressions)
     show_found(listing, pairings)
@@ -148,27 +171,55 @@ def fit(
     )
     if kind == "auto":
         kind = "rr" if preset else choose_kind(frame, settings)
+        if kind not in KINDS and (sums_file or cluster):
+            kind = "rr"
         say(f"  fitting {kind}")
-    fitted = {}
-    for target, pairing in pairings.items():
-        recipe = paper_recipe(kind, target) if preset else Recipe(kind, settings, size)
-        with progress(f"reading {target}") as update:
-            stack = load_stack(pairing.pairs, size, frame, locator, update)
-        report_problems(stack)
-        fitted[target] = fit_target(target, stack, recipe, held_out, seed if cv else None)
-        if cv:
-            say(_cv_table(target, fitted[target].tried))
+    streaming.check(kind, cv)
+    recipes = {
+        target: replace(
+            paper_recipe(kind, target) if preset else Recipe(kind, settings, size),
+            backend=computing.backend,
+            threads=computing.threads,
+        )
+        for target in pairings
+    }
+    checkpoint, sums = None, dict[str, Sums]()
+    if kind in KINDS and not cv:
+        backend = get_backend(computing.backend, threads=computing.threads)
+        computing.show(backend.name)
+        cutter = Cutter(size, frame, locator)
+        partial = output.with_name(f"{output.name}.partial")
+        fitted, sums, checkpoint = fit_from_stream(
+            listing, pairings, recipes, held_out, cutter, partial, streaming, backend
+        )
+        report_problems([problem for done in fitted.values() for problem in done.problems])
+    else:
+        fitted = {}
+        for target, pairing in pairings.items():
+            with progress(f"reading {target}") as update:
+                stack = load_stack(pairing.pairs, size, frame, locator, update)
+            report_problems(stack.problems)
+            fitted[target] = fit_target(
+                target, stack, recipes[target], held_out, seed if cv else None
+            )
+            computing.show(fitted[target].backend)
+            if cv:
+                say(cv_table(target, fitted[target].tried))
     model = make_model(
         {target: done.plan for target, done in fitted.items()},
         {target: done.recipe for target, done in fitted.items()},
         source=pairs[0].source.expression,
         frame=frame,
         listing=listing,
-        pairs=[pair for done in fitted.values() for pair in done.stack.pairs],
+        pairs=[pair for done in fitted.values() for pair in done.pairs],
     )
     size_bytes = modelfile.save(model, output, dtype)
-    sheet = _write_sheet(fitted, output)
-    _report(fitted, model.parameters, size_bytes, output, sheet, as_json)
+    if sums_file is not None:
+        save_sums(sums_file, model, sums, fitted)
+    if checkpoint is not None:
+        checkpoint.remove()
+    sheet = write_sheet(fitted, output)
+    report(fitted, model.parameters, size_bytes, output, sheet, as_json)
     if dtype != "float32":
         say(
             f"stored as {dtype}: off by at most "
@@ -176,20 +227,20 @@ def fit(
         )
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, suffix: str = ".safetensors", what: str = "the model file") -> None:
     """Refuse a place that cannot be written to before the work, not after it.
 
     Raises
     ------
     UsageError
-        If the name does not end in .safetensors.
+        If the name does not end in ``suffix``.
     PixelregError
         If the folder cannot be written to.
     """
     import os
 
-    if path.suffix.lower() != ".safetensors":
-        raise UsageError(f"the model file's name must end in .safetensors, not {path.name!r}")
+    if path.suffix.lower() != suffix:
+        raise UsageError(f"{what}'s name must end in {suffix}, not {path.name!r}")
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
@@ -197,9 +248,16 @@ def check_output(path: Path) -> None:
         raise PixelregError(f"cannot write {path}: the folder {folder} is not writable")
 
 
-def _settings(
+def check_settings(
     kind: str, alpha: float | None, sigma: float | None, prior: str | None
 ) -> dict[str, Any]:
+    """The parameters that were given, by the estimator's names.
+
+    Raises
+    ------
+    UsageError
+        If they do not belong to the kind of model, or are out of range.
+    """
     if sigma is not None and kind not in ("kr", "auto"):
         raise UsageError("--sigma belongs to --model kr")
     if sigma is not None and prior is not None:
@@ -211,62 +269,3 @@ def _settings(
             raise UsageError(f"{option} must be a number above 0, not {number}")
     given = {"alpha": alpha, "sigma": sigma, "prior": prior}
     return {name: value for name, value in given.items() if value is not None}
-
-
-def _cv_table(target: str, scores: Sequence[Score]) -> str:
-    chosen = best(scores)
-    cells = [(target, "parameters", "RMSE (0..255)")]
-    for score in scores:
-        params = ", ".join(f"{_shown(name)}={value:g}" for name, value in score.params.items())
-        mark = "*" if score is chosen else ""
-        cells.append((mark, params, f"{255 * score.error**0.5:.3f}"))
-    return format_table(cells)
-
-
-def _shown(name: str) -> str:
-    return "lambda" if name == "alpha" else name
-
-
-def _write_sheet(fitted: dict[str, Fitted], output: Path) -> Path | None:
-    rows = [
-        (f"{target} {judged.person}", judged.source, judged.made, judged.truth)
-        for target, done in fitted.items()
-        for judged in done.judged[:SHEET_ROWS]
-    ]
-    if not rows:
-        return None
-    labels, sources, made, truth = zip(*rows, strict=True)
-    sheet = contact_sheet([("input", sources), ("made", made), ("truth", truth)], labels)
-    path = output.with_name(f"{output.stem}-sheet.png")
-    write_bytes(path, encode(Picture(sheet), "PNG"))
-    return path
-
-
-def _report(
-    fitted: dict[str, Fitted],
-    parameters: int,
-    size_bytes: int,
-    output: Path,
-    sheet: Path | None,
-    json: bool,
-) -> None:
-    rows = [row for done in fitted.values() for row in done.scores]
-    if json:
-        give_json(
-            {
-                "model": str(output),
-                "bytes": size_bytes,
-                "parameters": parameters,
-                "sheet": None if sheet is None else str(sheet),
-                "pairs": {target: len(done.stack.pairs) for target, done in fitted.items()},
-                "settings": {t: done.recipe.parameters() for t, done in fitted.items()},
-                "held_out": scores_as_json(rows),
-            }
-        )
-        return
-    if rows:
-        say("held-out people:")
-        give(table(rows))
-    say(f"wrote {output} ({parameters:,} parameters, {size_bytes / 1024:.0f} KiB)")
-    if sheet is not None:
-        say(f"wrote {sheet}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pixelreg.commands.console import say
 from pixelreg.data.pairs import Pairing
-from pixelreg.data.photos import Listing
-from pixelreg.data.stacks import Stack
+from pixelreg.data.photos import Listing, Problem
 
 
 def show_found(listing: Listing, pairings: dict[str, Pairing]) -> None:
@@ -24,7 +25,7 @@ def show_found(listing: Listing, pairings: dict[str, Pairing]) -> None:
         say(f"  warning: {len(listing.problems) - 5} more; see: pixelreg data list")
 
 
-def report_problems(stack: Stack) -> None:
-    """Say which pairs could not be read."""
-    for problem in stack.problems:
+def report_problems(problems: Sequence[Problem]) -> None:
+    """Say which pairs could not be used."""
+    for problem in problems:
         say(f"  warning: pair left out: {problem.reason}")

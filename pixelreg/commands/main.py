@@ -17,6 +17,7 @@ from pixelreg.errors import PixelregError
 # name -> (module:attribute, what --help says), so that --help imports no command.
 COMMANDS = {
     "fit": ("pixelreg.commands.fit:fit", "Learn an expression from a folder of pairs."),
+    "merge": ("pixelreg.commands.merge:merge", "Fit a model to sums that were made apart."),
     "apply": ("pixelreg.commands.apply:apply", "Change the expression in pictures."),
     "compare": ("pixelreg.commands.compare:compare", "Show models side by side."),
     "evaluate": ("pixelreg.commands.evaluate:evaluate", "Score a model on a folder of pairs."),

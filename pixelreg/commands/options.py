@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import reduce, wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pixelreg.backends import BACKENDS, get_backend
 from pixelreg.errors import UsageError
 
 
@@ -56,6 +58,21 @@ def stacked(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda function: reduce(lambda f, d: d(f), reversed(decorators), function)
 
 
+_computing_options = stacked(
+    click.option(
+        "--backend",
+        type=click.Choice(["auto", *BACKENDS]),
+        default="auto",
+        show_default=True,
+        help="What computes: numpy, numba (extra fast) or cupy (extra gpu); auto goes by the work.",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(1),
+        help="Threads that numba may use. [default: one a core]",
+    ),
+    click.option("--verbose", is_flag=True, help="Say which backend was chosen."),
+)
 _locator_options = stacked(
     click.option(
         "--detector",
@@ -74,6 +91,41 @@ _face_options = stacked(
     click.option("--eyes", type=Numbers(4), help="x1,y1,x2,y2 of the pupils, in pixels."),
     click.option("--box", type=Numbers(4), help="x,y,width,height of the face, in pixels."),
 )
+
+
+@dataclass(frozen=True)
+class Computing:
+    """What the plans and sums of a command are computed with.
+
+    Attributes
+    ----------
+    backend, threads : of `pixelreg.backends.get_backend`.
+    verbose : whether to say what was chosen.
+    """
+
+    backend: str = "auto"
+    threads: int | None = None
+    verbose: bool = False
+
+    def __post_init__(self) -> None:
+        get_backend(self.backend)  # one that is missing must not wait for the pictures
+
+    def show(self, chosen: str) -> None:
+        """Tell the name of the backend that was chosen, if that is wanted."""
+        if self.verbose:
+            click.echo(f"backend: {chosen}", err=True)
+
+
+def computing(function: Any) -> Any:
+    """--backend, --threads and --verbose, given to the command as ``computing``."""
+
+    @wraps(function)
+    def wrapped(
+        *args: Any, backend: str, threads: int | None, verbose: bool, **kwargs: Any
+    ) -> Any:
+        return function(*args, computing=Computing(backend, threads, verbose), **kwargs)
+
+    return _computing_options(wrapped)
 
 
 def locating(function: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -23,10 +24,13 @@ from pixelreg.faces.align import (
 )
 from pixelreg.faces.landmarks import read_landmarks
 from pixelreg.faces.locate import Locator
-from pixelreg.image import read_file
+from pixelreg.image import read_reduced
 from pixelreg.model import Frame
 
 Progress = Callable[[int, int], None]
+
+SPARE = 2.0  # pixels of a picture, each way, that make one of a crop, at the least
+SEARCHED = 640  # longest side at which faces are looked for first
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +93,7 @@ def load_stack(
     kept: list[Pair] = []
     crops: list[tuple[Pixels, Pixels]] = []
     problems: list[Problem] = []
-    for pair, outcome in _read_all(pairs, partial(_read_pair, size, frame, locator), workers):
+    for pair, outcome in _read_all(pairs, Cutter(size, frame, locator).cut, workers):
         if isinstance(outcome, PixelregError):
             problems.append(Problem(pair.target.path, str(outcome)))
         else:
@@ -114,13 +118,102 @@ def read_photo(photo: Photo) -> Pixels:
     DataError
         If the picture is black all over.
     """
-    pixels = read_file(photo.path).pixels
+    return _read(photo, lambda width, height: 1.0)[0]
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """How pairs become crops. It can be sent to other processes.
+
+    A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as two of its pixels or more
+    make one of the crop, and enough for finding the face: this depends on the picture alone.
+
+    Attributes
+    ----------
+    size : side of the crops in pixels.
+    frame : where the eyes go, or None to take centre squares.
+    locator : how eyes are found.
+    """
+
+    size: int
+    frame: Frame | None
+    locator: Locator
+
+    def cut(self, pair: Pair) -> tuple[Pixels, Pixels]:
+        """The crops of both photos, (S, S, 3) uint8.
+
+        Raises
+        ------
+        PixelregError
+            If a photo cannot be read, or its face not be found.
+        """
+        if self.frame is not None:
+            return self._face(pair.source, self.frame), self._face(pair.target, self.frame)
+        (source, by), (target, other) = map(self._square, (pair.source, pair.target))
+        if _extent(source, by) != _extent(target, other):
+            raise DataError(
+                f"{pair.source.path.name} is {_extent(source, by)} but {pair.target.path.name} is "
+                f"{_extent(target, other)}: pictures that are not aligned by faces must be of one "
+                "size"
+            )
+        return self._centre(source, by), self._centre(target, other)
+
+    def _square(self, photo: Photo) -> tuple[Pixels, int]:
+        return _read(photo, lambda width, height: min(width, height) / (SPARE * self.size))
+
+    def _centre(self, pixels: Pixels, reduced: int) -> Pixels:
+        height, width = pixels.shape[:2]
+        square = similarity_from_square(width, height, self.size)
+        return crop(pixels, square, self.size, reduced)
+
+    def _face(self, photo: Photo, frame: Frame) -> Pixels:
+        if photo.landmarks is None:
+            return self._found(photo, frame)
+        with _about(photo):
+            face = read_landmarks(photo.landmarks)
+            whole = similarity_from_eyes(face.eyes, frame, self.size)
+        pixels, by = _read(photo, lambda width, height: whole.scale / SPARE)
+        similarity = Similarity(whole.a / by, whole.b / by, whole.c / by, whole.d / by)
+        return crop(pixels, similarity, self.size, by)
+
+    def _found(self, photo: Photo, frame: Frame) -> Pixels:
+        pixels, by = _read(photo, self._searchable)
+        if by > 1:
+            with suppress(PixelregError):
+                similarity = self._find(pixels, frame)
+                if similarity.scale >= SPARE:
+                    return crop(pixels, similarity, self.size, by)
+            pixels = read_photo(photo)  # a small face in a large picture needs all of its pixels
+        with _about(photo):
+            similarity = self._find(pixels, frame)
+        return crop(pixels, similarity, self.size)
+
+    def _searchable(self, width: int, height: int) -> float:
+        by_hand = self.locator.eyes is not None or self.locator.box is not None
+        return 1.0 if by_hand else max(width, height) / SEARCHED
+
+    def _find(self, pixels: Pixels, frame: Frame) -> Similarity:
+        return similarity_from_eyes(self.locator.faces(pixels)[0].eyes, frame, self.size)
+
+
+def _read(photo: Photo, most: Callable[[int, int], float]) -> tuple[Pixels, int]:
+    """The photo's pixels, and how many times smaller they are than the file's."""
+    whole = photo.half is None  # the middle of a reduced file may lie between two pixels
+    pixels, by = read_reduced(photo.path, most if whole else lambda width, height: 1.0)
     if not pixels.any():
         raise DataError(f"{photo.path} is black all over")
     middle = pixels.shape[1] // 2
     if photo.half == "left":
-        return pixels[:, :middle]
-    return pixels[:, middle:] if photo.half == "right" else pixels
+        pixels = pixels[:, :middle]
+    return pixels[:, middle:] if photo.half == "right" else pixels, by
+
+
+@contextmanager
+def _about(photo: Photo) -> Iterator[None]:
+    try:
+        yield
+    except PixelregError as error:
+        raise DataError(f"{photo.path}: {error}") from error
 
 
 def _read_all(
@@ -141,36 +234,5 @@ def _or_error(work: Callable[[Pair], Any], pair: Pair) -> Any:
         return error
 
 
-def _read_pair(
-    size: int, frame: Frame | None, locator: Locator, pair: Pair
-) -> tuple[Pixels, Pixels]:
-    source, target = read_photo(pair.source), read_photo(pair.target)
-    if frame is None:
-        if source.shape != target.shape:
-            raise DataError(
-                f"{pair.source.path.name} is {_extent(source)} but {pair.target.path.name} is "
-                f"{_extent(target)}: pictures that are not aligned by faces must be of one size"
-            )
-        height, width = source.shape[:2]
-        square = similarity_from_square(width, height, size)
-        return crop(source, square, size), crop(target, square, size)
-    return (
-        crop(source, _by_eyes(source, pair.source, frame, size, locator), size),
-        crop(target, _by_eyes(target, pair.target, frame, size, locator), size),
-    )
-
-
-def _by_eyes(pixels: Pixels, photo: Photo, frame: Frame, size: int, locator: Locator) -> Similarity:
-    try:
-        face = (
-            read_landmarks(photo.landmarks)
-            if photo.landmarks is not None
-            else locator.faces(pixels)[0]
-        )
-        return similarity_from_eyes(face.eyes, frame, size)
-    except PixelregError as error:
-        raise DataError(f"{photo.path}: {error}") from error
-
-
-def _extent(pixels: Pixels) -> str:
-    return f"{pixels.shape[1]}x{pixels.shape[0]}"
+def _extent(pixels: Pixels, by: int) -> str:
+    return f"{by * pixels.shape[1]}x{by * pixels.shape[0]}"

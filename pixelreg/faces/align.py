@@ -80,12 +80,15 @@ def similarity_from_square(width: int, height: int, size: int) -> Similarity:
     return Similarity(side / size, 0.0, (width - side) / 2, (height - side) / 2)
 
 
-def crop(pixels: Pixels, similarity: Similarity, size: int) -> Pixels:
+def crop(pixels: Pixels, similarity: Similarity, size: int, reduced: int = 1) -> Pixels:
     """Cut the crop out of a photo, averaging where it shrinks and bicubic where it grows.
 
     Parameters
     ----------
     pixels : (H, W, 3) uint8.
+    similarity : from the crop to ``pixels``.
+    reduced : how many times smaller ``pixels`` are than the photo; what is averaged is then what
+        would be averaged of the whole photo.
 
     Returns
     -------
@@ -94,16 +97,25 @@ def crop(pixels: Pixels, similarity: Similarity, size: int) -> Pixels:
     if similarity == UNMOVED and pixels.shape[:2] == (size, size):
         return pixels
     part, left, top = _surroundings(pixels, similarity, size)
-    image = Image.fromarray(part)
-    factor = max(1, int(similarity.scale))
-    if factor > 1:
-        image = image.reduce(factor)
+    factor = max(1.0, int(similarity.scale * reduced) / reduced)
+    image = _averaged(Image.fromarray(part), factor)
     a, b = similarity.a / factor, similarity.b / factor
     c, d = (similarity.c - left) / factor, (similarity.d - top) / factor
     matrix = (a, -b, c, b, a, d)
     return np.asarray(
         image.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
     )
+
+
+def _averaged(image: Image.Image, factor: float) -> Image.Image:
+    """Means over ``factor`` x ``factor`` pixels, which need not be a whole number."""
+    if factor == int(factor):
+        return image.reduce(int(factor)) if factor > 1 else image
+    # Pillow's box filter takes whole pixels only, and would shift the picture by a part of one;
+    # of its smooth ones, the bicubic lets through what means over the whole photo let through.
+    width, height = int(image.width / factor), int(image.height / factor)
+    box = (0, 0, width * factor, height * factor)
+    return image.resize((width, height), Image.Resampling.BICUBIC, box)
 
 
 def _surroundings(pixels: Pixels, similarity: Similarity, size: int) -> tuple[Pixels, int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,7 +67,9 @@ def make_detector(name: str = "auto", file: str | Path | None = None) -> Detecto
 
 
 def _yunet_at_hand(given: Path | None) -> bool:
-    if importlib.util.find_spec("cv2") is None:
+    from importlib.util import find_spec
+
+    if find_spec("cv2") is None:
         return False
     if given is not None:
         return given.suffix != ".safetensors"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,11 @@ class Locator:
     align: bool = True
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Locks and detectors stay in their process; another one makes its own.
+        asked = (self.detector, self.detector_file, self.which, self.eyes, self.box, self.align)
+        return _arrived, asked
+
     def placements(
         self, pixels: Pixels, frame: Frame | None, size: int, path: Path | None = None
     ) -> list[Placement]:
@@ -125,6 +131,12 @@ class Locator:
     @cached_property
     def _made(self) -> Detector:
         return make_detector(self.detector, self.detector_file)
+
+
+@lru_cache(maxsize=4)
+def _arrived(*asked: Any) -> Locator:
+    """The locator that came from another process: one for all that are equal, and one detector."""
+    return Locator(*asked)
 
 
 def _check_inside(option: str, points: NDArray[np.float64], pixels: Pixels) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from pixelreg.regression.estimator import Array, Float64
-from pixelreg.regression.levels import BLOCK_NUMBERS, gaussian_kernel
+from pixelreg.backends import get_backend
+from pixelreg.backends.solvers import kernel_blocks
+from pixelreg.regression.estimator import Float64
 
 
 def solve_dense(x: Float64, t: Float64, sigma: float, alpha: float) -> Float64:
@@ -21,19 +20,7 @@ def solve_dense(x: Float64, t: Float64, sigma: float, alpha: float) -> Float64:
     -------
     (n_samples, n_pixels) float64, the coefficients c_p in the columns.
     """
-    from scipy.linalg.lapack import dposv
-
-    result = np.empty_like(t)
-    diagonal = np.arange(len(x))
-    for block, kernels in _kernel_blocks(x, x, sigma):
-        kernels[:, diagonal, diagonal] += alpha
-        for offset, kernel in enumerate(kernels):
-            pixel = block.start + offset
-            _, solution, info = dposv(kernel, t[:, pixel], overwrite_a=True)
-            if info:  # rounding made it indefinite: alpha is far below the kernel's rank
-                solution = np.linalg.lstsq(kernel, t[:, pixel], rcond=None)[0]
-            result[:, pixel] = solution
-    return result
+    return get_backend("numpy").solve_dense(x, t, sigma, alpha)
 
 
 def predict_dense(new: Float64, x: Float64, coefficients: Float64, sigma: float) -> Float64:
@@ -43,10 +30,7 @@ def predict_dense(new: Float64, x: Float64, coefficients: Float64, sigma: float)
     ----------
     new : (n_new, n_pixels); x and coefficients : (n_samples, n_pixels); all float64.
     """
-    result = np.empty(new.shape)
-    for block, kernels in _kernel_blocks(new, x, sigma):
-        result[:, block] = np.einsum("pmn,np->mp", kernels, coefficients[:, block])
-    return result
+    return get_backend("numpy").predict_dense(new, x, coefficients, sigma)
 
 
 def leave_one_out_dense(
@@ -54,7 +38,7 @@ def leave_one_out_dense(
 ) -> dict[float, float]:
     """Exact leave-one-out mean squared error for every alpha: c / diag((K + alpha I)^-1)."""
     totals = dict.fromkeys(alphas, 0.0)
-    for block, kernels in _kernel_blocks(x, x, sigma):
+    for block, kernels in kernel_blocks(np, x, x, sigma):
         values, vectors = np.linalg.eigh(kernels)
         rotated = np.einsum("pns,np->ps", vectors, t[:, block])
         for alpha in totals:
@@ -63,15 +47,3 @@ def leave_one_out_dense(
             diagonal = np.einsum("pns,ps->pn", vectors**2, shrunk)
             totals[alpha] += float(np.sum((coefficients / diagonal) ** 2))
     return {alpha: total / t.size for alpha, total in totals.items()}
-
-
-def _kernel_blocks(left: Array, right: Array, sigma: float) -> Iterator[tuple[slice, Float64]]:
-    """Blocks of pixels with their kernel matrices (p, n_left, n_right), memory bounded."""
-    pixels = left.shape[1]
-    step = max(1, BLOCK_NUMBERS // (len(left) * len(right)))
-    for first in range(0, pixels, step):
-        block = slice(first, min(first + step, pixels))
-        yield (
-            block,
-            gaussian_kernel(left.T[block, :, None], right.T[block, None, :], sigma),
-        )

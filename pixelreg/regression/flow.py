@@ -8,11 +8,12 @@ Facial Expression Synthesis is then solved for the change that is left, shrunk t
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import numpy as np
 
-from pixelreg.errors import InvalidArrayError, MissingExtraError
+from pixelreg.errors import InvalidArrayError, MissingExtraError, UsageError
 from pixelreg.faces.mask import face_mask
 from pixelreg.plan import FlowPlan, Shape, plan_array
 from pixelreg.regression.estimator import (
@@ -81,13 +82,14 @@ class FlowRidge(Estimator):
         InvalidArrayError
             If the arrays do not fit each other or are no square RGB pictures.
         UsageError
-            If alpha or gain is not above 0.
+            If alpha or gain is not above 0, or opening or amount is not finite.
         MissingExtraError
             If OpenCV is not installed.
         """
         inputs, targets = check_pairs(X, T)
         alpha = check_positive("alpha", self.alpha)
         gain = check_positive("gain", self.gain)
+        wanted = np.array([_finite("opening", self.opening), _finite("amount", self.amount)])
         size = _side(inputs.shape[1])
         x, t = (
             _with_mirrored(as_unit(side).reshape(-1, size, size, 3)) for side in (inputs, targets)
@@ -95,7 +97,6 @@ class FlowRidge(Estimator):
         flows = training_flows(x[: len(inputs)], t[: len(inputs)])
         flows = np.concatenate([flows, flows[:, :, ::-1] * np.array([-1.0, 1.0])])
         mean, effects, styles, left_out = _style_regression(flows)
-        wanted = np.array([self.opening, self.amount])
         self.displacement_ = (mean + np.tensordot(wanted, effects, 1)) * _mouth_gain(size, gain)
         moved = np.stack([_moved(picture, flow) for picture, flow in zip(x, left_out, strict=True)])
         weight, bias = _solve_change(moved, t, styles, wanted, 2 * alpha)
@@ -262,6 +263,12 @@ def _box(flows: Array, box: tuple[float, float, float, float]) -> tuple[slice, s
     size = flows.shape[1]
     left, right, top, bottom = (round(edge * size) for edge in box)
     return slice(None), slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))
+
+
+def _finite(name: str, value: Any) -> float:
+    if not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise UsageError(f"{name} must be a finite number, not {value!r}")
+    return float(value)
 
 
 def _scaled(pixels: float, size: int) -> float:

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from pixelreg.backends import get_backend
+from pixelreg.backends.array import ArrayBackend
 from pixelreg.errors import InvalidArrayError, UnknownNameError, UsageError
 from pixelreg.plan import KernelPlan, Shape, plan_array
-from pixelreg.regression.dense import predict_dense, solve_dense
+from pixelreg.regression.dense import predict_dense
 from pixelreg.regression.estimator import (
     Array,
     Estimator,
@@ -24,15 +26,11 @@ from pixelreg.regression.estimator import (
     check_positive,
     check_samples,
 )
-from pixelreg.regression.levels import (
-    LevelSums,
-    grey_levels,
-    level_features,
-    level_sums,
-    solve_levels,
-)
+from pixelreg.regression.levels import grey_levels, level_features
+from pixelreg.sums import LevelSums
 
 SOLVERS = ("auto", "dense", "levels")
+COUNT_WORK = 8  # operations on every value of the training pairs, see `get_backend`
 
 
 class PixelKernelRidge(Estimator):
@@ -46,10 +44,13 @@ class PixelKernelRidge(Estimator):
     solver : ``"dense"`` solves the paper's N x N system for every pixel, for any input;
         ``"levels"`` is the exact reduction on the 256 grey levels (see
         `pixelreg.regression.levels`), for uint8 only; ``"auto"`` takes levels for uint8.
+    backend : what sums and solves: auto, numpy, numba or cupy; auto decides by the work.
+    threads : how many threads Numba may use; None for one a core.
 
     Attributes
     ----------
     solver_ : the solver that was taken.
+    backend_ : the name of the backend that was taken last.
     coef_ : (n_pixels, r) float64, the levels solver's coefficients.
     features_ : the levels solver's `LevelFeatures`.
     sums_ : the levels solver's `LevelSums`.
@@ -58,10 +59,19 @@ class PixelKernelRidge(Estimator):
     n_features_in_ : number of pixels.
     """
 
-    def __init__(self, alpha: float = 0.4, sigma: float = 3.0, solver: str = "auto") -> None:
+    def __init__(
+        self,
+        alpha: float = 0.4,
+        sigma: float = 3.0,
+        solver: str = "auto",
+        backend: str = "auto",
+        threads: int | None = None,
+    ) -> None:
         self.alpha = alpha
         self.sigma = sigma
         self.solver = solver
+        self.backend = backend
+        self.threads = threads
 
     def fit(self, X: Any, T: Any) -> PixelKernelRidge:
         """Learn from X and T, (n_samples, n_pixels) uint8 or float in [0, 1].
@@ -77,10 +87,12 @@ class PixelKernelRidge(Estimator):
         self._forget()
         self.solver_ = self._choose(inputs)
         if self.solver_ == "levels":
-            return self._learn_levels(level_sums(inputs, targets))
+            return self._learn_levels(inputs, targets)
         alpha, sigma = self._parameters()
+        backend = get_backend(self.backend, 0, self.threads)  # for LAPACK, Numba gains nothing
         self.X_fit_ = as_unit(inputs)
-        self.dual_coef_ = solve_dense(self.X_fit_, as_unit(targets), sigma, alpha)
+        solution = backend.solve_dense(self.X_fit_, as_unit(targets), sigma, alpha)
+        self.dual_coef_, self.backend_ = backend.to_host(solution), backend.name
         self.n_features_in_ = inputs.shape[1]
         return self
 
@@ -91,8 +103,7 @@ class PixelKernelRidge(Estimator):
         if self._choose(inputs) != "levels" or hasattr(self, "dual_coef_"):
             raise UsageError("partial_fit needs solver='levels' and uint8 pictures; use fit")
         self.solver_ = "levels"
-        sums = level_sums(inputs, targets)
-        return self._learn_levels(self.sums_ + sums if hasattr(self, "sums_") else sums)
+        return self._learn_levels(inputs, targets, getattr(self, "sums_", None))
 
     def merge(self, other: PixelKernelRidge) -> PixelKernelRidge:
         """Take in what ``other`` has learnt: the same as one fit on the pairs of both."""
@@ -100,7 +111,8 @@ class PixelKernelRidge(Estimator):
             model._require_fitted("solver_")
             if model.solver_ != "levels":
                 raise UsageError("merge needs models fitted by the levels solver")
-        return self._learn_levels(self.sums_ + other.sums_)
+        sums = self.sums_ + other.sums_
+        return self._solve_levels(get_backend(self.backend, 0, self.threads), sums)
 
     def predict(self, X: Any) -> Float64:
         """Predict from (n_samples, n_pixels): float64 on [0, 1], unclipped (Eq. 15)."""
@@ -134,6 +146,7 @@ class PixelKernelRidge(Estimator):
     def _forget(self) -> None:
         learnt = (
             "solver_",
+            "backend_",
             "coef_",
             "features_",
             "sums_",
@@ -159,10 +172,21 @@ class PixelKernelRidge(Estimator):
         self.sigma_ = check_positive("sigma", self.sigma)
         return alpha, self.sigma_
 
-    def _learn_levels(self, sums: LevelSums) -> PixelKernelRidge:
+    def _learn_levels(
+        self, inputs: Array, targets: Array, before: LevelSums | None = None
+    ) -> PixelKernelRidge:
+        backend = get_backend(self.backend, COUNT_WORK * inputs.size, self.threads)
+        sums = backend.level_sums(inputs, targets)
+        if before is not None:
+            sums = backend.to_device(before) + sums
+        return self._solve_levels(backend, sums)
+
+    def _solve_levels(self, backend: ArrayBackend, sums: LevelSums) -> PixelKernelRidge:
         alpha, sigma = self._parameters()
         features = level_features(sigma)
-        self.coef_ = solve_levels(sums, features, alpha)
-        self.features_, self.sums_ = features, sums
-        self.n_features_in_ = len(sums.inputs)
+        solution = backend.solve_levels(backend.to_device(sums), features.table, alpha)
+        self.coef_ = backend.to_host(solution)
+        self.features_, self.backend_ = features, backend.name
+        self.sums_ = backend.to_host(sums)
+        self.n_features_in_ = len(self.coef_)
         return self

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from pixelreg.backends import get_backend
+from pixelreg.backends.array import ArrayBackend
 from pixelreg.errors import UnknownNameError
 from pixelreg.plan import AffinePlan, Shape, plan_array
 from pixelreg.regression.estimator import (
@@ -17,16 +19,15 @@ from pixelreg.regression.estimator import (
     check_positive,
     check_samples,
 )
-from pixelreg.regression.sums import PixelSums, pixel_sums
+from pixelreg.regression.sums import pixel_sums
+from pixelreg.sums import PixelSums
 
 PRIORS = ("zero", "identity")
+SUM_WORK = 5  # operations on every value of the training pairs, see `get_backend`
 
 
 def solve_ridge(sums: PixelSums, alpha: float, prior: str = "zero") -> tuple[Float64, Float64]:
-    """Solve Eq. 6 for all pixels at once.
-
-    The determinant of Eq. 6 is (N xx - x x) + alpha (xx + N + alpha): for 8-bit pictures the
-    bracket is taken in integers, so nothing is lost where a pixel is nearly constant.
+    """Solve Eq. 6 for all pixels at once, with the reference backend.
 
     Parameters
     ----------
@@ -44,18 +45,20 @@ def solve_ridge(sums: PixelSums, alpha: float, prior: str = "zero") -> tuple[Flo
     UnknownNameError
         If the prior is neither.
     """
+    return get_backend("numpy").solve_ridge(sums, alpha, is_identity(prior))
+
+
+def is_identity(prior: Any) -> bool:
+    """Whether ``prior`` is the identity, of `PRIORS`.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is none of them.
+    """
     if prior not in PRIORS:
         raise UnknownNameError("prior", str(prior), PRIORS)
-    identity = prior == "identity"
-    t = sums.t - sums.x if identity else sums.t
-    xt = sums.xt - sums.xx if identity else sums.xt
-    n, unit = sums.count, sums.scale
-    spread = (n * sums.xx - sums.x * sums.x) / unit**2
-    covariance = (n * xt - sums.x * t) / unit**2
-    determinant = spread + alpha * (sums.xx / unit**2 + n + alpha)
-    weight = (covariance + alpha * xt / unit**2) / determinant
-    bias = (t / unit - weight * (sums.x / unit)) / (n + alpha)  # Eq. 5
-    return weight + float(identity), bias
+    return bool(prior == "identity")
 
 
 def leave_one_out(
@@ -96,11 +99,14 @@ class PixelRidge(Estimator):
     alpha : lambda of Eq. 3; the paper cross-validated 0.4. Above 0.
     prior : ``"zero"`` is the paper's penalty w^2 + b^2; ``"identity"`` is (w - 1)^2 + b^2, which
         keeps what the training pairs say nothing about.
+    backend : what sums and solves: auto, numpy, numba or cupy; auto decides by the work.
+    threads : how many threads Numba may use; None for one a core.
 
     Attributes
     ----------
     coef_, intercept_ : (n_pixels,) float64, w and b on the [0, 1] scale.
     sums_ : the `PixelSums` so far.
+    backend_ : the name of the backend that was taken last.
     n_features_in_ : number of pixels.
 
     Notes
@@ -109,9 +115,17 @@ class PixelRidge(Estimator):
     ``partial_fit`` changes a bit of the result.
     """
 
-    def __init__(self, alpha: float = 0.4, prior: str = "zero") -> None:
+    def __init__(
+        self,
+        alpha: float = 0.4,
+        prior: str = "zero",
+        backend: str = "auto",
+        threads: int | None = None,
+    ) -> None:
         self.alpha = alpha
         self.prior = prior
+        self.backend = backend
+        self.threads = threads
 
     def fit(self, X: Any, T: Any) -> PixelRidge:
         """Learn from X and T, (n_samples, n_pixels) uint8 or float in [0, 1].
@@ -123,20 +137,20 @@ class PixelRidge(Estimator):
         UsageError
             If a parameter is out of range.
         """
-        return self._learn(pixel_sums(*check_pairs(X, T)))
+        return self._learn(*check_pairs(X, T))
 
     def partial_fit(self, X: Any, T: Any) -> PixelRidge:
         """Learn from more pairs; see `fit`."""
         inputs, targets = check_pairs(X, T)
         self._check_width(inputs.shape[1])
-        sums = pixel_sums(inputs, targets)
-        return self._learn(self.sums_ + sums if hasattr(self, "sums_") else sums)
+        return self._learn(inputs, targets, getattr(self, "sums_", None))
 
     def merge(self, other: PixelRidge) -> PixelRidge:
         """Take in what ``other`` has learnt: the same as one fit on the pairs of both."""
         self._require_fitted("sums_")
         other._require_fitted("sums_")
-        return self._learn(self.sums_ + other.sums_)
+        sums = self.sums_ + other.sums_
+        return self._solve(get_backend(self.backend, sums.x.size, self.threads), sums)
 
     def predict(self, X: Any) -> Float64:
         """Predict from (n_samples, n_pixels): float64 on [0, 1], unclipped."""
@@ -153,10 +167,15 @@ class PixelRidge(Estimator):
             plan_array(self.coef_.reshape(shape)), plan_array(self.intercept_.reshape(shape))
         )
 
-    def _learn(self, sums: PixelSums) -> PixelRidge:
-        self.coef_, self.intercept_ = solve_ridge(
-            sums, check_positive("alpha", self.alpha), self.prior
-        )
-        self.sums_ = sums
-        self.n_features_in_ = sums.x.size
+    def _learn(self, inputs: Array, targets: Array, before: PixelSums | None = None) -> PixelRidge:
+        backend = get_backend(self.backend, SUM_WORK * inputs.size, self.threads)
+        sums = backend.pixel_sums(inputs, targets)
+        return self._solve(backend, sums if before is None else backend.to_device(before) + sums)
+
+    def _solve(self, backend: ArrayBackend, sums: PixelSums) -> PixelRidge:
+        alpha, identity = check_positive("alpha", self.alpha), is_identity(self.prior)
+        solution = backend.solve_ridge(backend.to_device(sums), alpha, identity)
+        self.coef_, self.intercept_ = map(backend.to_host, solution)
+        self.sums_, self.backend_ = backend.to_host(sums), backend.name
+        self.n_features_in_ = self.coef_.size
         return self

@@ -1,0 +1,168 @@
+"""The Numba backend: the reference's answers from compiled loops on all cores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pixelreg.backends import _loops_fetch as fetching
+from pixelreg.backends import _loops_fit as fitting
+from pixelreg.backends import _loops_flow as moving
+from pixelreg.backends import _loops_run as running
+from pixelreg.backends._jit import cores, spread
+from pixelreg.backends.array import Array, Bytes, Float64, Floats
+from pixelreg.backends.numpy import NumpyBackend
+from pixelreg.change import Change
+from pixelreg.plan import GREY_LEVELS, AffinePlan, FlowPlan, KernelPlan, SparsePlan
+from pixelreg.sums import LevelSums, PixelSums
+from pixelreg.warp import blur_weights
+
+THREAD_NUMBERS = 1_000_000  # starting a thread takes longer than a loop over fewer numbers
+FETCH_WORK = 8  # a value that is looked up between pixels takes as long as this many others
+
+
+class NumbaBackend(NumpyBackend):
+    """Sums, solves and plans in compiled loops; what BLAS or LAPACK does stays with NumPy."""
+
+    name = "numba"
+
+    def _threads(self, numbers: int) -> int:
+        useful = numbers // THREAD_NUMBERS
+        if useful < 2:
+            return 1
+        return min(useful, cores() if self.threads is None else self.threads)
+
+    def pixel_sums(self, X: Array, T: Array) -> PixelSums:
+        """The sums of Pixel-RR of X, T (n_samples, n_pixels), both uint8 or both float64."""
+        if X.dtype != np.uint8:
+            return super().pixel_sums(X, T)
+        sums = [np.zeros(X.shape[1], np.int64) for _ in range(4)]
+        pixels, block = X.shape[1], fitting.SUMS_BLOCK
+        spread(fitting.add_pixel_sums, pixels, self._threads(X.size), X, T, *sums, multiple=block)
+        return PixelSums(len(X), *sums)
+
+    def level_sums(self, X: Array, T: Array) -> LevelSums:
+        """The sums of Pixel-KR of X, T (n_samples, n_pixels) uint8."""
+        pixels, block = X.shape[1], fitting.LEVELS_BLOCK
+        inputs, targets = (np.empty((pixels, GREY_LEVELS), np.uint32) for _ in range(2))
+        threads = self._threads(X.size + inputs.size)
+        spread(fitting.fill_level_sums, pixels, threads, X, T, inputs, targets, multiple=block)
+        return LevelSums(len(X), inputs, targets)
+
+    def solve_ridge(
+        self, sums: PixelSums, alpha: float, identity: bool = False
+    ) -> tuple[Float64, Float64]:
+        """w and b of Eq. 6, (n_pixels,) float64 each on the [0, 1] scale."""
+        weight, bias = (np.empty(sums.x.shape) for _ in range(2))
+        arrays = (sums.x, sums.xx, sums.t, sums.xt)
+        fitting.fill_ridge(
+            0, sums.x.size, sums.count, *arrays, sums.scale, alpha, identity, weight, bias
+        )
+        return weight, bias
+
+    def fetch_linear(self, values: Array, x: Array, y: Array) -> Floats:
+        """Bilinear look-up; see `pixelreg.warp.fetch_linear`."""
+        return self._fetch(values, x, y, False)
+
+    def fetch_cubic(self, values: Array, x: Array, y: Array) -> Floats:
+        """Cubic look-up, slightly sharpening; see `pixelreg.warp.fetch_cubic`."""
+        return self._fetch(values, x, y, True)
+
+    def _fetch(self, values: Array, x: Array, y: Array, cubic: bool) -> Floats:
+        out = np.empty((*x.shape, values.shape[2]), np.float32)
+        threads = self._threads(FETCH_WORK * out.size)
+        if _packable(values):
+            source = self._packed(values)
+            spread(fetching.fetch_packed, len(x), threads, source, x, y, cubic, out)
+        else:
+            source = np.ascontiguousarray(values)
+            spread(fetching.fetch_each, len(x), threads, source, x, y, cubic, out)
+        return out
+
+    def _packed(self, picture: Bytes) -> Array:
+        height, width = (side + 2 * fetching.BORDER for side in picture.shape[:2])
+        packed = np.empty((height, width), np.uint32)
+        source = np.ascontiguousarray(picture)
+        spread(fetching.pack, height, self._threads(picture.size), source, packed)
+        return packed
+
+    def _predict(self, plan: Any, pictures: Array) -> Any:
+        if pictures.dtype == np.uint8 and isinstance(plan, (KernelPlan, SparsePlan)):
+            out = np.empty(pictures.shape, np.float32)
+            if isinstance(plan, KernelPlan):
+                self._by_value(running.predict_kernel, plan, pictures, (), out)
+            else:
+                self._by_row(running.predict_sparse, plan, pictures, (), out)
+            return out
+        return super()._predict(plan, pictures)
+
+    def _apply(self, plan: Any, pictures: Bytes, strength: float) -> Any:
+        out = np.empty(pictures.shape, np.uint8)
+        if isinstance(plan, AffinePlan):
+            self._by_value(running.apply_affine, plan, pictures, (strength,), out)
+        elif isinstance(plan, KernelPlan):
+            self._by_value(running.apply_kernel, plan, pictures, (strength,), out)
+        elif isinstance(plan, SparsePlan):
+            self._by_row(running.apply_sparse, plan, pictures, (strength,), out)
+        elif isinstance(plan, FlowPlan) and plan.shape[2] == 3:
+            X, made = _stacked(pictures, plan.shape), out.reshape(-1, *plan.shape)
+            for picture, result in zip(X, made, strict=True):
+                self._apply_flow(plan, picture, strength, result)
+        else:
+            return super()._apply(plan, pictures, strength)
+        return out
+
+    def _by_value(
+        self, loop: Any, plan: Any, pictures: Bytes, more: tuple[float, ...], out: Array
+    ) -> None:
+        """Run a loop over ranges of a picture's values, each for all pictures."""
+        if isinstance(plan, AffinePlan):
+            width, each = plan.weight.size, 1
+            fields = (plan.weight.ravel(), plan.bias.ravel())
+        else:
+            each = plan.table.shape[1]
+            width = plan.coefficients.size // each
+            fields = (plan.table, plan.coefficients.reshape(width, -1))
+        X, threads = _stacked(pictures, (width,)), self._threads(each * out.size)
+        spread(loop, width, threads, *fields, X, *more, out.reshape(-1, width))
+
+    def _by_row(
+        self, loop: Any, plan: SparsePlan, pictures: Bytes, more: tuple[float, ...], out: Array
+    ) -> None:
+        """Run a loop over ranges of rows, each for all pictures."""
+        X = _stacked(pictures, plan.shape)
+        threads = self._threads(len(plan.offsets) * out.size)
+        fields = (plan.offsets, plan.weights, plan.bias)
+        spread(loop, plan.shape[0], threads, *fields, X, *more, out.reshape(X.shape))
+
+    def _apply_flow(self, plan: FlowPlan, picture: Bytes, strength: float, out: Bytes) -> None:
+        packed = self._packed(picture)
+        colour = self._colour(plan, picture, packed)
+        threads = self._threads(FETCH_WORK * picture.size)
+        arrays = (picture, packed, plan.displacement, colour, strength, out)
+        spread(moving.apply_flow, len(picture), threads, *arrays)
+
+    def _change(self, plan: Any, picture: Array) -> Change:
+        if not isinstance(plan, FlowPlan) or not _packable(picture):
+            return super()._change(plan, picture)
+        picture = np.ascontiguousarray(picture)
+        return Change(self._colour(plan, picture, self._packed(picture)), plan.displacement)
+
+    def _colour(self, plan: FlowPlan, picture: Bytes, packed: Array) -> Floats:
+        low, colour = (np.empty(plan.shape, np.float32) for _ in range(2))
+        threads = self._threads(FETCH_WORK * picture.size)
+        steps = plan.displacement
+        spread(moving.flow_low, len(picture), threads, picture, packed, steps, low)
+        taps = blur_weights(float(plan.blur[0])).astype(np.float32)
+        arrays = (low, taps, plan.weight, plan.bias, colour)
+        spread(moving.flow_colour, len(picture), threads, *arrays)
+        return colour
+
+
+def _packable(picture: Array) -> bool:
+    return picture.dtype == np.uint8 and picture.shape[2] == 3
+
+
+def _stacked(pictures: Array, shape: tuple[int, ...]) -> Array:
+    return np.ascontiguousarray(pictures).reshape(-1, *shape)

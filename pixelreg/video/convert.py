@@ -1,0 +1,194 @@
+"""A video in, the same video with another expression out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pixelreg.errors import UsageError
+from pixelreg.faces.align import Similarity, similarity_from_square
+from pixelreg.faces.landmarks import Face
+from pixelreg.faces.locate import Locator
+from pixelreg.faces.mask import face_mask
+from pixelreg.files import write_atomically
+from pixelreg.translator import PlanTranslator, check_strength
+from pixelreg.video.ahead import ahead
+from pixelreg.video.follow import Follower
+from pixelreg.video.paste import Paster
+from pixelreg.video.planes import Canvas, canvas_of
+from pixelreg.video.read import Source, opened
+from pixelreg.video.turn import Turn
+from pixelreg.video.write import Sink, sink
+
+AHEAD = 4  # frames between two stages
+SEARCHED = 1280  # longest side of the picture in which faces are looked for
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Report:
+    """What happened to a video.
+
+    Attributes
+    ----------
+    frames : how many there were.
+    without_face : how many of them had no face, and went through unchanged.
+    """
+
+    frames: int = 0
+    without_face: int = 0
+
+
+def change_video(
+    translator: PlanTranslator,
+    source: Path,
+    target: str,
+    output: Path,
+    strength: float = 1.0,
+    progress: Progress = lambda done, total: None,
+) -> Report:
+    """Change the expression in a video.
+
+    Size, frame times, rotation, colours and metadata stay; sound and subtitles are copied. Only
+    the planes' part under a face is changed before encoding.
+
+    Parameters
+    ----------
+    translator : the model, and how faces are found.
+    source : the video.
+    target : one of the model's targets, or a synonym of one.
+    output : the file to write, whole or not at all; its suffix chooses the container.
+    strength : how much of the change.
+    progress : called with the frames done and about how many there are.
+
+    Raises
+    ------
+    ImageError
+        If the video cannot be read or written.
+    UsageError
+        If the model has no such target, or a face was given by hand.
+    MissingExtraError
+        If PyAV is not installed.
+    """
+    changer = FrameChanger(translator, target, check_strength(strength))
+    report = Report()
+
+    def write(file: BinaryIO) -> None:
+        with opened(source) as video, closing(ahead(video.items(), AHEAD)) as items:
+            _pump(video, items, changer, file, output, report, progress)
+
+    write_atomically(output, write)
+    return report
+
+
+def _pump(
+    video: Source,
+    items: Generator[Any, None, None],
+    changer: FrameChanger,
+    file: BinaryIO,
+    output: Path,
+    report: Report,
+    progress: Progress,
+) -> None:
+    early = []
+    for item in items:  # sound may come before the first frame, which decides how to encode
+        early.append(item)
+        if _is_frame(item):
+            break
+    with sink(file, output, video, early[-1]) as made:
+        changed = _changed(chain(early, items), changer, made, report)
+        with closing(ahead(changed, AHEAD)) as results:
+            for item in results:
+                made.write(item)
+                if _is_frame(item):
+                    report.frames += 1
+                    progress(report.frames, max(video.count, report.frames))
+        made.finish()
+
+
+def _changed(
+    items: Any, changer: FrameChanger, made: Sink, report: Report
+) -> Generator[Any, None, None]:
+    for item in items:
+        if not _is_frame(item):
+            yield item
+            continue
+        frame = made.prepared(item)
+        report.without_face += not changer(frame, item.rotation)
+        yield frame
+
+
+def _is_frame(item: Any) -> bool:
+    return hasattr(item, "planes")
+
+
+class FrameChanger:
+    """Changes the faces of a video's frames, which must come in order.
+
+    Parameters
+    ----------
+    translator, target, strength : see `change_video`.
+
+    Raises
+    ------
+    UsageError
+        If the model has no such target, or a face was given by hand.
+    """
+
+    def __init__(self, translator: PlanTranslator, target: str, strength: float = 1.0) -> None:
+        locator = translator.locator
+        if locator.eyes is not None or locator.box is not None:
+            raise UsageError("--eyes and --box are for pictures: the faces of a video move")
+        self.plan = translator.plan(target)
+        self.strength = strength
+        self.size = self.plan.shape[0]
+        self._backend = translator.runner(self.plan)
+        self._mask = None if self.plan.masked else face_mask(self.size)
+        self._paster = Paster()
+        frame = translator.model.frame if locator.align else None
+        self._follower = None if frame is None else Follower(locator, frame, self.size)
+
+    def __call__(self, frame: Any, rotation: float = 0) -> bool:
+        """Change one frame, a PyAV ``VideoFrame``, in place; whether there was a face in it.
+
+        Parameters
+        ----------
+        frame : in one of the formats of `pixelreg.video.planes.FORMATS`.
+        rotation : degrees to the left by which it is turned to be shown.
+        """
+        turn = Turn(round(rotation / 90) % 4, frame.width, frame.height)
+        canvas = canvas_of(frame)
+        if self._follower is None or turn.upright_size == (self.size, self.size):
+            whole = similarity_from_square(*turn.upright_size, self.size)
+            self._change(canvas, turn.similarity(whole), None, self.strength)
+            return True
+        tracks = self._follower(
+            canvas.luma, float(frame.pts * frame.time_base), lambda how: _faces(frame, turn, how)
+        )
+        for track in tracks:
+            self._change(canvas, track.similarity, self._mask, self.strength * track.presence)
+        return bool(tracks)
+
+    def _change(self, canvas: Canvas, similarity: Similarity, mask: Any, strength: float) -> None:
+        change = self._backend.change(self.plan, canvas.crop(similarity, self.size))
+        if mask is not None:
+            change = change.masked(mask)
+        self._paster.paste(canvas, change, similarity, strength)
+
+
+def _faces(frame: Any, turn: Turn, locator: Locator) -> list[Face]:
+    """The wanted faces of a frame as it is stored, looked for in the frame as it is shown."""
+    factor = max(1.0, max(frame.width, frame.height) / SEARCHED)
+    size = (round(frame.width / factor), round(frame.height / factor))
+    small = frame.reformat(*size, "rgb24").to_ndarray()
+    found = locator.faces(turn.upright(small))
+    scale = np.array([frame.width / size[0], frame.height / size[1]])
+    turned = Turn(turn.quarters, *size)
+    return [Face(turned.points(face.points) * scale, face.box, face.score) for face in found]

@@ -1,0 +1,168 @@
+"""The model inside the package: small, attributed, symmetric, and a smile."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pixelreg
+from pixelreg import modelfile
+from pixelreg.api import bundled_model
+from pixelreg.backends import get_backend
+from pixelreg.faces.align import crop, similarity_from_eyes
+from pixelreg.faces.detect import make_detector
+from pixelreg.faces.landmarks import read_landmarks
+from pixelreg.faces.locate import Locator
+from pixelreg.faces.mask import RADII, face_mask
+from pixelreg.model import Frame, Model
+from pixelreg.plan import FlowPlan
+
+SIZE = 128
+CORNERS = np.s_[84:94, 44:52], np.s_[84:94, 76:84]  # of the mouth: rows, columns in the crop
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return modelfile.load(bundled_model())
+
+
+@pytest.fixture(scope="module")
+def plan(model: Model) -> FlowPlan:
+    found = model.plan("happy")
+    assert isinstance(found, FlowPlan)
+    return found
+
+
+def test_it_is_small_and_says_where_it_comes_from(model: Model) -> None:
+    assert bundled_model().is_relative_to(Path(pixelreg.__file__).parent)
+    assert bundled_model().stat().st_size <= 500 * 1024
+    assert (model.kind, model.source, model.targets) == ("flow", "neutral", ("happy",))
+    assert model.size == SIZE
+    assert model.frame == Frame()
+    assert model.parameters == 8 * SIZE * SIZE
+    origin = model.provenance
+    assert (origin.people, origin.pairs) == (80, 80)
+    assert "London" in origin.training_set
+    assert origin.licence.startswith("CC BY 4.0")
+    assert "DeBruine" in origin.attribution
+    assert "10.6084/m9.figshare.5047666" in origin.attribution
+    assert origin.date
+    assert origin.pixelreg_version
+
+
+def test_it_is_what_load_gives() -> None:
+    translator = pixelreg.load()
+    assert translator.targets == ("happy",)
+    facts = translator.describe()
+    assert facts["attribution"] == modelfile.load(bundled_model()).provenance.attribution
+    assert facts["parameters"] == 8 * SIZE * SIZE
+
+
+def test_it_leaves_alone_what_is_around_the_face(plan: FlowPlan) -> None:
+    centres = (np.arange(SIZE) + 0.5) / SIZE - 0.5
+    outside = np.hypot(centres[None, :] / RADII[0], centres[:, None] / RADII[1]) >= 1
+    for field in (plan.displacement, plan.weight, plan.bias):
+        assert (field[outside] == 0).all()
+    assert (plan.weight[~outside] != 0).mean() > 0.5
+    pictures = np.random.default_rng(0).integers(0, 256, (2, *plan.shape), np.uint8)
+    made = get_backend("numpy").apply(plan, pictures)
+    np.testing.assert_array_equal(made[:, outside], pictures[:, outside])
+
+
+def test_its_fields_are_of_sensible_size(plan: FlowPlan) -> None:
+    steps = np.linalg.norm(plan.displacement, axis=-1)
+    assert 2 < steps.max() < 10  # pixels of 128
+    assert np.abs(plan.weight).max() < 1
+    assert np.abs(plan.bias).max() < 0.5
+    # Neighbours go neighbouring ways: nothing is folded or torn.
+    for axis in (0, 1):
+        assert np.abs(np.diff(plan.displacement, axis=axis)).max() < 1
+
+
+def test_both_halves_of_the_face_smile_alike(plan: FlowPlan) -> None:
+    mirrored = plan.displacement[:, ::-1] * np.array([-1, 1], np.float32)
+    assert np.abs(plan.displacement - mirrored).max() < 0.25
+    for field in (plan.weight, plan.bias):
+        assert np.abs(field - field[:, ::-1]).max() < 0.1 * np.abs(field).max()
+
+
+def test_the_corners_of_the_mouth_go_up_and_out(plan: FlowPlan) -> None:
+    # The displacement says where a pixel comes from: from further down and further in.
+    left, right = (plan.displacement[corner].reshape(-1, 2).mean(axis=0) for corner in CORNERS)
+    assert left[1] > 1
+    assert right[1] > 1
+    assert left[0] > 1
+    assert right[0] < -1
+    eyes = plan.displacement[40:60, 30:98]
+    assert np.linalg.norm(eyes, axis=-1).mean() < 0.4 * np.linalg.norm(left)
+
+
+@cache
+def crops(london: Path, person: str) -> tuple[np.ndarray, np.ndarray]:
+    """A person's neutral and smiling photograph as the model sees them, (128, 128, 3)."""
+    made = []
+    for name in (f"neutral_front/{person}_03.jpg", f"smiling_front/{person}_08.jpg"):
+        with Image.open(london / name) as opened:
+            pixels = np.asarray(opened.convert("RGB"))
+        template = (london / name).with_suffix(".tem")
+        if template.is_file():
+            eyes = read_landmarks(template).eyes
+        else:
+            (found,) = make_detector("bundled").detect(pixels)
+            eyes = found.eyes
+        made.append(crop(pixels, similarity_from_eyes(eyes, Frame(), SIZE), SIZE))
+    return made[0], made[1]
+
+
+def test_its_change_is_that_of_a_smile(london: Path, plan: FlowPlan) -> None:
+    """These people were learnt from: this finds a broken model, it does not rate a good one."""
+    people = [path.name[:3] for path in sorted((london / "neutral_front").glob("0*.jpg"))][::5]
+    neutral, smiling = (
+        np.stack(side)[:, 78:104, 36:92] / 255.0  # the mouth and what is around it
+        for side in zip(*(crops(london, person) for person in people), strict=True)
+    )
+    whole = np.stack([crops(london, person)[0] for person in people])
+    made = get_backend("numpy").apply(plan, whole)[:, 78:104, 36:92] / 255.0
+
+    def likeness(ours: np.ndarray, theirs: np.ndarray) -> float:
+        return float((ours * theirs).sum() / np.sqrt((ours**2).sum() * (theirs**2).sum()))
+
+    each = [likeness(*pair) for pair in zip(made - neutral, smiling - neutral, strict=True)]
+    assert min(each) > 0
+    assert np.mean(each) > 0.4
+    ours, theirs = (made - neutral).mean(axis=0), (smiling - neutral).mean(axis=0)
+    assert likeness(ours, theirs) > 0.6
+    assert 0.7 < np.abs(ours).mean() / np.abs(theirs).mean() < 1.4
+
+
+def test_it_keeps_the_sharpness_of_a_face(london: Path, plan: FlowPlan) -> None:
+    from scipy import ndimage
+
+    neutral, _ = crops(london, "001")
+    made = get_backend("numpy").apply(plan, neutral)
+    inside = face_mask(SIZE) > 0.5
+
+    def detail(picture: np.ndarray) -> float:
+        return float(ndimage.laplace(picture.mean(axis=-1))[inside].var())
+
+    assert 0.85 < detail(made) / detail(neutral) < 1.2
+
+
+def test_translate_takes_it_without_being_told(london: Path) -> None:
+    photo = london / "neutral_front" / "001_03.jpg"  # its landmarks lie beside it
+    made = pixelreg.translate(photo, "smile")
+    with Image.open(photo) as before:
+        assert isinstance(made, Image.Image)
+        assert made.size == before.size
+        change = np.abs(np.asarray(made).astype(int) - np.asarray(before))
+    assert 0.5 < change.mean() < 5
+    by_hand = pixelreg.load(locator=Locator(eyes=tuple(read_eyes(photo))))
+    np.testing.assert_array_equal(np.asarray(by_hand.translate(photo, "happy")), np.asarray(made))
+
+
+def read_eyes(photo: Path) -> list[float]:
+    return read_landmarks(photo.with_suffix(".tem")).eyes.ravel().tolist()

@@ -1,0 +1,874 @@
+"""Videos: the parts one by one, and whole clips through the command line."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cli_tools import CLI, files_in
+from PIL import Image
+from scipy.signal import lfilter
+
+from pixelreg import modelfile
+from pixelreg.api import load
+from pixelreg.change import Change
+from pixelreg.errors import FaceError, ImageError, MissingExtraError, UsageError
+from pixelreg.faces.align import Similarity, crop, similarity_from_eyes
+from pixelreg.faces.bundled import BundledDetector
+from pixelreg.faces.detect import choose_faces
+from pixelreg.faces.landmarks import Face, face_from_points
+from pixelreg.faces.locate import Locator
+from pixelreg.faces.paste import paste_change
+from pixelreg.model import Frame, Model
+from pixelreg.plan import AffinePlan, FlowPlan
+from pixelreg.translator import PlanTranslator
+from pixelreg.video.ahead import ahead
+from pixelreg.video.convert import FrameChanger, change_video
+from pixelreg.video.follow import FADE, LOOK, Follower
+from pixelreg.video.paste import Paster
+from pixelreg.video.planes import Canvas, Colours, canvas_of
+from pixelreg.video.read import opened
+from pixelreg.video.smooth import SLOPE, OneEuro, SteadySimilarity
+from pixelreg.video.turn import Turn
+
+av = pytest.importorskip("av", reason="PyAV is not installed (the extra `video`)")
+
+RATE = 25
+STEP = 1 / RATE
+SIZE = (320, 240)
+BT709, FULL = 1, 2
+
+
+# ------------------------------------------------------------------------------- making clips
+
+
+def texture(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """Smooth colours, (H, W, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(40, 216, (9, 12, 3), dtype=np.uint8))
+    return np.asarray(coarse.resize(size, Image.Resampling.BICUBIC))
+
+
+def write_clip(
+    path: Path,
+    pictures: Sequence[np.ndarray],
+    *,
+    times: Sequence[int] | None = None,
+    base: Fraction = Fraction(1, RATE),
+    codec: str = "libx264",
+    form: str = "yuv420p",
+    sound: str | None = "aac",
+    rotation: int = 0,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Encode pictures (H, W, 3) uint8, and a tone as long as they are."""
+    times = times or range(len(pictures))
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "a clip"
+        video = container.add_stream(codec, rate=RATE, options=options or {"crf": "10"})
+        video.height, video.width = pictures[0].shape[:2]
+        video.pix_fmt, video.codec_context.time_base = form, base
+        if rotation:
+            video.set_display_rotation(rotation)
+        if codec != "libx264":
+            video.bit_rate = 4_000_000
+        tone = container.add_stream(sound, rate=48000, layout="stereo") if sound else None
+        for picture, at in zip(pictures, times, strict=True):
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame.pts, frame.time_base = at, base
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        if tone is not None:
+            last = float((times[-1] + 1) * base)
+            write_tone(container, tone, last)
+    return path
+
+
+def write_tone(container: Any, tone: Any, seconds: float) -> None:
+    wave = np.sin(np.arange(int(seconds * 48000)) * 2 * np.pi * 440 / 48000) * 0.3
+    resampler = av.AudioResampler(tone.codec_context.format, "stereo", 48000, 960)
+    frame = av.AudioFrame.from_ndarray(np.stack([wave, wave]).astype(np.float32), "fltp", "stereo")
+    frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
+    for part in (*resampler.resample(frame), *resampler.resample(None)):
+        container.mux(tone.encode(part))
+    container.mux(tone.encode(None))
+
+
+def pictures_of(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def times_of(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [frame.time for frame in container.decode(video=0)]
+
+
+def sound_of(path: Path) -> list[tuple[bytes, float]]:
+    """Every packet of the sound, and its time."""
+    with av.open(str(path)) as container:
+        packets = [p for p in container.demux(audio=0) if p.dts is not None]
+        return [(bytes(packet), float(packet.pts * packet.time_base)) for packet in packets]
+
+
+@pytest.fixture(scope="module")
+def crop_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Darkens by a quarter; takes the whole picture as its crop."""
+    ones = np.ones((32, 32, 3), np.float32)
+    file = tmp_path_factory.mktemp("video-model") / "dark.safetensors"
+    modelfile.save(Model({"happy": AffinePlan(ones * 0.75, ones * 0)}), file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 frames at 320 x 240 with sound."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    return write_clip(path, [np.roll(texture(1), 3 * k, axis=1) for k in range(20)])
+
+
+@pytest.fixture(scope="module")
+def portraits(london: Path) -> list[np.ndarray]:
+    """Two people, (450, 450, 3) uint8."""
+    files = sorted((london / "neutral_front").glob("[0-9]*_03.jpg"))[:2]
+    found = []
+    for file in files:
+        with Image.open(file) as picture:
+            found.append(np.asarray(picture.convert("RGB").resize((450, 450))))
+    return found
+
+
+def scene(portrait: np.ndarray | None, place: Similarity, seed: int = 0) -> np.ndarray:
+    """A portrait before a grey wall, with noise, at 320 x 240."""
+    wall = np.full((SIZE[1], SIZE[0], 3), 120, np.uint8)
+    picture = wall
+    if portrait is not None:
+        square = place.a**2 + place.b**2
+        x, y = place.to_crop(np.zeros(2))
+        matrix = (place.a / square, place.b / square, x, -place.b / square, place.a / square, y)
+        how = Image.Resampling.BICUBIC
+        moved = Image.fromarray(portrait).transform(
+            SIZE, Image.Transform.AFFINE, matrix, how, fillcolor=(120, 120, 120)
+        )
+        picture = np.asarray(moved)
+    noise = np.random.default_rng(seed).normal(0, 2, picture.shape)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def moving(k: int) -> Similarity:
+    """Where a portrait lies in frame k: it moves 2 pixels a frame at most, turns and grows."""
+    turn = 0.55 * (1 + 0.05 * np.sin(k / 8)) * np.exp(0.06j * np.sin(k / 9))
+    centre = 160 + 20 * np.sin(k / 10) + 1j * (125 + 5 * np.sin(k / 7))
+    shift = centre - turn * (225 + 225j)
+    return Similarity(turn.real, turn.imag, shift.real, shift.imag)
+
+
+STILL = Similarity(0.55, 0.0, 160 - 0.55 * 225, 125 - 0.55 * 225)
+
+
+# ------------------------------------------------------------------------------ steady crops
+
+
+def test_without_a_slope_the_filter_is_a_first_order_low_pass() -> None:
+    values = np.random.default_rng(0).normal(size=200)
+    smooth = OneEuro(cutoff=2.0, slope=0.0)
+    got = [smooth(np.array([value]), STEP)[0] for value in values]
+    turn = 2 * np.pi * 2.0 * STEP
+    share = turn / (1 + turn)
+    begin = [(1 - share) * values[0]]
+    np.testing.assert_allclose(got, lfilter([share], [1, share - 1], values, zi=begin)[0])
+
+
+def test_what_is_still_stays_and_noise_on_it_shrinks() -> None:
+    smooth = OneEuro()
+    assert all((smooth(np.array([0.3, -2.0]), STEP) == [0.3, -2.0]).all() for _ in range(50))
+    noise = np.random.default_rng(1).normal(0, 0.0015, (400, 2))  # as measured
+    smooth = OneEuro()
+    got = np.stack([smooth(0.3 + row, STEP) for row in noise])
+    assert got[25:].std() < 0.6 * noise.std()
+    assert np.diff(got[25:], axis=0).std() < 0.3 * np.diff(noise, axis=0).std()
+
+
+def test_a_step_is_taken_fast_and_steady_movement_lags_little() -> None:
+    smooth = OneEuro()
+    smooth(np.zeros(1), STEP)
+    taken = [smooth(np.array([0.3]), STEP)[0] for _ in range(4)]
+    assert taken[0] > 0.8 * 0.3
+    assert abs(taken[2] - 0.3) < 0.03 * 0.3
+    smooth = OneEuro()
+    for speed in (0.2, 1.0, 5.0):
+        lag = [speed * k * STEP - smooth(np.array([speed * k * STEP]), STEP)[0] for k in range(50)]
+        assert 0 <= lag[-1] < 1 / (2 * np.pi * SLOPE)
+
+
+def test_a_steady_similarity_is_the_same_when_nothing_moves() -> None:
+    steady = SteadySimilarity(128, 36.0)
+    place = similarity_from_eyes(np.array([[90.0, 100.0], [150.0, 110.0]]), Frame(), 128)
+    for _ in range(3):
+        got = steady(place, STEP)
+        np.testing.assert_allclose(
+            [got.a, got.b, got.c, got.d], [place.a, place.b, place.c, place.d], atol=1e-9
+        )
+
+
+def test_a_steady_similarity_follows_a_face_that_rolls_all_the_way_round() -> None:
+    steady, corner = SteadySimilarity(128, 36.0), np.array([[10.0, 20.0]])
+    for k in range(120):
+        turn = 2 * np.exp(1j * 0.1 * k)
+        place = Similarity(turn.real, turn.imag, 300.0, 200.0)
+        off = np.linalg.norm(steady(place, STEP).to_photo(corner) - place.to_photo(corner))
+        assert off < 5  # of 256 pixels
+
+
+# ---------------------------------------------------------------------------- turned pictures
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_points_of_the_upright_picture_are_found_in_the_stored_one(quarters) -> None:
+    stored = np.random.default_rng(0).integers(0, 255, (4, 7, 3), dtype=np.uint8)
+    turn = Turn(quarters, 7, 4)
+    upright = turn.upright(stored)
+    assert turn.upright_size == (upright.shape[1], upright.shape[0])
+    for y, x in np.ndindex(upright.shape[:2]):
+        column, row = turn.points(np.array([x + 0.5, y + 0.5])) - 0.5
+        assert (stored[round(row), round(column)] == upright[y, x]).all()
+    place = Similarity(0.5, 0.25, 1.0, 2.0)
+    points = np.array([[0.0, 0.0], [3.0, 1.0]])
+    np.testing.assert_allclose(
+        turn.similarity(place).to_photo(points), turn.points(place.to_photo(points)), atol=1e-12
+    )
+
+
+# -------------------------------------------------------------------------- planes and pasting
+
+
+@pytest.mark.parametrize(
+    ("colours", "red", "white"),
+    [
+        (Colours.of(6, False, 8, 480), (81, 90, 240), (235, 128, 128)),
+        (Colours.of(BT709, False, 8, 480), (63, 102, 240), (235, 128, 128)),
+        (Colours.of(2, False, 8, 720), (63, 102, 240), (235, 128, 128)),
+        (Colours.of(2, False, 8, 576), (81, 90, 240), (235, 128, 128)),
+        (Colours.of(BT709, True, 8, 480), (54, 99, 256), (255, 128, 128)),
+        (Colours.of(BT709, False, 10, 480), (250, 409, 960), (940, 512, 512)),
+    ],
+)
+def test_colours_are_stored_as_the_standards_have_them(colours, red, white) -> None:
+    for rgb, stored in (((1, 0, 0), red), ((1, 1, 1), white)):
+        got = colours.matrix @ rgb + colours.zero
+        np.testing.assert_allclose(got, stored, atol=0.6)
+        assert (colours.to_rgb(got) == np.array(rgb) * 255).all()
+
+
+def canvas(pixels: np.ndarray, across: int, down: int, bits: int = 8) -> Canvas:
+    """A picture, (H, W, 3) uint8 RGB, as planes in full range."""
+    colours = Colours.of(BT709, True, bits, 1080)
+    stored = pixels / 255 @ colours.matrix.T + colours.zero
+    kind = np.uint8 if bits == 8 else np.uint16
+    height, width = pixels.shape[:2]
+    chroma = stored[..., 1:].reshape(height // down, down, width // across, across, 2)
+    small = chroma.mean(axis=(1, 3))
+    planes = (stored[..., 0], small[..., 0], small[..., 1])
+    kept = [np.clip(np.rint(plane), 0, 2**bits - 1).astype(kind) for plane in planes]
+    return Canvas((kept[0], kept[1], kept[2]), across, down, bits, colours)
+
+
+def as_rgb(made: Canvas) -> np.ndarray:
+    luma, *chroma = made.planes
+    chroma = [plane.repeat(made.down, 0).repeat(made.across, 1) for plane in chroma]
+    return made.colours.to_rgb(np.stack([luma, *chroma], axis=-1))
+
+
+def some_change(size: int) -> Change:
+    """Moves and colours a disc, and leaves the rest of the crop."""
+    y, x = (np.indices((size, size)) + 0.5 - size / 2) / size
+    disc = np.clip((0.4 - np.hypot(x, y)) / 0.1, 0, 1).astype(np.float32)[..., None]
+    waves = np.stack([np.sin(9 * y), np.cos(8 * x)], axis=-1).astype(np.float32)
+    tint = np.stack([0.1 + 0 * x, 0.06 * np.sin(9 * x), -0.08 * np.cos(7 * y)], axis=-1)
+    return Change(disc * tint.astype(np.float32), disc * waves * 2)
+
+
+PLACES = {
+    "inside": similarity_from_eyes(np.array([[130.0, 100.0], [190.0, 108.0]]), Frame(), 64),
+    "small": similarity_from_eyes(np.array([[150.0, 100.0], [164.0, 98.0]]), Frame(), 64),
+    "cut by the corner": Similarity(2.5, 0.2, -61.0, -40.0),
+    "upside down": Similarity(-2.0, 0.3, 221.0, 199.0),
+}
+
+
+@pytest.mark.parametrize(("across", "down", "bits"), [(1, 1, 8), (2, 2, 8), (2, 1, 8), (2, 2, 10)])
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_crop_and_paste_agree_with_those_of_a_photo(place, across, down, bits) -> None:
+    made = canvas(texture(2), across, down, bits)
+    before = as_rgb(made)
+    cut, wanted = made.crop(place, 64).astype(int), crop(before, place, 64)
+    assert np.abs(cut - wanted).max() <= 5
+    assert np.abs((cut - wanted).mean()) < 0.8
+    change = some_change(64)
+    wanted = paste_change(before, change, place, 0.8)
+    Paster().paste(made, change, place, 0.8)
+    difference = np.abs(as_rgb(made).astype(int) - wanted)
+    changed = (wanted != before).any(axis=-1)
+    assert changed.mean() > 0.01
+    assert np.abs(before.astype(int) - wanted)[changed].mean() > 8
+    if across == 1:
+        assert difference.max() <= 3
+    else:  # half-sized chroma is not moved as the blocks that it is in RGB
+        assert difference[changed].mean() < 2.5
+    luma = made.planes[0] / (2**bits - 1) * 255 - wanted @ [0.2126, 0.7152, 0.0722]
+    assert np.quantile(np.abs(luma)[changed], 0.99) < 2
+
+
+def test_what_is_away_from_the_change_keeps_its_bits() -> None:
+    made = canvas(texture(3), 2, 2)
+    before = [plane.copy() for plane in made.planes]
+    place = PLACES["inside"]
+    Paster().paste(made, some_change(64), place, 0.0)
+    assert all((a == b).all() for a, b in zip(before, made.planes, strict=True))
+    Paster().paste(made, some_change(64), place, 1.0)
+    for scale, old, new in zip((1, 2, 2), before, made.planes, strict=True):
+        y, x = (np.indices(new.shape) + 0.5) * scale
+        inside = place.to_crop(np.stack([x, y], axis=-1)) / 64 - 0.5
+        away = np.hypot(inside[..., 0], inside[..., 1]) > 0.44
+        assert (old == new)[away].all()
+        assert not (old == new)[~away].all()
+
+
+@pytest.mark.parametrize("place", [Similarity(1, 0, 400, 20), Similarity(1, 0, -200, -200)])
+def test_a_crop_outside_the_frame_changes_nothing(place) -> None:
+    made = canvas(texture(3), 2, 2)
+    before = [plane.copy() for plane in made.planes]
+    Paster().paste(made, some_change(64), place, 1.0)
+    assert all((a == b).all() for a, b in zip(before, made.planes, strict=True))
+
+
+@pytest.mark.parametrize("form", ["yuv420p", "yuv444p", "yuv422p", "yuv420p10le", "yuvj420p"])
+@pytest.mark.parametrize("size", [(320, 240), (322, 241)])
+def test_the_planes_of_a_frame_are_seen_as_they_are(form, size) -> None:
+    if size[1] % 2 and "420" in form:
+        size = (322, 242)
+    frame = av.VideoFrame.from_ndarray(texture(4, size), "rgb24").reformat(format=form)
+    made = canvas_of(frame)
+    wanted = frame.reformat(format="rgb24").to_ndarray().astype(int)
+    whole = Similarity(1.0, 0.0, 20.0, 10.0)
+    got = made.crop(whole, 128)
+    difference = np.abs(got - wanted[10:138, 20:148])
+    assert np.quantile(difference, 0.99) <= 6  # the reference blends chroma between its pixels
+    assert difference.mean() < 2
+    made.planes[0][:5] = 0
+    assert (frame.to_ndarray(format="gray")[:5] <= 1).all()
+
+
+# ------------------------------------------------------------------------------- running ahead
+
+
+def test_items_come_in_order_from_another_thread_and_not_too_many() -> None:
+    made: list[int] = []
+    threads = set()
+
+    def count() -> Iterator[int]:
+        for k in range(30):
+            made.append(k)
+            threads.add(threading.get_ident())
+            yield k
+
+    with closing(ahead(count(), 3)) as items:
+        assert next(items) == 0
+        time.sleep(0.2)
+        assert len(made) <= 1 + 3 + 1
+        assert [0, *items] == list(range(30))
+    assert threads == threads - {threading.get_ident()}
+
+
+def test_an_error_comes_after_the_items_before_it() -> None:
+    def fail() -> Iterator[int]:
+        yield 1
+        raise ImageError("broken")
+
+    got = []
+    with pytest.raises(ImageError, match="broken"):
+        got.extend(ahead(ahead(fail(), 2), 2))
+    items = ahead(fail(), 2)
+    assert next(items) == 1
+    with pytest.raises(ImageError, match="broken"):
+        next(items)
+
+
+def test_closing_ends_all_stages_and_their_threads() -> None:
+    ended = threading.Event()
+
+    def endless() -> Iterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            ended.set()
+
+    before = threading.active_count()
+    items = ahead(ahead(endless(), 2), 2)
+    assert next(items) == 1
+    assert threading.active_count() == before + 2
+    items.close()
+    assert ended.is_set()
+    assert threading.active_count() == before
+
+
+# ----------------------------------------------------------------------------- following faces
+
+
+def told(which: str, found: list[Face]) -> tuple[Locator, Any, list[int]]:
+    """A locator, what finds the faces listed for it, and the times it was asked."""
+    asked: list[int] = []
+
+    def faces(locator: Locator) -> list[Face]:
+        asked.append(len(asked))
+        return choose_faces(found, locator.which)
+
+    return Locator(which=which), faces, asked
+
+
+def luma_of(picture: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(picture).convert("L"))
+
+
+@pytest.fixture(scope="module")
+def truth(portraits) -> list[Face]:
+    """The faces of the portraits, in their own pixels."""
+    return [BundledDetector().detect(portrait)[0] for portrait in portraits]
+
+
+def placed(face: Face, place: Similarity) -> Face:
+    return face_from_points(place.to_photo(face.points))
+
+
+def test_a_face_is_followed_between_looks(portraits, truth) -> None:
+    locator, faces, asked = told("largest", [placed(truth[0], moving(0))])
+    follower = Follower(locator, Frame(), 128)
+    wrong = []
+    for k in range(40):
+        luma = luma_of(scene(portraits[0], moving(k), seed=k))
+        (track,) = follower(luma, k * STEP, faces)
+        assert track.found
+        assert track.presence == 1
+        eyes = placed(truth[0], moving(k)).eyes
+        want = similarity_from_eyes(eyes, Frame(), 128)
+        corners = np.array([[30.0, 30.0], [98.0, 30.0], [64.0, 110.0]])
+        off = track.similarity.to_photo(corners) - want.to_photo(corners)
+        wrong.append(np.linalg.norm(off, axis=1) / np.hypot(*(eyes[1] - eyes[0])))
+    assert len(asked) <= 2 + 40 * STEP / LOOK
+    assert np.mean(wrong) < 0.03
+    assert np.max(wrong) < 0.1
+
+
+def test_a_still_face_does_not_jitter(portraits, truth) -> None:
+    locator, faces, _ = told("largest", [placed(truth[0], STILL)])
+    follower = Follower(locator, Frame(), 128)
+    mouth, raw = [], []
+    for k in range(50):
+        (track,) = follower(luma_of(scene(portraits[0], STILL, seed=k)), k * STEP, faces)
+        corner = np.array([64.0, 100.0])
+        mouth.append(track.similarity.to_photo(corner))
+        raw.append(similarity_from_eyes(track.face.eyes, Frame(), 128).to_photo(corner))
+    quick, unsmoothed = (np.diff(points[10:], axis=0).std() for points in (mouth, raw))
+    assert quick < 0.06  # pixels of a frame of 320 x 240
+    assert quick < 0.4 * unsmoothed
+
+
+def test_a_face_that_goes_fades_and_one_that_comes_is_found_soon(portraits, truth) -> None:
+    seen = placed(truth[0], STILL)
+    locator, _, _ = told("largest", [])
+    follower = Follower(locator, Frame(), 128)
+    there = [k < 10 or k >= 40 for k in range(60)]
+    presence = []
+    for k, present in enumerate(there):
+        picture = scene(portraits[0], STILL, seed=k)
+        if not present:  # something before the face, and no new scene
+            picture[60:200, 100:220] = 150
+        tracks = follower(
+            luma_of(picture), k * STEP, lambda how, p=present: choose_faces([seen] * p, how.which)
+        )
+        presence.append(sum(track.presence for track in tracks))
+    fading = int(FADE / STEP) + 1
+    assert presence[0] == 1
+    assert all(1 > presence[k] > presence[k + 1] for k in range(10, 10 + fading - 2))
+    assert not any(presence[10 + fading : 40])
+    assert 0 < presence[43] < 1
+    assert presence[-1] == 1
+
+
+def test_a_new_scene_begins_at_full_strength(portraits, truth) -> None:
+    bright = [np.zeros((240, 320, 3), np.uint8)] * 5
+    pictures = bright + [scene(portraits[0], STILL, seed=k) for k in range(5)]
+    locator, _, _ = told("largest", [])
+    follower = Follower(locator, Frame(), 128)
+    presence = []
+    for k, picture in enumerate(pictures):
+        found = [placed(truth[0], STILL)] * (k >= 5)
+        tracks = follower(luma_of(picture), k * STEP, lambda how, f=found: choose_faces(f, "all"))
+        presence.append([track.presence for track in tracks])
+    assert presence == [[]] * 5 + [[1.0]] * 5
+
+
+def two_faces(portraits, truth, small: float) -> tuple[np.ndarray, list[Face]]:
+    left = Similarity(0.36, 0.0, -4.0, 40.0)
+    right = Similarity(small, 0.0, 165.0, 60.0)
+    picture = scene(portraits[0], left)
+    width = round(450 * small)
+    second = Image.fromarray(portraits[1]).resize((width, width))
+    whole = Image.fromarray(picture)
+    whole.paste(second, (165, 60))
+    return np.asarray(whole), [placed(truth[0], left), placed(truth[1], right)]
+
+
+@pytest.mark.parametrize(("which", "count"), [("largest", 1), ("all", 2), ("2", 1)])
+def test_the_faces_that_are_asked_for_are_followed(portraits, truth, which, count) -> None:
+    picture, found = two_faces(portraits, truth, 0.3)
+    locator, faces, _ = told(which, found)
+    follower = Follower(locator, Frame(), 128)
+    for k in range(3):
+        tracks = follower(luma_of(picture), k * STEP, faces)
+        assert len(tracks) == count
+    wanted = {"largest": found[:1], "all": found, "2": found[1:]}[which]
+    for track, face in zip(tracks, wanted, strict=True):
+        assert np.abs(track.face.eyes - face.eyes).max() < 0.1 * face.eye_distance
+
+
+def test_the_largest_face_stays_the_same_one_until_another_is_much_larger(portraits, truth) -> None:
+    picture, found = two_faces(portraits, truth, 0.34)
+    follower = Follower(Locator(), Frame(), 128)
+    luma = luma_of(picture)
+    (track,) = follower(luma, 0.0, lambda how: found[:1])
+    for k in range(1, 40):  # the detector now has it the other way round
+        assert follower(luma, k * STEP, lambda how: found[1:]) == [track]
+    larger = Similarity(0.52, 0.0, 40.0, 10.0)
+    luma = luma_of(scene(portraits[1], larger))
+    follower = Follower(Locator(), Frame(), 128)
+    small = placed(truth[1], Similarity(0.3, 0.0, 10.0, 10.0))
+    follower._begin(small, True)
+    follower._begin(placed(truth[1], larger), False)
+    assert [track.wanted for track in follower.tracks] == [False, True]
+
+
+# --------------------------------------------------------------------------------- whole clips
+
+
+SLOTS = [0, 1, 3, 4, 9, 10, 11, 12, 20, 21, 22, 23, 24, 30, 31, 32, 33, 34, 35, 37]
+KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "mp4": ("a.mp4", "b.mp4", {}),
+    "variable rate": (
+        "a.mp4",
+        "b.mp4",
+        {"times": [512 * k + 7 * (k % 2) for k in SLOTS], "base": Fraction(1, 12800)},
+    ),
+    "variable rate in Matroska": (
+        "a.mkv",
+        "b.mkv",
+        {"times": [40 * k for k in SLOTS], "base": Fraction(1, 1000)},
+    ),
+    "10 bits": ("a.mp4", "b.mp4", {"form": "yuv420p10le"}),
+    "4:4:4": ("a.mov", "b.mov", {"form": "yuv444p"}),
+    "full range": ("a.mkv", "b.mkv", {"form": "yuvj420p"}),
+    "turned": ("a.mp4", "b.mp4", {"rotation": -90}),
+    "upside down": ("a.mkv", "b.mp4", {"rotation": 180}),
+    "webm": ("a.webm", "b.webm", {"codec": "libvpx-vp9", "sound": "libopus"}),
+    "webm to mp4": ("a.webm", "b.mp4", {"codec": "libvpx-vp9", "sound": "libopus"}),
+    "avi": ("a.avi", "b.avi", {"codec": "mpeg4", "sound": "pcm_s16le"}),
+    "PCM": ("a.mov", "b.mov", {"sound": "pcm_s16le"}),
+    "silent": ("a.mp4", "b.mkv", {"sound": None}),
+    "RGB": ("a.mkv", "b.mkv", {"codec": "ffv1", "form": "bgr0", "options": {"level": "3"}}),
+}
+
+
+@pytest.mark.parametrize(("given", "made", "options"), KINDS.values(), ids=KINDS)
+def test_everything_but_the_face_stays(given, made, options, crop_model, command, tmp_path) -> None:
+    pictures = [np.roll(texture(1), 3 * k, axis=1) for k in range(20)]
+    source = write_clip(tmp_path / given, pictures, **options)
+    target = tmp_path / made
+    arguments = ("--expr", "smile", "--model", crop_model, "--no-align", "-o", target)
+    result = command("apply", source, *arguments)
+    assert (result.code, result.out) == (0, "")
+    assert result.err == f"wrote {target}: 20 frames, 0 of them without a face\n"
+    with av.open(str(source)) as old, av.open(str(target)) as new:
+        before, after = next(old.decode(video=0)), next(new.decode(video=0))
+        assert new.metadata["title"] == "a clip"
+        assert (after.width, after.height) == (before.width, before.height) == SIZE
+        assert abs(after.rotation) == abs(before.rotation) == abs(options.get("rotation", 0))
+        assert after.rotation == before.rotation or abs(after.rotation) == 180
+        # RGB is not encoded; 4:4:4 is its family.
+        rgb = before.format.is_rgb
+        assert after.format.name == ("yuv444p" if rgb else before.format.name)
+        assert (after.color_range == FULL) == (before.color_range == FULL)
+        sound = [stream.codec_context.name for stream in new.streams.audio]
+        assert sound == [stream.codec_context.name for stream in old.streams.audio]
+        assert abs(new.duration - old.duration) < 40_000  # microseconds: one frame
+    np.testing.assert_allclose(times_of(target), times_of(source), atol=1e-6)
+    if sound:
+        old_sound, new_sound = sound_of(source), sound_of(target)
+        assert [packet for packet, _ in new_sound] == [packet for packet, _ in old_sound]
+        np.testing.assert_allclose(
+            [at for _, at in new_sound], [at for _, at in old_sound], atol=1e-3
+        )
+    old_pictures, new_pictures = pictures_of(source), pictures_of(target)
+    for old_picture, new_picture in zip(old_pictures, new_pictures, strict=True):
+        share = new_picture[:, 42:278].mean() / old_picture[:, 42:278].mean()
+        assert share == pytest.approx(0.75, abs=0.015)
+        beside = np.abs(new_picture[:, :38].astype(int) - old_picture[:, :38])
+        assert beside.mean() < 2.5  # what encoding costs
+
+
+def test_strength_and_the_default_name(clip, crop_model, command, tmp_path) -> None:
+    source = tmp_path / "My clip.mp4"
+    source.write_bytes(clip.read_bytes())
+    options = ("--expr", "happy", "--model", crop_model, "--no-align")
+    assert command("apply", source, *options, "--strength", 0.4).code == 0
+    assert files_in(tmp_path) == {"My clip.mp4", "My clip-happy.mp4"}
+    made, given = (pictures_of(tmp_path / n)[5] for n in ("My clip-happy.mp4", "My clip.mp4"))
+    middle = made[:, 45:275].mean() / given[:, 45:275].mean()
+    assert middle == pytest.approx(1 - 0.4 * 0.25, abs=0.01)
+    assert command("apply", source, *options, "-o", f"{tmp_path}/out/").code == 0
+    assert (tmp_path / "out" / "My clip.mp4").is_file()
+
+
+def test_frames_without_a_face_pass_and_are_counted(clip, yunet_file, tmp_path) -> None:
+    translator = load(locator=Locator("yunet", yunet_file))
+    assert isinstance(translator, PlanTranslator)
+    done = []
+    report = change_video(
+        translator, clip, "happy", tmp_path / "b.mp4", progress=lambda *at: done.append(at)
+    )
+    assert (report.frames, report.without_face) == (20, 20)
+    assert done == [(k, 20) for k in range(1, 21)]
+    for old, new in zip(pictures_of(clip), pictures_of(tmp_path / "b.mp4"), strict=True):
+        assert np.abs(old.astype(int) - new).mean() < 1.5
+
+
+def test_frames_without_a_face_keep_their_bits_until_they_are_encoded(clip) -> None:
+    translator = load(locator=Locator("bundled"))
+    assert isinstance(translator, PlanTranslator)
+    changer = FrameChanger(translator, "happy")
+    with opened(clip) as source:
+        for frame in (item for item in source.items() if hasattr(item, "planes")):
+            before = frame.to_ndarray()
+            assert not changer(frame)
+            assert (frame.to_ndarray() == before).all()
+
+
+@pytest.mark.parametrize("rotation", [0, 90, -90, 180])
+def test_a_face_smiles_however_the_clip_is_stored(rotation, portraits, command, tmp_path) -> None:
+    """And the smile does not tremble: the mouth moves from frame to frame as the input's does."""
+    upright = [scene(portraits[0], STILL, seed=k) for k in range(20)]
+    quarters = rotation // 90 % 4
+    stored = [np.ascontiguousarray(np.rot90(picture, -quarters)) for picture in upright]
+    source = write_clip(tmp_path / "in.mp4", stored, rotation=rotation)
+    target = tmp_path / "out.mp4"
+    options = ("--expr", "happy", "--detector", "bundled", "--model")
+    bundled = Path(modelfile.__file__).parent / "models" / "london-happy.safetensors"
+    result = command("apply", source, *options, bundled, "-o", target)
+    assert result.code == 0, result.err
+    assert "20 frames, 0 of them without a face" in result.err
+    old, new = ([np.rot90(p, quarters) for p in pictures_of(path)] for path in (source, target))
+    translator = load(bundled, locator=Locator("bundled"))
+    wanted = np.asarray(translator.translate(np.ascontiguousarray(old[10]), "happy"))
+    asked, got = wanted.astype(float) - old[10], new[10].astype(float) - old[10]
+    assert np.abs(asked).max() > 40
+    assert np.corrcoef(asked.ravel(), got.ravel())[0, 1] > 0.9
+    assert trembling(new) < 1.3 * trembling(old) + 0.2
+
+
+def trembling(pictures: list[np.ndarray]) -> float:
+    """Mean difference of grey levels around the mouth between one frame and the next."""
+    mouth = np.stack(pictures)[:, 140:190, 130:190].astype(float)
+    return float(np.abs(np.diff(mouth, axis=0)).mean())
+
+
+# ------------------------------------------------------------------------------------- bad ends
+
+
+@pytest.fixture
+def options(crop_model) -> tuple[object, ...]:
+    return ("--expr", "happy", "--model", crop_model, "--no-align")
+
+
+def test_what_is_no_video_is_refused(command, options, tmp_path) -> None:
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"this is no video" * 100)
+    result = command("apply", file, *options)
+    assert result.code == 1
+    assert result.error.startswith(f"{file} cannot be read as a video: ")
+    assert command("apply", tmp_path / "b.mp4", *options).code == 2
+    assert files_in(tmp_path) == {"a.mp4"}
+
+
+def test_sound_alone_is_refused(command, options, tmp_path) -> None:
+    file = tmp_path / "a.mp4"
+    with av.open(str(file), "w") as container:
+        write_tone(container, container.add_stream("aac", rate=48000, layout="stereo"), 0.5)
+    result = command("apply", file, *options)
+    assert (result.code, result.error) == (1, f"{file} has no video stream")
+    assert files_in(tmp_path) == {"a.mp4"}
+
+
+@pytest.fixture(scope="module")
+def wholes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Whole clips of 1.6 seconds; the MP4 has its index in front, as on the web."""
+    folder = tmp_path_factory.mktemp("wholes")
+    noise = np.random.default_rng(0).integers(0, 255, (40, 60, 80, 3), dtype=np.uint8)
+    pictures = list(noise.repeat(4, 1).repeat(4, 2))
+    write_clip(folder / "plain.mp4", pictures)
+    with (
+        av.open(str(folder / "plain.mp4")) as old,
+        av.open(str(folder / "a.mp4"), "w", options={"movflags": "faststart"}) as new,
+    ):
+        streams = [new.add_stream_from_template(stream) for stream in old.streams]
+        for packet in old.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream_index]
+                new.mux(packet)
+    write_clip(folder / "a.mkv", pictures)
+    write_clip(folder / "a.avi", pictures, codec="mpeg4", sound="pcm_s16le")
+    return {kind: folder / f"a{kind}" for kind in (".mp4", ".mkv", ".avi")}
+
+
+@pytest.mark.parametrize("kind", [".mp4", ".mkv", ".avi"])
+def test_a_truncated_video_is_refused(kind, wholes, command, options, tmp_path) -> None:
+    content = wholes[kind].read_bytes()
+    for share in (0.6, 0.3, 0.02):
+        cut = tmp_path / f"cut{kind}"
+        cut.write_bytes(content[: int(share * len(content))])
+        result = command("apply", cut, *options)
+        assert result.code == 1, share
+        broken = "not whole: it breaks off after", "cannot be read as a video", "holds no frames"
+        assert any(words in result.error for words in broken)
+        assert files_in(tmp_path) == {cut.name}
+    assert command("apply", wholes[kind], *options, "-o", tmp_path / f"whole{kind}").code == 0
+
+
+def test_ctrl_c_in_a_terminal_ends_it_and_leaves_nothing(portraits, tmp_path) -> None:
+    source = write_clip(tmp_path / "a.mp4", [scene(portraits[0], STILL, seed=0)] * 400)
+    command = [*CLI, "apply", str(source), "--expr", "happy", "--detector", "bundled"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        until = time.monotonic() + 30
+        while not any(f.name.startswith(".a") for f in tmp_path.iterdir()):
+            assert running.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        time.sleep(0.3)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert said.splitlines()[-1].startswith("pixelreg: error: stopped before the end")
+    assert "Traceback" not in said
+    assert files_in(tmp_path) == {"a.mp4"}
+
+
+def test_a_video_without_frames_is_refused(command, options, tmp_path) -> None:
+    file = tmp_path / "a.mkv"
+    with av.open(str(file), "w") as container:
+        video = container.add_stream("libx264", rate=RATE)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        write_tone(container, container.add_stream("aac", rate=48000, layout="stereo"), 0.2)
+    result = command("apply", file, *options)
+    assert (result.code, result.error) == (1, f"{file} holds no frames")
+    assert files_in(tmp_path) == {"a.mkv"}
+
+
+def test_without_pyav_the_extra_is_named(clip, monkeypatch, command, options, tmp_path) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    result = command("apply", clip, *options, "-o", tmp_path / "b.mp4")
+    assert result.code == 1
+    assert "pixelreg[video]" in result.error
+    assert files_in(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--strength", "0,1"),
+        ("--animate", "smile.gif"),
+        ("--debug-crop", "crop.png"),
+        ("-o", "clip.gif"),
+        ("-o", "-"),
+        ("another.mp4",),
+        ("--strength", "11"),
+        ("--eyes", "1,2,3,4"),
+        ("--box", "1,2,30,40"),
+        ("--expr", "no such"),
+    ],
+)
+def test_what_makes_no_sense_for_a_video_is_a_usage_error(
+    more, clip, command, options, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = command("apply", clip, *options, *more)
+    assert result.code == 2
+    assert result.err
+    assert files_in(tmp_path) == set()
+
+
+def test_a_wrong_face_is_a_usage_error(clip, command, tmp_path) -> None:
+    options = ("--expr", "happy", "--detector", "bundled", "--face", "no", "-o", tmp_path / "b.mp4")
+    assert command("apply", clip, *options).code == 2
+    assert files_in(tmp_path) == set()
+
+
+def test_sound_that_the_container_cannot_hold_is_a_usage_error(
+    clip, command, options, tmp_path
+) -> None:
+    result = command("apply", clip, *options, "-o", tmp_path / "b.webm")
+    assert result.code == 2
+    assert ".webm cannot hold the aac sound" in result.error
+    assert files_in(tmp_path) == set()
+
+
+def test_stopping_leaves_what_was_there(clip, crop_model, tmp_path) -> None:
+    target = tmp_path / "b.mp4"
+    target.write_bytes(b"before")
+    translator = load(crop_model, locator=Locator(align=False))
+    assert isinstance(translator, PlanTranslator)
+    threads = threading.active_count()
+
+    def stop(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        change_video(translator, clip, "happy", target, progress=stop)
+    assert files_in(tmp_path) == {"b.mp4"}
+    assert target.read_bytes() == b"before"
+    assert threading.active_count() == threads
+
+
+def test_a_failing_model_is_told_and_leaves_nothing(clip, tmp_path, monkeypatch) -> None:
+    plan = FlowPlan(*(np.zeros((16, 16, k), np.float32) for k in (2, 3, 3)), np.ones(1, np.float32))
+    translator = PlanTranslator(Model({"happy": plan}), Locator(align=False))
+
+    def fail(*_: Any) -> None:
+        raise FaceError("no such luck")
+
+    monkeypatch.setattr(Paster, "paste", fail)
+    with pytest.raises(FaceError, match="no such luck"):
+        change_video(translator, clip, "happy", tmp_path / "b.mp4")
+    assert files_in(tmp_path) == set()
+
+
+def test_given_eyes_are_refused_by_the_library_too(clip, tmp_path) -> None:
+    translator = load(locator=Locator(eyes=(1.0, 2.0, 30.0, 4.0)))
+    assert isinstance(translator, PlanTranslator)
+    with pytest.raises(UsageError, match="pictures"):
+        change_video(translator, clip, "happy", tmp_path / "b.mp4")
+
+
+def test_a_missing_package_is_an_error_of_its_own(monkeypatch, clip) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MissingExtraError), opened(clip):
+        pass
