@@ -473,7 +473,7 @@ def test_nothing_fails_where_no_folder_can_be_written_to(checkout, tmp_path) -> 
     nowhere = str(file / "below")
     places = ("NUMBA_CACHE_DIR", "HOME", "XDG_CACHE_HOME", "IPYTHONDIR")
     for _ in range(2):
-        assert run_apply(checkout, **dict.fromkeys(places, nowhere)) == [0, 0]
+        assert run_apply(checkout, **dict.fromkeys(places, nowhere))[0] == 0
 
 
 def test_nothing_fails_on_a_full_disk(checkout) -> None:

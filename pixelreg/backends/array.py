@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, ClassVar
+from dataclasses import is_dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelreg.backends import plans, solvers
+from pixelreg.backends import plans
 from pixelreg.change import Change
 from pixelreg.errors import InvalidArrayError
 from pixelreg.image import check_unit_range
 from pixelreg.plan import Plan
-from pixelreg.sums import LevelSums, PixelSums
 from pixelreg.warp import fetch_cubic, fetch_linear
+
+if TYPE_CHECKING:  # fitting is not needed to run a plan
+    from pixelreg.sums import LevelSums, PixelSums
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
@@ -46,13 +48,13 @@ class ArrayBackend:
 
     def to_host(self, values: Any) -> Any:
         """An array, or the arrays of sums, as NumPy arrays."""
-        if isinstance(values, (PixelSums, LevelSums)):
+        if is_dataclass(values):
             return _each_array(values, self._host_array)
         return self._host_array(values)
 
     def to_device(self, values: Any) -> Any:
         """An array, or the arrays of sums, where this backend computes."""
-        if isinstance(values, (PixelSums, LevelSums)):
+        if is_dataclass(values):
             return _each_array(values, self.xp.asarray)
         return self.xp.asarray(values)
 
@@ -62,10 +64,14 @@ class ArrayBackend:
 
     def pixel_sums(self, X: Array, T: Array) -> PixelSums:
         """The sums of Pixel-RR of X, T (n_samples, n_pixels), both uint8 or both float64."""
+        from pixelreg.backends import solvers
+
         return solvers.pixel_sums(self.xp, self.to_device(X), self.to_device(T))
 
     def level_sums(self, X: Array, T: Array) -> LevelSums:
         """The sums of Pixel-KR of X, T (n_samples, n_pixels) uint8."""
+        from pixelreg.backends import solvers
+
         return solvers.level_sums(self.xp, self.to_device(X), self.to_device(T))
 
     def solve_ridge(
@@ -75,18 +81,26 @@ class ArrayBackend:
 
         ``identity`` shrinks them to (1, 0) instead of (0, 0).
         """
+        from pixelreg.backends import solvers
+
         return solvers.solve_ridge(sums, alpha, identity)
 
     def solve_levels(self, sums: LevelSums, table: Float64, alpha: float) -> Float64:
         """Ridge regression on the features ``table`` (256, r): (n_pixels, r) float64."""
+        from pixelreg.backends import solvers
+
         return solvers.solve_levels(self.xp, sums, table, alpha)
 
     def solve_dense(self, x: Array, t: Array, sigma: float, alpha: float) -> Float64:
         """c_p of Eq. 14 in the columns, (n_samples, n_pixels); x and t float64 likewise."""
+        from pixelreg.backends import solvers
+
         return solvers.solve_dense(self.xp, self.to_device(x), self.to_device(t), sigma, alpha)
 
     def predict_dense(self, new: Array, x: Array, coefficients: Array, sigma: float) -> Float64:
         """c_p kappa(x) of Eq. 15-16: (n_new, n_pixels) for ``new`` (n_new, n_pixels) float64."""
+        from pixelreg.backends import solvers
+
         here, there, dual = map(self.to_device, (new, x, coefficients))
         return solvers.predict_dense(self.xp, here, there, dual, sigma)
 

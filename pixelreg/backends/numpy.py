@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from pixelreg.backends.array import Array, ArrayBackend, Float64
-from pixelreg.backends.solvers import kernel_blocks
 
 
 class NumpyBackend(ArrayBackend):
@@ -19,6 +18,8 @@ class NumpyBackend(ArrayBackend):
     def solve_dense(self, x: Array, t: Array, sigma: float, alpha: float) -> Float64:
         """c_p of Eq. 14 in the columns, (n_samples, n_pixels); x and t float64 likewise."""
         from scipy.linalg.lapack import dposv
+
+        from pixelreg.backends.solvers import kernel_blocks
 
         result = np.empty_like(t)
         diagonal = np.arange(len(x))

@@ -106,23 +106,19 @@ def apply(
 
     if not several:
         work(jobs[0])
-        say(f"wrote {jobs[0].output}")
+        say(f"wrote {jobs[0].output}{_found_by(locator)}")
         return 0
     with progress("applying") as update:
         failures = run_jobs(jobs, work, update)
-    return _summary(jobs, failures)
+    return _summary(jobs, failures, _found_by(locator))
 
 
-def _load(
-    file: Path | None, locator: Locator, computing: options.Computing
-) -> PlanTranslator:
+def _load(file: Path | None, locator: Locator, computing: options.Computing) -> PlanTranslator:
     chosen = file or default_model()
     if file is None:
         bundled = chosen == bundled_model()
         say("using the bundled model (neutral to happy)" if bundled else f"using ./{chosen}")
-    translator = load(
-        chosen, locator=locator, backend=computing.backend, threads=computing.threads
-    )
+    translator = load(chosen, locator=locator, backend=computing.backend, threads=computing.threads)
     if not isinstance(translator, PlanTranslator):
         raise UsageError(f"{chosen} is no closed-form model")
     return translator
@@ -186,9 +182,15 @@ def _pipe(made: Picture, output: str | None) -> None:
         write_bytes(Path(output), encode(made, format_of(Path(output))))
 
 
-def _summary(jobs: list[Job], failures: list[tuple[Job, str]]) -> int:
+def _found_by(locator: Locator) -> str:
+    used = locator.detector_used
+    return f" (face found by the {used} detector)" if used else ""
+
+
+def _summary(jobs: list[Job], failures: list[tuple[Job, str]], note: str) -> int:
     done = len(jobs) - len(failures)
-    say(f"{done} of {len(jobs)} pictures changed" + (f" into {jobs[0].folder}" if done else ""))
+    where = f" into {jobs[0].folder}" if done else ""
+    say(f"{done} of {len(jobs)} pictures changed{where}{note}")
     for job, reason in failures:
         say(f"failed: {reason}" if str(job.input) in reason else f"failed: {job.input}: {reason}")
     return 1 if failures else 0

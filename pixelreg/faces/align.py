@@ -17,6 +17,8 @@ from pixelreg.model import Frame
 
 Pixels = NDArray[np.uint8]
 
+WHOLE = 1e-6  # a scale this little under a whole number is one
+
 
 @dataclass(frozen=True)
 class Similarity:
@@ -97,7 +99,7 @@ def crop(pixels: Pixels, similarity: Similarity, size: int, reduced: int = 1) ->
     if similarity == UNMOVED and pixels.shape[:2] == (size, size):
         return pixels
     part, left, top = _surroundings(pixels, similarity, size)
-    factor = max(1.0, int(similarity.scale * reduced) / reduced)
+    factor = max(1.0, int(similarity.scale * reduced + WHOLE) / reduced)
     image = _averaged(Image.fromarray(part), factor)
     a, b = similarity.a / factor, similarity.b / factor
     c, d = (similarity.c - left) / factor, (similarity.d - top) / factor
@@ -122,7 +124,7 @@ def _surroundings(pixels: Pixels, similarity: Similarity, size: int) -> tuple[Pi
     """The part of a photo that a crop needs, its border repeated, and where the part begins."""
     corners = similarity.to_photo(np.array([[0, 0], [size, 0], [0, size], [size, size]]))
     # Whole blocks of the averaging, so that an upright crop at a whole scale falls on them.
-    margin = 3 * max(1, int(similarity.scale))
+    margin = 3 * max(1, int(similarity.scale + WHOLE))
     left, top = np.floor(corners.min(axis=0)).astype(int) - margin
     right, bottom = np.ceil(corners.max(axis=0)).astype(int) + margin
     height, width = pixels.shape[:2]

@@ -110,23 +110,30 @@ class Locator:
             x, y, width, height = self.box
             _check_inside("--box", np.array([[x + width / 2, y + height / 2]]), pixels)
             return [face]
-        beside = landmarks_beside(path) if path is not None else None
+        # A landmark file tells of one face only.
+        beside = landmarks_beside(path) if path and self.which == "largest" else None
         if beside is not None:
             return [read_landmarks(beside)]
         chosen = choose_faces(self.detector_.detect(pixels), self.which)
-        too_small = [face for face in chosen if face.eye_distance < SMALLEST_EYE_DISTANCE]
-        if too_small:
+        usable = [face for face in chosen if face.eye_distance >= SMALLEST_EYE_DISTANCE]
+        if not usable:
             raise FaceError(
-                f"the face is too small: its eyes are {too_small[0].eye_distance:.0f} pixels "
+                f"the face is too small: its eyes are {chosen[0].eye_distance:.0f} pixels "
                 f"apart, at least {SMALLEST_EYE_DISTANCE:.0f} are needed"
             )
-        return chosen
+        return usable
 
     @property
     def detector_(self) -> Detector:
         """The detector in use, made when first needed, once for all threads."""
         with self._lock:
             return self._made
+
+    @property
+    def detector_used(self) -> str | None:
+        """The name of the detector that has looked for faces so far, if any has."""
+        made = self.__dict__.get("_made")
+        return None if made is None else str(made.name)
 
     @cached_property
     def _made(self) -> Detector:

@@ -34,7 +34,7 @@ LOW_PASS = 1.5  # pixels at 128, of what the change reads
 STYLE_RIDGE = 5.0  # people's worth of shrinkage of the style's effect
 
 # Boxes of the canonical frame (left, right, top, bottom), as fractions of the crop.
-MOUTH = (0.4375, 0.57, 0.656, 0.742)
+MOUTH = (0.4375, 0.5625, 0.656, 0.742)
 LEFT_CORNER = (0.36, 0.406, 0.672, 0.72)
 RIGHT_CORNER = (0.594, 0.64, 0.672, 0.72)
 

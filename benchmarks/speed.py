@@ -1,0 +1,288 @@
+"""How fast: the table of targets, measured in one process.
+
+    python -m benchmarks.speed [--quick] [--data FOLDER] [-o benchmarks/results/speed.json]
+
+Rivals run interleaved with ours; medians; warmed up. Bytes that a work must move: every array of
+the plan is read once, the picture is read once and written once. The memory-bound limit is those
+bytes over the measured bandwidth of copies by as many threads, reads and writes both counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.growth import growth, plot
+from benchmarks.machine import describe
+from benchmarks.rivals import (
+    dense_kernel_ridge,
+    dense_workers,
+    ridge_in_float64,
+    sklearn_ridge_seconds,
+)
+from benchmarks.timing import HEADER, Row, copy_bandwidth, interleaved
+from pixelreg import modelfile
+from pixelreg.backends import get_backend
+from pixelreg.backends.array import ArrayBackend
+from pixelreg.evaluation.comparison import format_table
+from pixelreg.model import Model
+from pixelreg.plan import AffinePlan, FlowPlan, KernelPlan, Plan
+from pixelreg.regression.levels import level_features
+
+PAIRS, SIDE, ALPHA = 400, 128, 0.4
+LARGE = (720, 1280, 3)
+ROOT = Path(__file__).resolve().parents[1]
+BASE = "import numpy, PIL.Image, click"
+DECODE = """
+import sys, os
+from concurrent.futures import ThreadPoolExecutor
+from PIL import Image
+def decode(path):
+    with Image.open(path) as picture:
+        picture.convert("RGB").load()
+with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    list(pool.map(decode, sys.argv[1:]))
+"""
+
+
+class Subject:
+    """A backend with its data where it computes, and a way to wait for it."""
+
+    def __init__(self, name: str) -> None:
+        self.backend: ArrayBackend = get_backend(name)
+        self.on_gpu = name == "cupy"
+
+    def wait(self) -> None:
+        """Wait until all that was asked of the backend is done."""
+        if self.on_gpu:
+            self.backend.xp.cuda.Device().synchronize()
+
+    def bandwidth(self, threads: int, rounds: int) -> float:
+        """Bytes a second of copies, read and written both counted."""
+        if not self.on_gpu:
+            return copy_bandwidth(threads, rounds)
+        xp = self.backend.xp
+        source = xp.ones(1_000_000_000, np.uint8)
+        target = xp.empty_like(source)
+
+        def work() -> None:
+            xp.copyto(target, source)
+            self.wait()
+
+        return 2 * source.size / interleaved({"copy": work}, rounds)["copy"]
+
+
+def training_pairs() -> tuple[np.ndarray, np.ndarray]:
+    """(400, 128 * 128 * 3) uint8 twice, smooth and correlated as faces are."""
+    rng = np.random.default_rng(0)
+    mean = rng.integers(60, 200, SIDE * SIDE * 3)
+    X = mean + rng.normal(0, 25, (PAIRS, 1)) + rng.normal(0, 20, (PAIRS, mean.size))
+    T = 0.8 * X + 30 + rng.normal(0, 15, X.shape)
+    return np.clip(X, 0, 255).astype(np.uint8), np.clip(T, 0, 255).astype(np.uint8)
+
+
+def ridge_rows(subject: Subject, quick: bool) -> Iterator[Row]:
+    """Pixel-RR: sums and solve of 400 pairs in memory."""
+    X, T = training_pairs()
+    backend = subject.backend
+    x, t = backend.to_device(X), backend.to_device(T)
+
+    def ours() -> Any:
+        solution = backend.solve_ridge(backend.pixel_sums(x, t), ALPHA)
+        subject.wait()
+        return solution
+
+    def copied() -> None:
+        x.copy(), t.copy()
+        subject.wait()
+
+    works = {"ours": ours, "copy": copied, "float64": lambda: ridge_in_float64(X, T, ALPHA)}
+    taken = interleaved(works, 5 if quick else 25)
+    sample = 100 if quick else 1000
+    loop = sklearn_ridge_seconds(X, T, ALPHA, sample)
+    reference = ridge_in_float64(X, T, ALPHA)
+    error = max(
+        float(np.abs(backend.to_host(a) - b).max()) for a, b in zip(ours(), reference, strict=True)
+    )
+    work, scaled = "RR sums + solve", f"timed on {sample} pixels and scaled"
+    yield Row(work, taken["ours"], "ndarray.copy", taken["copy"], 3)
+    yield Row(work, taken["ours"], "NumPy float64", taken["float64"], 5, True, error)
+    yield Row(work, taken["ours"], "sklearn loop*", loop, 500, True, error, scaled)
+
+
+def kernel_rows(subject: Subject, quick: bool, cores: int) -> Iterator[Row]:
+    """Pixel-KR: the whole fit of 400 pairs in memory against dense systems."""
+    X, T = training_pairs()
+    backend = subject.backend
+    x, t = backend.to_device(X), backend.to_device(T)
+    sample = np.linspace(0, X.shape[1] - 1, 8 * cores if quick else 200 * cores).astype(int)
+    with dense_workers(cores) as pool:
+        for sigma, target in ((3.0, 200), (0.3, 80)):
+
+            def ours(sigma: float = sigma) -> Any:
+                features = level_features(sigma)
+                solved = backend.solve_levels(backend.level_sums(x, t), features.table, ALPHA)
+                subject.wait()
+                return features, solved
+
+            taken = interleaved({"ours": ours}, 3 if quick else 11)["ours"]
+            rounds = [
+                dense_kernel_ridge(pool, cores, X[:, sample], T[:, sample], sigma, ALPHA)
+                for _ in range(1 if quick else 3)
+            ]
+            features, solved = ours()
+            told = np.einsum(
+                "npr,pr->np", features.table[X[:, sample]], backend.to_host(solved)[sample]
+            )
+            each = float(np.median([seconds for seconds, _ in rounds]))
+            yield Row(
+                f"KR fit, sigma {sigma:g}",
+                taken,
+                f"dense, {cores} cores*",
+                each * X.shape[1],
+                target,
+                True,
+                float(np.abs(told - rounds[0][1]).max()),
+                f"timed on {len(sample)} pixels and scaled; {1e3 * each * cores:.2f} ms a pixel "
+                "and core; kernels by table look-up, Cholesky, one BLAS thread a process",
+            )
+
+
+def apply_rows(subject: Subject, quick: bool, bandwidth: float) -> Iterator[Row]:
+    """One small picture against a copy; large ones against the speed of memory."""
+    backend, rounds = subject.backend, 7 if quick else 41
+    rng = np.random.default_rng(1)
+    for shape in ((SIDE, SIDE, 3), LARGE):
+        picture = backend.to_device(rng.integers(0, 256, shape, dtype=np.uint8))
+        for name, plan in plans(shape).items():
+            loaded = backend.load(plan)
+
+            def ours(loaded: Any = loaded, picture: Any = picture) -> None:
+                backend.apply(loaded, picture)
+                subject.wait()
+
+            def copied(picture: Any = picture) -> None:
+                picture.copy()
+                subject.wait()
+
+            side = f"{shape[1]}x{shape[0]}"
+            if shape != LARGE:
+                if name == "RR":
+                    taken = interleaved({"ours": ours, "copy": copied}, rounds, 200)
+                    yield Row(
+                        f"apply {name}, {side}", taken["ours"], "ndarray.copy", taken["copy"], 8
+                    )
+                    yield Row(f"apply {name}, {side}", taken["ours"], "10 us", 10e-6, 1)
+                continue
+            moved = sum(a.nbytes for a in plan.tensors().values()) + 2 * picture.nbytes
+            taken = interleaved({"ours": ours}, rounds)
+            note = f"{moved / 1e6:.1f} MB must move, {bandwidth / 1e9:.1f} GB/s"
+            limit = moved / bandwidth
+            yield Row(f"apply {name}, {side}", taken["ours"], "memory limit", limit, 3, note=note)
+
+
+def plans(shape: tuple[int, int, int]) -> dict[str, Plan]:
+    """Plans as fits give them: RR, KR of sigma 3, and a flow that moves an ellipse."""
+    height, width, _ = shape
+    rng = np.random.default_rng(2)
+    weight = rng.normal(0.7, 0.1, shape).astype(np.float32)
+    bias = rng.normal(0.15, 0.05, shape).astype(np.float32)
+    table = level_features(3.0).table.astype(np.float32)
+    coefficients = rng.normal(0.03, 0.01, (*shape, table.shape[1])).astype(np.float32)
+    down, right = np.mgrid[:height, :width].astype(np.float32)
+    ellipse = ((right / width - 0.5) / 0.36) ** 2 + ((down / height - 0.5) / 0.48) ** 2
+    mask = np.clip(4 * (1 - ellipse), 0, 1)[..., None]
+    wave = np.stack([np.sin(right / 90 + down / 70), np.cos(right / 60 - down / 80)], axis=-1)
+    flow = FlowPlan(
+        (height / 80 * mask * wave).astype(np.float32),
+        mask * (weight - 0.6),
+        mask * (bias - 0.1),
+        np.array([1.5], np.float32),
+    )
+    return {"RR": AffinePlan(weight, bias), "KR": KernelPlan(table, coefficients), "flow": flow}
+
+
+def cold_row(quick: bool) -> Row:
+    """The whole command in a new process."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        modelfile.save(Model({"happy": plans((SIDE, SIDE, 3))["RR"]}), folder / "m.safetensors")
+        pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "crop.png")
+        command = ["-m", "pixelreg", "apply", folder / "crop.png", "--expr", "happy"]
+        command += ["--model", folder / "m.safetensors", "-o", folder / "out.png"]
+        works = {"ours": lambda: python(*command), "base": lambda: python("-c", BASE)}
+        taken = interleaved(works, 5 if quick else 25)
+    base = f'python -c "{BASE}"'
+    return Row(
+        "pixelreg apply crop.png", taken["ours"], "imports alone", taken["base"], 1.5, note=base
+    )
+
+
+def data_row(data: Path, quick: bool) -> Row:
+    """The whole command on a folder of JPEGs against decoding them on the same cores."""
+    files = sorted(path for path in data.rglob("[!.]*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    with tempfile.TemporaryDirectory() as name:
+        command = ["-m", "pixelreg", "fit", "--data", data, "--model", "rr", "--holdout", "0"]
+        command += ["-o", Path(name) / "m.safetensors"]
+        works = {"ours": lambda: python(*command), "decoding": lambda: python("-c", DECODE, *files)}
+        taken = interleaved(works, 1 if quick else 7)
+    note = f"{len(files)} files, whole processes"
+    return Row("fit --data", taken["ours"], "decoding alone", taken["decoding"], 1.3, note=note)
+
+
+def python(*arguments: Any) -> None:
+    """Run a new interpreter and wait for it."""
+    command = [sys.executable, *map(str, arguments)]
+    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes")
+    parser.add_argument("--backend", default="numba", choices=["numpy", "numba", "cupy"])
+    parser.add_argument("--data", type=Path, help="the London set, for the row of fit --data")
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "benchmarks/results/speed.json")
+    options = parser.parse_args()
+    subject, cores = Subject(options.backend), len(os.sched_getaffinity(0))
+    bandwidth = subject.bandwidth(cores, 5 if options.quick else 25)
+    rows = [
+        *ridge_rows(subject, options.quick),
+        *kernel_rows(subject, options.quick, cores),
+        *apply_rows(subject, options.quick, bandwidth),
+        cold_row(options.quick),
+    ]
+    if options.data:
+        rows.append(data_row(options.data, options.quick))
+    print(format_table([HEADER, *(row.cells() for row in rows)]))
+    print("* a sample, scaled; see the notes in the file")
+    curves = growth(subject.backend, subject.wait, options.quick)
+    for curve in curves:
+        print(f"{curve['work']} against {curve['against']}: time ~ size^{curve['exponent']:.2f}")
+    result = {
+        "machine": describe(),
+        "quick": options.quick,
+        "backend": options.backend,
+        "load": os.getloadavg(),
+        "copy_bandwidth": bandwidth,
+        "rows": [row.as_json() for row in rows],
+        "growth": curves,
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(result, indent=2) + "\n")
+    plot(curves, options.output.with_suffix(".png"))
+    print(f"wrote {options.output} and {options.output.with_suffix('.png')}")
+
+
+if __name__ == "__main__":
+    main()
