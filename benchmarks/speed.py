@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.flow_profile import flow_profile
 from benchmarks.growth import growth, plot
 from benchmarks.machine import describe
 from benchmarks.rivals import (
@@ -30,7 +31,7 @@ from benchmarks.rivals import (
     ridge_in_float64,
     sklearn_ridge_seconds,
 )
-from benchmarks.timing import HEADER, Row, copy_bandwidth, interleaved
+from benchmarks.timing import HEADER, Row, copy_bandwidth, interleaved, shown
 from pixelreg import modelfile
 from pixelreg.backends import get_backend
 from pixelreg.backends.array import ArrayBackend
@@ -269,6 +270,13 @@ def main() -> None:
     curves = growth(subject.backend, subject.wait, options.quick)
     for curve in curves:
         print(f"{curve['work']} against {curve['against']}: time ~ size^{curve['exponent']:.2f}")
+    profile = None
+    if options.backend == "numba":
+        flow: Any = plans(LARGE)["flow"]
+        picture = np.random.default_rng(1).integers(0, 256, LARGE, dtype=np.uint8)
+        profile = flow_profile(flow, picture, 5 if options.quick else 25)
+        parts = profile["seconds on one thread"].items()
+        print("flow, one thread:", ", ".join(f"{name} {shown(taken)}" for name, taken in parts))
     result = {
         "machine": describe(),
         "quick": options.quick,
@@ -277,6 +285,7 @@ def main() -> None:
         "copy_bandwidth": bandwidth,
         "rows": [row.as_json() for row in rows],
         "growth": curves,
+        "flow_profile": profile,
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=2) + "\n")

@@ -1,6 +1,6 @@
 """Where the time of one photo goes: reading, finding the face, the change, pasting, writing.
 
-    python -m benchmarks.stages photo.jpg [--detector auto]
+python -m benchmarks.stages photo.jpg [--detector auto]
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ def main() -> None:
     target = model.targets[0]
     times: dict[str, list[float]] = defaultdict(list)
 
-    def timed(stage: str, work: Callable[[], Any]) -> Any:
+    def timed(stage: str, work: Callable[..., Any], *arguments: Any) -> Any:
         started = time.perf_counter()
-        result = work()
+        result = work(*arguments)
         times[stage].append(1000 * (time.perf_counter() - started))
         return result
 
     for _ in range(REPEATS + 1):
-        picture = timed("read", lambda: read_file(arguments.photo))
-        place = timed("find the face", lambda: model.place(picture.pixels))[0]
-        timed("cut the crop", lambda: crop(picture.pixels, place.similarity, model.model.size))
-        prepared = timed("find, cut, change", lambda: model.prepare(picture, target))
-        made = timed("paste", lambda: prepared.at(1.0))
-        timed("write", lambda: encode(made))
+        picture = timed("read", read_file, arguments.photo)
+        place = timed("find the face", model.place, picture.pixels)[0]
+        timed("cut the crop", crop, picture.pixels, place.similarity, model.model.size)
+        prepared = timed("find, cut, change", model.prepare, picture, target)
+        made = timed("paste", prepared.at, 1.0)
+        timed("write", encode, made)
     rows = [(name, "", f"{statistics.median(each[1:]):.1f}") for name, each in times.items()]
     print(format_table([("stage", "", "ms"), *rows]))
 

@@ -341,7 +341,7 @@ def _save_options(opened: Image.Image) -> dict[str, Any]:
     if opened.format == "JPEG" and opened.mode in ("L", "RGB"):
         from PIL.JpegImagePlugin import get_sampling
 
-        options["qtables"] = opened.quantization
+        options["qtables"] = getattr(opened, "quantization", None)
         sampling = get_sampling(opened)
         if sampling >= 0:
             options["subsampling"] = sampling

@@ -50,7 +50,7 @@ def pool(workers: int, processes: bool) -> Iterator[Executor]:
     context = multiprocessing.get_context("spawn")
     with _single_threaded():
         executor = ProcessPoolExecutor(workers, context, initializer=_start_worker)
-        with _sigint_blocked():
+        with sigint_blocked():
             for _ in range(workers):
                 executor.submit(os.getpid)
         try:
@@ -82,6 +82,22 @@ def in_order(
 
 
 @contextmanager
+def sigint_blocked() -> Iterator[None]:
+    """Processes that start meanwhile never see Ctrl-C, which goes to the whole group."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # the first process would start it, and it would unblock
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def _single_threaded() -> Iterator[None]:
     """Let processes that start meanwhile compute with one thread each: there is one a core."""
     added = [name for name in _ONE_THREAD if name not in os.environ]
@@ -91,19 +107,6 @@ def _single_threaded() -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
-
-
-@contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Processes that start meanwhile never see Ctrl-C, which goes to the whole group."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:

@@ -22,7 +22,16 @@ def compiled(function: F) -> F:
     Rounding may differ in the last bit from what was written, since products are summed in
     whatever order is quickest.
     """
-    options: dict[str, Any] = {"nogil": True, "fastmath": set(FAST), "error_model": "numpy"}
+    return _compiled(function, set(FAST))
+
+
+def compiled_in_order(function: F) -> F:
+    """`compiled`, but with sums taken in the order written: quicker where they are short."""
+    return _compiled(function, False)
+
+
+def _compiled(function: F, fastmath: Any) -> F:
+    options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
     try:
         loop = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder for the compiled code can be written to

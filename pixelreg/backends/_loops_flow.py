@@ -12,17 +12,84 @@ from pixelreg.backends._jit import compiled
 from pixelreg.backends._loops_fetch import BLOCK, ROOM, cubic_packed, linear_packed
 from pixelreg.backends.array import Array, Bytes, Floats
 
+SLAB = 64  # rows between which nothing leaves the cache
+
 
 @compiled
-def flow_low(
+def change_flow(
+    first: int,
+    last: int,
+    picture: Bytes,
+    packed: Array,
+    displacement: Floats,
+    taps: Floats,
+    weight: Floats,
+    bias: Floats,
+    colour: Floats,
+) -> None:
+    """w blurred(moved picture) + b, on [0, 1], at strength 1."""
+    low = _room_for(taps, weight)
+    for begin in range(first, last, SLAB):
+        end = min(begin + SLAB, last)
+        top = _move_around(begin, end, picture, packed, displacement, taps, low)
+        change_rows(begin, end, low, top, taps, weight, bias, colour[begin:end])
+
+
+@compiled
+def apply_flow(
+    first: int,
+    last: int,
+    picture: Bytes,
+    packed: Array,
+    displacement: Floats,
+    taps: Floats,
+    weight: Floats,
+    bias: Floats,
+    share: float,
+    out: Bytes,
+) -> None:
+    """The picture moved and changed by ``share``, rounded and clipped."""
+    low, colour = _room_for(taps, weight), np.empty((SLAB, *weight.shape[1:]), np.float32)
+    for begin in range(first, last, SLAB):
+        end = min(begin + SLAB, last)
+        top = _move_around(begin, end, picture, packed, displacement, taps, low)
+        change_rows(begin, end, low, top, taps, weight, bias, colour)
+        blend_rows(begin, end, picture, packed, displacement, colour, share, out)
+
+
+@compiled
+def _room_for(taps: Floats, weight: Floats) -> Floats:
+    rows = min(SLAB + len(taps) - 1, len(weight))
+    return np.empty((rows, *weight.shape[1:]), np.float32)
+
+
+@compiled
+def _move_around(
+    begin: int,
+    end: int,
+    picture: Bytes,
+    packed: Array,
+    displacement: Floats,
+    taps: Floats,
+    low: Floats,
+) -> int:
+    """Fill ``low`` with what the low-pass of rows begin to end reads; the first row of it."""
+    reach = len(taps) // 2
+    top = max(0, begin - reach)
+    move_rows(top, min(len(picture), end + reach), picture, packed, displacement, low)
+    return top
+
+
+@compiled
+def move_rows(
     first: int, last: int, picture: Bytes, packed: Array, displacement: Floats, low: Floats
 ) -> None:
-    """The picture (H, W, 3) moved by the displacement, bilinearly, on [0, 1]."""
+    """Rows first to last of the picture moved by the displacement, bilinearly, on [0, 1]."""
     width = picture.shape[1]
     line, room = np.empty(3 * width, np.float32), np.zeros((ROOM, BLOCK), np.float32)
     x, y = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     for i in range(first, last):
-        source, target = picture[i].reshape(-1), low[i].reshape(-1)
+        source, target = picture[i].reshape(-1), low[i - first].reshape(-1)
         for p in range(len(source)):
             line[p] = np.float32(source[p])
         left, right = _moving(displacement[i])
@@ -36,21 +103,22 @@ def flow_low(
 
 
 @compiled
-def flow_colour(
+def change_rows(
     first: int,
     last: int,
     low: Floats,
+    top: int,
     taps: Floats,
     weight: Floats,
     bias: Floats,
     colour: Floats,
 ) -> None:
-    """w blurred(low) + b; the blur's weights are ``taps``."""
-    height, width, channels = low.shape
+    """w blurred(low) + b of rows first to last; low begins at row ``top``, colour at ``first``."""
+    height, width, channels = weight.shape
     reach = len(taps) // 2
     line = np.empty((width + 2 * reach) * channels, np.float32)
     for i in range(first, last):
-        w, b, out = weight[i].reshape(-1), bias[i].reshape(-1), colour[i].reshape(-1)
+        w, b, out = weight[i].reshape(-1), bias[i].reshape(-1), colour[i - first].reshape(-1)
         out[:] = np.float32(0)
         left, right = _span(w, b, channels)
         if left >= right:
@@ -60,7 +128,7 @@ def flow_colour(
         inside[:] = np.float32(0)
         for k in range(len(taps)):
             row = min(max(i + k - reach, 0), height - 1)
-            source, tap = low[row].reshape(-1)[begin * channels : end * channels], taps[k]
+            source, tap = low[row - top].reshape(-1)[begin * channels : end * channels], taps[k]
             for p in range(len(inside)):
                 inside[p] += tap * source[p]
         if begin == 0:
@@ -82,7 +150,7 @@ def flow_colour(
 
 
 @compiled
-def apply_flow(
+def blend_rows(
     first: int,
     last: int,
     picture: Bytes,
@@ -92,13 +160,17 @@ def apply_flow(
     share: float,
     out: Bytes,
 ) -> None:
-    """The picture moved and changed by ``share``, rounded and clipped."""
+    """Rows first to last moved and changed by ``share``; colour begins at row ``first``."""
     s = np.float32(255 * share)
     width = picture.shape[1]
     line, room = np.empty(3 * width, np.float32), np.zeros((ROOM, BLOCK), np.float32)
     x, y = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     for i in range(first, last):
-        source, change, made = picture[i].reshape(-1), colour[i].reshape(-1), out[i].reshape(-1)
+        source, change, made = (
+            picture[i].reshape(-1),
+            colour[i - first].reshape(-1),
+            out[i].reshape(-1),
+        )
         for p in range(len(source)):
             line[p] = np.float32(source[p])
         left, right = _moving(displacement[i])

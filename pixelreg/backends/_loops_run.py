@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pixelreg.backends._jit import compiled
+from pixelreg.backends._jit import compiled, compiled_in_order
 from pixelreg.backends.array import Array, Bytes, Floats
 
+LONG = 8  # numbers that fill a vector
 STRETCH = 4096  # predictions that are kept in the innermost cache before they are rounded
 
 
@@ -93,6 +94,13 @@ def blend(x: Bytes, y: Floats, share: float, out: Bytes) -> None:
 
 @compiled
 def _kernel_at(table: Floats, coefficients: Floats, x: Bytes, y: Floats) -> None:
+    if table.shape[1] < LONG:
+        _short_products(table, coefficients, x, y)
+    else:
+        _long_products(table, coefficients, x, y)
+
+
+def _products(table: Floats, coefficients: Floats, x: Bytes, y: Floats) -> None:
     rank = table.shape[1]
     for p in range(len(x)):
         level = np.uint64(x[p])
@@ -100,6 +108,10 @@ def _kernel_at(table: Floats, coefficients: Floats, x: Bytes, y: Floats) -> None
         for k in range(rank):
             total += table[level, k] * coefficients[p, k]
         y[p] = total
+
+
+_short_products = compiled_in_order(_products)
+_long_products = compiled(_products)
 
 
 @compiled

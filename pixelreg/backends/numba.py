@@ -137,27 +137,23 @@ class NumbaBackend(NumpyBackend):
         spread(loop, plan.shape[0], threads, *fields, X, *more, out.reshape(X.shape))
 
     def _apply_flow(self, plan: FlowPlan, picture: Bytes, strength: float, out: Bytes) -> None:
-        packed = self._packed(picture)
-        colour = self._colour(plan, picture, packed)
         threads = self._threads(FETCH_WORK * picture.size)
-        arrays = (picture, packed, plan.displacement, colour, strength, out)
-        spread(moving.apply_flow, len(picture), threads, *arrays)
+        fields = self._flow_fields(plan, picture)
+        spread(moving.apply_flow, len(picture), threads, *fields, strength, out)
 
     def _change(self, plan: Any, picture: Array) -> Change:
         if not isinstance(plan, FlowPlan) or not _packable(picture):
             return super()._change(plan, picture)
-        picture = np.ascontiguousarray(picture)
-        return Change(self._colour(plan, picture, self._packed(picture)), plan.displacement)
-
-    def _colour(self, plan: FlowPlan, picture: Bytes, packed: Array) -> Floats:
-        low, colour = (np.empty(plan.shape, np.float32) for _ in range(2))
+        colour = np.empty(plan.shape, np.float32)
         threads = self._threads(FETCH_WORK * picture.size)
-        steps = plan.displacement
-        spread(moving.flow_low, len(picture), threads, picture, packed, steps, low)
+        fields = self._flow_fields(plan, np.ascontiguousarray(picture))
+        spread(moving.change_flow, len(picture), threads, *fields, colour)
+        return Change(colour, plan.displacement)
+
+    def _flow_fields(self, plan: FlowPlan, picture: Bytes) -> tuple[Array, ...]:
         taps = blur_weights(float(plan.blur[0])).astype(np.float32)
-        arrays = (low, taps, plan.weight, plan.bias, colour)
-        spread(moving.flow_colour, len(picture), threads, *arrays)
-        return colour
+        fields = (plan.displacement, taps, plan.weight, plan.bias)
+        return picture, self._packed(picture), *fields
 
 
 def _packable(picture: Array) -> bool:

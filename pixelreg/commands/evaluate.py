@@ -48,9 +48,7 @@ def evaluate(
     Example:
       pixelreg evaluate --data other-faces/ --model happy.safetensors
     """
-    translator = load(
-        file, locator=locator, backend=computing.backend, threads=computing.threads
-    )
+    translator = load(file, locator=locator, backend=computing.backend, threads=computing.threads)
     if not isinstance(translator, PlanTranslator):
         raise UsageError(f"{file} is no closed-form model")
     model = translator.model

@@ -120,9 +120,7 @@ def computing(function: Any) -> Any:
     """--backend, --threads and --verbose, given to the command as ``computing``."""
 
     @wraps(function)
-    def wrapped(
-        *args: Any, backend: str, threads: int | None, verbose: bool, **kwargs: Any
-    ) -> Any:
+    def wrapped(*args: Any, backend: str, threads: int | None, verbose: bool, **kwargs: Any) -> Any:
         return function(*args, computing=Computing(backend, threads, verbose), **kwargs)
 
     return _computing_options(wrapped)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ESTIMATORS",
+    "FlowRidge",
     "FullRidge",
     "MaskedRidge",
     "PixelKernelRidge",

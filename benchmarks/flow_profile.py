@@ -1,0 +1,55 @@
+"""Where the time of a flow plan goes: more is computed a pixel than memory could ever hide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.timing import interleaved
+from pixelreg.plan import FlowPlan
+from pixelreg.warp import blur_weights
+
+
+def flow_profile(plan: FlowPlan, picture: np.ndarray, rounds: int) -> dict[str, Any]:
+    """Seconds of each loop of the Numba backend on one thread, and what it computes.
+
+    Parameters
+    ----------
+    plan : of pictures (H, W, 3).
+    picture : (H, W, 3) uint8.
+    """
+    from pixelreg.backends import _loops_fetch, _loops_flow
+
+    height, width, _ = plan.shape
+    border = 2 * _loops_fetch.BORDER
+    packed = np.empty((height + border, width + border), np.uint32)
+    low, colour = (np.empty(plan.shape, np.float32) for _ in range(2))
+    out = np.empty(plan.shape, np.uint8)
+    taps = blur_weights(float(plan.blur[0])).astype(np.float32)
+    moves = plan.displacement
+    seconds = interleaved(
+        {
+            "pack the bytes": lambda: _loops_fetch.pack(0, len(packed), picture, packed),
+            "bilinear look-up": lambda: _loops_flow.move_rows(
+                0, height, picture, packed, moves, low
+            ),
+            "low-pass and change": lambda: _loops_flow.change_rows(
+                0, height, low, 0, taps, plan.weight, plan.bias, colour
+            ),
+            "cubic look-up and blend": lambda: _loops_flow.blend_rows(
+                0, height, picture, packed, moves, colour, 1.0, out
+            ),
+        },
+        rounds,
+    )
+    moving = int(np.count_nonzero(moves.any(axis=2)))
+    return {
+        "seconds on one thread": seconds,
+        "pixels that move": moving,
+        "multiply-adds a moving pixel": {
+            "bilinear look-up": 3 * 4,
+            "low-pass and change": 3 * (2 * len(taps) + 1),
+            "cubic look-up and blend": 3 * 16 + 24,
+        },
+    }
