@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any, TypeAlias, Union
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.errors import ImageError, InvalidArrayError
 
-Pixels: TypeAlias = NDArray[np.uint8]
-ImageLike: TypeAlias = Union[str, "os.PathLike[str]", bytes, Image.Image, NDArray[Any]]
+ImageLike: TypeAlias = Union[str, "os.PathLike[str]", bytes, Image.Image, Array]
 
 SUFFIX_FORMATS = {
     ".jpg": "JPEG",
@@ -89,7 +88,7 @@ class Picture:
     grey: bool = False
     format: str | None = None
     save_options: dict[str, Any] = field(default_factory=dict)
-    exact: NDArray[np.float64] | None = None
+    exact: Float64 | None = None
 
     def with_pixels(self, pixels: Pixels) -> Picture:
         """The same picture with other ``pixels``, (H, W, 3) uint8."""
@@ -378,7 +377,7 @@ def _kept_exif(opened: Image.Image) -> bytes:
         return b""
 
 
-def _from_array(array: NDArray[Any]) -> Picture:
+def _from_array(array: Array) -> Picture:
     shape = array.shape
     if array.ndim not in (2, 3) or 0 in shape or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
         raise InvalidArrayError(
@@ -401,7 +400,7 @@ def _from_array(array: NDArray[Any]) -> Picture:
     return Picture(np.ascontiguousarray(_three_channels(bytes_)), alpha, grey, exact=exact)
 
 
-def check_unit_range(array: NDArray[Any], name: str) -> NDArray[np.float64]:
+def check_unit_range(array: Array, name: str) -> Float64:
     """``array`` as float64 after checking that it is finite and within [0, 1].
 
     Raises
@@ -420,13 +419,13 @@ def check_unit_range(array: NDArray[Any], name: str) -> NDArray[np.float64]:
     return values
 
 
-def _three_channels(array: NDArray[Any]) -> NDArray[Any]:
+def _three_channels(array: Array) -> Array:
     if array.ndim == 2:
         array = array[..., None]
     return np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array[..., :3]
 
 
-def _to_array(picture: Picture, source: NDArray[Any]) -> NDArray[Any]:
+def _to_array(picture: Picture, source: Array) -> Array:
     if np.issubdtype(source.dtype, np.floating):
         exact = picture.exact if picture.exact is not None else picture.pixels / 255.0
         out = _as_channels(exact, source, picture.grey)
@@ -435,7 +434,7 @@ def _to_array(picture: Picture, source: NDArray[Any]) -> NDArray[Any]:
     return out.astype(source.dtype)
 
 
-def _as_channels(values: NDArray[Any], source: NDArray[Any], grey: bool) -> NDArray[Any]:
+def _as_channels(values: Array, source: Array, grey: bool) -> Array:
     if grey:
         # Equal channels come back unchanged: the weights add up to 1.
         luma = values.astype(np.float64) @ np.array([0.299, 0.587, 0.114])

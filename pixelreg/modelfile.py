@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pixelreg.arrays import Array
 from pixelreg.errors import ModelFileError, PixelregError, UnknownNameError, UsageError
 from pixelreg.files import write_bytes
 from pixelreg.model import Frame, Model, Provenance
 from pixelreg.plan import Plan, plan_class
-
-Array = NDArray[Any]
 
 FORMAT, FORMAT_VERSION = "pixelreg", "1"
 COLOUR = "sRGB"

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pixelreg.arrays import Array, Floats
 from pixelreg.errors import InvalidArrayError, UnknownNameError
 
-Array = NDArray[Any]
 Shape = tuple[int, int, int]
 P = TypeVar("P", bound="Plan")
 
@@ -268,6 +267,6 @@ def plan_class(kind: str) -> type[Plan]:
         raise UnknownNameError("plan kind", kind, PLAN_CLASSES) from None
 
 
-def plan_array(values: Array) -> NDArray[np.float32]:
+def plan_array(values: Array) -> Floats:
     """``values`` as a plan keeps them: float32, contiguous."""
     return np.ascontiguousarray(values, dtype=np.float32)

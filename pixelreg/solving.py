@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from pixelreg.arrays import Float64
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.plan import AffinePlan, KernelPlan, Plan, plan_array
 from pixelreg.regression.estimator import check_positive
@@ -45,6 +43,6 @@ def solve_sums(sums: Sums, params: Mapping[str, Any], size: int, backend: ArrayB
 
 
 @lru_cache(maxsize=4)
-def _features(sigma: float) -> NDArray[np.float64]:
+def _features(sigma: float) -> Float64:
     """The table of features of a kernel width: a model's targets mostly share one."""
     return level_features(sigma).table

@@ -16,8 +16,8 @@ from itertools import takewhile
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pixelreg.arrays import Float64
 from pixelreg.backends import get_backend
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.checkpoint import Checkpoint
@@ -50,7 +50,7 @@ class Verdict:
     shown : the first of them.
     """
 
-    values: NDArray[np.float64]
+    values: Float64
     shown: tuple[Judged, ...]
 
 

@@ -7,14 +7,11 @@ of parts gives the same bits, and memory does not grow with the number of pairs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pixelreg.arrays import Array
 from pixelreg.errors import InvalidArrayError
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,13 +18,13 @@ from typing import Any, BinaryIO, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelreg.arrays import Array
 from pixelreg.errors import ModelFileError, PixelregError
 from pixelreg.files import write_atomically
 from pixelreg.model import Frame, Provenance
 from pixelreg.plan import GREY_LEVELS
 from pixelreg.sums import LevelSums, PixelSums
 
-Array = NDArray[Any]
 Sums = Union[PixelSums, LevelSums]
 
 FORMAT, FORMAT_VERSION = "pixelreg-sums", "1"

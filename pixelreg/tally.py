@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pixelreg.arrays import Array, Pixels
 from pixelreg.data.pairs import Pair
 from pixelreg.data.photos import Problem
 from pixelreg.plan import GREY_LEVELS
 from pixelreg.sums import LevelSums, PixelSums
 from pixelreg.sumsfile import Sums, no_sums
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ class Tally:
         )
 
 
-def _arrays(sums: Sums) -> dict[str, NDArray[Any]]:
+def _arrays(sums: Sums) -> dict[str, Array]:
     return {name: value for name, value in vars(sums).items() if name != "count"}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pixelreg import __version__
+from pixelreg.arrays import Pixels
 from pixelreg.backends import get_backend
 from pixelreg.data.download import data_source, source_names
 from pixelreg.data.pairs import Pair, Pairing, grouped_folds, grouped_holdout, pair, targets
@@ -18,7 +19,6 @@ from pixelreg.data.photos import Listing, Problem
 from pixelreg.data.stacks import Stack, read_photo
 from pixelreg.errors import DataError, PixelregError
 from pixelreg.evaluation.comparison import Scores, compare
-from pixelreg.faces.align import Pixels
 from pixelreg.faces.locate import SMALLEST_EYE_DISTANCE, Locator
 from pixelreg.model import Frame, Model, Provenance
 from pixelreg.plan import Plan

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from pixelreg.arrays import Pixels
 from pixelreg.backends import get_backend, plan_work
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.change import Change
 from pixelreg.data.expressions import canonical
 from pixelreg.errors import UsageError
-from pixelreg.faces.align import Pixels, crop
+from pixelreg.faces.align import crop
 from pixelreg.faces.locate import Locator, Placement
 from pixelreg.faces.mask import face_mask
 from pixelreg.faces.paste import paste_change

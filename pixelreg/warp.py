@@ -9,10 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
-Floats = NDArray[np.float32]
+from pixelreg.arrays import Array, Float64, Floats
 
 # Keys' cubic convolution with a = -0.5 takes a sixth of the finest detail (Laplacian variance)
 # from a moved face, bilinear almost half; a steeper kernel makes up for it. Whole-pixel moves are
@@ -59,13 +57,13 @@ def gaussian_blur(picture: Array, sigma: float, xp: Any = np) -> Array:
     return picture
 
 
-def blur_weights(sigma: float) -> NDArray[np.float64]:
+def blur_weights(sigma: float) -> Float64:
     """The low-pass's weights, at most three sigma to both sides; a single 1 for almost none."""
     reach = round(3 * sigma)
     if reach < 1:
         return np.ones(1)
     weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
-    result: NDArray[np.float64] = weights / weights.sum()
+    result: Float64 = weights / weights.sum()
     return result
 
 

@@ -25,9 +25,9 @@ from pixelreg.plan import AffinePlan
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
-    ("errors", "files", "protocol"),
+    ("errors", "arrays", "files", "protocol"),
     ("image", "change", "plan", "model", "sums", "sumsfile", "backends", "modelfile", "warp"),
-    ("regression", "faces", "data", "evaluation", "export"),
+    ("regression", "faces", "data", "evaluation"),
     ("tally", "checkpoint", "workers", "solving", "merging"),
     ("training", "streaming", "cluster", "translator", "batch", "api", "video"),
     ("commands", "__main__"),

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from pixelreg.arrays import Array, Floats
 from pixelreg.backends._jit import compiled
-from pixelreg.backends.array import Array, Floats
 from pixelreg.warp import KEYS
 
 A = np.float32(KEYS)

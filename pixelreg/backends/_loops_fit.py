@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pixelreg.arrays import Array, Float64
 from pixelreg.backends._jit import compiled
-from pixelreg.backends.array import Array, Float64
 
 SUMS_BLOCK = 2048  # pixels whose four sums stay in the innermost cache
 LEVELS_BLOCK = 64  # pixels whose histograms do

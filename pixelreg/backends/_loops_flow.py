@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.backends._jit import compiled
 from pixelreg.backends._loops_fetch import BLOCK, ROOM, cubic_packed, linear_packed
-from pixelreg.backends.array import Array, Bytes, Floats
 
 SLAB = 64  # rows between which nothing leaves the cache
 
@@ -19,7 +19,7 @@ SLAB = 64  # rows between which nothing leaves the cache
 def change_flow(
     first: int,
     last: int,
-    picture: Bytes,
+    picture: Pixels,
     packed: Array,
     displacement: Floats,
     taps: Floats,
@@ -39,14 +39,14 @@ def change_flow(
 def apply_flow(
     first: int,
     last: int,
-    picture: Bytes,
+    picture: Pixels,
     packed: Array,
     displacement: Floats,
     taps: Floats,
     weight: Floats,
     bias: Floats,
     share: float,
-    out: Bytes,
+    out: Pixels,
 ) -> None:
     """The picture moved and changed by ``share``, rounded and clipped."""
     low, colour = _room_for(taps, weight), np.empty((SLAB, *weight.shape[1:]), np.float32)
@@ -67,7 +67,7 @@ def _room_for(taps: Floats, weight: Floats) -> Floats:
 def _move_around(
     begin: int,
     end: int,
-    picture: Bytes,
+    picture: Pixels,
     packed: Array,
     displacement: Floats,
     taps: Floats,
@@ -82,7 +82,7 @@ def _move_around(
 
 @compiled
 def move_rows(
-    first: int, last: int, picture: Bytes, packed: Array, displacement: Floats, low: Floats
+    first: int, last: int, picture: Pixels, packed: Array, displacement: Floats, low: Floats
 ) -> None:
     """Rows first to last of the picture moved by the displacement, bilinearly, on [0, 1]."""
     width = picture.shape[1]
@@ -153,12 +153,12 @@ def change_rows(
 def blend_rows(
     first: int,
     last: int,
-    picture: Bytes,
+    picture: Pixels,
     packed: Array,
     displacement: Floats,
     colour: Floats,
     share: float,
-    out: Bytes,
+    out: Pixels,
 ) -> None:
     """Rows first to last moved and changed by ``share``; colour begins at row ``first``."""
     s = np.float32(255 * share)

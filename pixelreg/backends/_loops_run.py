@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.backends._jit import compiled, compiled_in_order
-from pixelreg.backends.array import Array, Bytes, Floats
 
 LONG = 8  # numbers that fill a vector
 STRETCH = 4096  # predictions that are kept in the innermost cache before they are rounded
@@ -17,7 +17,7 @@ STRETCH = 4096  # predictions that are kept in the innermost cache before they a
 
 @compiled
 def apply_affine(
-    first: int, last: int, weight: Floats, bias: Floats, X: Bytes, share: float, out: Bytes
+    first: int, last: int, weight: Floats, bias: Floats, X: Pixels, share: float, out: Pixels
 ) -> None:
     """Pixel-RR, on grey levels: x + s (w x + 255 b - x)."""
     s = np.float32(share)
@@ -33,7 +33,7 @@ def apply_affine(
 
 @compiled
 def apply_kernel(
-    first: int, last: int, table: Floats, coefficients: Floats, X: Bytes, share: float, out: Bytes
+    first: int, last: int, table: Floats, coefficients: Floats, X: Pixels, share: float, out: Pixels
 ) -> None:
     """Pixel-KR with table (256, r) and coefficients (n, r)."""
     y = np.empty(STRETCH, np.float32)
@@ -46,7 +46,7 @@ def apply_kernel(
 
 @compiled
 def predict_kernel(
-    first: int, last: int, table: Floats, coefficients: Floats, X: Bytes, out: Floats
+    first: int, last: int, table: Floats, coefficients: Floats, X: Pixels, out: Floats
 ) -> None:
     """Pixel-KR, unclipped on [0, 1]."""
     for n in range(len(X)):
@@ -60,9 +60,9 @@ def apply_sparse(
     offsets: Array,
     weights: Floats,
     bias: Floats,
-    X: Bytes,
+    X: Pixels,
     share: float,
-    out: Bytes,
+    out: Pixels,
 ) -> None:
     """Masked regression of rows first to last; X and out (N, H, W, C)."""
     y = np.empty(bias[0].size, np.float32)
@@ -74,7 +74,7 @@ def apply_sparse(
 
 @compiled
 def predict_sparse(
-    first: int, last: int, offsets: Array, weights: Floats, bias: Floats, X: Bytes, out: Floats
+    first: int, last: int, offsets: Array, weights: Floats, bias: Floats, X: Pixels, out: Floats
 ) -> None:
     """Masked regression of rows first to last, unclipped on [0, 1]; X and out (N, H, W, C)."""
     for row in range(first, last):
@@ -83,7 +83,7 @@ def predict_sparse(
 
 
 @compiled
-def blend(x: Bytes, y: Floats, share: float, out: Bytes) -> None:
+def blend(x: Pixels, y: Floats, share: float, out: Pixels) -> None:
     """x + s (255 y - x), rounded and clipped; x and y flat."""
     s = np.float32(share)
     for p in range(len(x)):
@@ -93,14 +93,14 @@ def blend(x: Bytes, y: Floats, share: float, out: Bytes) -> None:
 
 
 @compiled
-def _kernel_at(table: Floats, coefficients: Floats, x: Bytes, y: Floats) -> None:
+def _kernel_at(table: Floats, coefficients: Floats, x: Pixels, y: Floats) -> None:
     if table.shape[1] < LONG:
         _short_products(table, coefficients, x, y)
     else:
         _long_products(table, coefficients, x, y)
 
 
-def _products(table: Floats, coefficients: Floats, x: Bytes, y: Floats) -> None:
+def _products(table: Floats, coefficients: Floats, x: Pixels, y: Floats) -> None:
     rank = table.shape[1]
     for p in range(len(x)):
         level = np.uint64(x[p])
@@ -116,7 +116,7 @@ _long_products = compiled(_products)
 
 @compiled
 def _sparse_row(
-    row: int, offsets: Array, weights: Floats, bias: Floats, x: Bytes, y: Floats
+    row: int, offsets: Array, weights: Floats, bias: Floats, x: Pixels, y: Floats
 ) -> None:
     height, width, channels = bias.shape
     y[:] = bias[row].reshape(-1)

@@ -6,8 +6,8 @@ from dataclasses import is_dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pixelreg.arrays import Array, Float64, Floats, Pixels
 from pixelreg.backends import plans
 from pixelreg.change import Change
 from pixelreg.errors import InvalidArrayError
@@ -17,11 +17,6 @@ from pixelreg.warp import fetch_cubic, fetch_linear
 
 if TYPE_CHECKING:  # fitting is not needed to run a plan
     from pixelreg.sums import LevelSums, PixelSums
-
-Array = NDArray[Any]
-Float64 = NDArray[np.float64]
-Floats = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
 
 
 class ArrayBackend:
@@ -124,7 +119,7 @@ class ArrayBackend:
         made: Floats = self._like(self._predict(plan, _checked(plan, pictures)), pictures)
         return made
 
-    def apply(self, plan: Any, pictures: Bytes, strength: float = 1.0) -> Bytes:
+    def apply(self, plan: Any, pictures: Pixels, strength: float = 1.0) -> Pixels:
         """x + strength (y - x) for (..., H, W, C) uint8 pictures, rounded and clipped to uint8.
 
         Strength 0 gives the pictures back bit for bit.
@@ -136,7 +131,7 @@ class ArrayBackend:
         """
         if pictures.dtype != np.uint8:
             raise InvalidArrayError(f"apply takes uint8 pictures, not {pictures.dtype}")
-        made: Bytes = self._like(self._apply(plan, _checked(plan, pictures), strength), pictures)
+        made: Pixels = self._like(self._apply(plan, _checked(plan, pictures), strength), pictures)
         return made
 
     def change(self, plan: Any, picture: Array) -> Change:
@@ -160,7 +155,7 @@ class ArrayBackend:
     def _predict(self, plan: Any, pictures: Array) -> Any:
         return plans.predict(self.xp, self.load(plan), self.to_device(pictures))
 
-    def _apply(self, plan: Any, pictures: Bytes, strength: float) -> Any:
+    def _apply(self, plan: Any, pictures: Pixels, strength: float) -> Any:
         return plans.apply(self.xp, self.load(plan), self.to_device(pictures), strength)
 
     def _change(self, plan: Any, picture: Array) -> Change:

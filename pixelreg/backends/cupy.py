@@ -13,7 +13,8 @@ from typing import Any
 import cupy
 import numpy as np
 
-from pixelreg.backends.array import Array, ArrayBackend, Bytes, Float64
+from pixelreg.arrays import Array, Float64, Pixels
+from pixelreg.backends.array import ArrayBackend
 from pixelreg.backends.solvers import normal_equations, repaired
 from pixelreg.plan import GREY_LEVELS, AffinePlan, FlowPlan, KernelPlan, Plan, SparsePlan
 from pixelreg.sums import LevelSums, PixelSums
@@ -93,7 +94,7 @@ class CupyBackend(ArrayBackend):
             coefficients[block] = repaired(cupy, solved.T, systems, moment.T)
         return coefficients
 
-    def _apply(self, plan: Any, pictures: Bytes, strength: float) -> Any:
+    def _apply(self, plan: Any, pictures: Pixels, strength: float) -> Any:
         loaded, x = self.load(plan), self._contiguous(pictures)
         out, share = cupy.empty_like(x), np.float32(strength)
         values = np.int32(np.prod(plan.shape))

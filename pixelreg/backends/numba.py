@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from pixelreg.arrays import Array, Float64, Floats, Pixels
 from pixelreg.backends import _loops_fetch as fetching
 from pixelreg.backends import _loops_fit as fitting
 from pixelreg.backends import _loops_flow as moving
 from pixelreg.backends import _loops_run as running
 from pixelreg.backends._jit import cores, spread
-from pixelreg.backends.array import Array, Bytes, Float64, Floats
 from pixelreg.backends.numpy import NumpyBackend
 from pixelreg.change import Change
 from pixelreg.plan import GREY_LEVELS, AffinePlan, FlowPlan, KernelPlan, SparsePlan
@@ -80,7 +80,7 @@ class NumbaBackend(NumpyBackend):
             spread(fetching.fetch_each, len(x), threads, source, x, y, cubic, out)
         return out
 
-    def _packed(self, picture: Bytes) -> Array:
+    def _packed(self, picture: Pixels) -> Array:
         height, width = (side + 2 * fetching.BORDER for side in picture.shape[:2])
         packed = np.empty((height, width), np.uint32)
         source = np.ascontiguousarray(picture)
@@ -97,7 +97,7 @@ class NumbaBackend(NumpyBackend):
             return out
         return super()._predict(plan, pictures)
 
-    def _apply(self, plan: Any, pictures: Bytes, strength: float) -> Any:
+    def _apply(self, plan: Any, pictures: Pixels, strength: float) -> Any:
         out = np.empty(pictures.shape, np.uint8)
         if isinstance(plan, AffinePlan):
             self._by_value(running.apply_affine, plan, pictures, (strength,), out)
@@ -114,7 +114,7 @@ class NumbaBackend(NumpyBackend):
         return out
 
     def _by_value(
-        self, loop: Any, plan: Any, pictures: Bytes, more: tuple[float, ...], out: Array
+        self, loop: Any, plan: Any, pictures: Pixels, more: tuple[float, ...], out: Array
     ) -> None:
         """Run a loop over ranges of a picture's values, each for all pictures."""
         if isinstance(plan, AffinePlan):
@@ -128,7 +128,7 @@ class NumbaBackend(NumpyBackend):
         spread(loop, width, threads, *fields, X, *more, out.reshape(-1, width))
 
     def _by_row(
-        self, loop: Any, plan: SparsePlan, pictures: Bytes, more: tuple[float, ...], out: Array
+        self, loop: Any, plan: SparsePlan, pictures: Pixels, more: tuple[float, ...], out: Array
     ) -> None:
         """Run a loop over ranges of rows, each for all pictures."""
         X = _stacked(pictures, plan.shape)
@@ -136,7 +136,7 @@ class NumbaBackend(NumpyBackend):
         fields = (plan.offsets, plan.weights, plan.bias)
         spread(loop, plan.shape[0], threads, *fields, X, *more, out.reshape(X.shape))
 
-    def _apply_flow(self, plan: FlowPlan, picture: Bytes, strength: float, out: Bytes) -> None:
+    def _apply_flow(self, plan: FlowPlan, picture: Pixels, strength: float, out: Pixels) -> None:
         threads = self._threads(FETCH_WORK * picture.size)
         fields = self._flow_fields(plan, picture)
         spread(moving.apply_flow, len(picture), threads, *fields, strength, out)
@@ -150,7 +150,7 @@ class NumbaBackend(NumpyBackend):
         spread(moving.change_flow, len(picture), threads, *fields, colour)
         return Change(colour, plan.displacement)
 
-    def _flow_fields(self, plan: FlowPlan, picture: Bytes) -> tuple[Array, ...]:
+    def _flow_fields(self, plan: FlowPlan, picture: Pixels) -> tuple[Array, ...]:
         taps = blur_weights(float(plan.blur[0])).astype(np.float32)
         fields = (plan.displacement, taps, plan.weight, plan.bias)
         return picture, self._packed(picture), *fields

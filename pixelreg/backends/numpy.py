@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pixelreg.backends.array import Array, ArrayBackend, Float64
+from pixelreg.arrays import Array, Float64
+from pixelreg.backends.array import ArrayBackend
 
 
 class NumpyBackend(ArrayBackend):

@@ -10,14 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.change import Change
 from pixelreg.plan import AffinePlan, FactoredPlan, FlowPlan, KernelPlan, SparsePlan
 from pixelreg.warp import fetch_cubic, fetch_linear, gaussian_blur
-
-Array = NDArray[Any]
-Floats = NDArray[np.float32]
 
 
 def predict(xp: Any, plan: Any, pictures: Array) -> Floats:
@@ -25,7 +22,7 @@ def predict(xp: Any, plan: Any, pictures: Array) -> Floats:
     return _RUN[plan.kind](xp, plan, pictures)
 
 
-def apply(xp: Any, plan: Any, pictures: NDArray[np.uint8], strength: float) -> NDArray[np.uint8]:
+def apply(xp: Any, plan: Any, pictures: Pixels, strength: float) -> Pixels:
     """x + strength (y - x), rounded and clipped to uint8."""
     unit = as_unit(pictures)
     if plan.kind == FlowPlan.kind:
@@ -48,10 +45,10 @@ def as_unit(pictures: Array) -> Floats:
     return floats / np.float32(255.0) if pictures.dtype == np.uint8 else floats
 
 
-def to_bytes(xp: Any, unit: Floats) -> NDArray[np.uint8]:
+def to_bytes(xp: Any, unit: Floats) -> Pixels:
     """Values on [0, 1] as grey levels, rounded and clipped."""
     levels = xp.clip(xp.rint(unit * np.float32(255.0)), 0, 255)
-    result: NDArray[np.uint8] = levels.astype(np.uint8)
+    result: Pixels = levels.astype(np.uint8)
     return result
 
 

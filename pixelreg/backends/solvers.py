@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pixelreg.arrays import Array, Float64
 from pixelreg.plan import GREY_LEVELS
 from pixelreg.sums import LevelSums, PixelSums
-
-Array = NDArray[Any]
-Float64 = NDArray[np.float64]
 
 COUNT_PIXELS, COUNT_SAMPLES = 256, 1024  # counted at once, so that the counts stay in the cache
 LEVEL_NUMBERS = 1_000_000  # float64 numbers that stay in the cache while levels are solved

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from pixelreg.api import LOADERS, default_model, load
+from pixelreg.arrays import Pixels
 from pixelreg.commands import options
 from pixelreg.commands.console import progress, say
 from pixelreg.errors import PixelregError, UsageError
@@ -23,7 +23,6 @@ from pixelreg.image import Picture, encode, format_of, read_file
 from pixelreg.protocol import Translator
 from pixelreg.translator import check_strength
 
-Pixels = NDArray[np.uint8]
 Column = tuple[str, list[Pixels]]
 
 

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
+from pixelreg.arrays import Float64
 from pixelreg.data._face_identity import HAIR_COLOURS, Identity
 
-Field = npt.NDArray[np.floating[Any]]
+Field = NDArray[np.floating[Any]]
 Curve = Callable[[Field], Field]
 
 SKIN_TONES = np.array(
@@ -129,7 +130,7 @@ class Window:
         self.pixels *= 1.0 + (alpha * mask)[..., None] * change
 
 
-def skin_colour(identity: Identity) -> npt.NDArray[np.float64]:
+def skin_colour(identity: Identity) -> Float64:
     place = np.clip(identity.skin, 0.0, 1.0) * (len(SKIN_TONES) - 1)
     low = min(int(place), len(SKIN_TONES) - 2)
     tone = SKIN_TONES[low] + (place - low) * (SKIN_TONES[low + 1] - SKIN_TONES[low])

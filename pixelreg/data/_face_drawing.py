@@ -6,8 +6,8 @@ import colorsys
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from pixelreg.arrays import Float64
 from pixelreg.data._face_canvas import (
     CENTRE,
     EYES,
@@ -56,7 +56,7 @@ def paint(identity: Identity, pose: Pose, size: int) -> Field:
     return canvas.pixels
 
 
-def landmarks(identity: Identity, pose: Pose) -> npt.NDArray[np.float64]:
+def landmarks(identity: Identity, pose: Pose) -> Float64:
     """Pupils, tip of the nose, corners of the mouth: (5, 2) fractions of the side."""
     half = identity.eye_spacing / 2
     mouth = Mouth(identity, pose)
@@ -71,7 +71,7 @@ def landmarks(identity: Identity, pose: Pose) -> npt.NDArray[np.float64]:
     )
     sine, cosine = math.sin(identity.tilt), math.cos(identity.tilt)
     turned = (points - CENTRE) @ np.array([(cosine, sine), (-sine, cosine)])
-    placed: npt.NDArray[np.float64] = turned + CENTRE + (identity.shift_x, identity.shift_y)
+    placed: Float64 = turned + CENTRE + (identity.shift_x, identity.shift_y)
     return placed
 
 

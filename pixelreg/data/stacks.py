@@ -10,18 +10,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pixelreg.arrays import Pixels
 from pixelreg.data.pairs import Pair
 from pixelreg.data.photos import Photo, Problem
 from pixelreg.errors import DataError, PixelregError
-from pixelreg.faces.align import (
-    Pixels,
-    Similarity,
-    crop,
-    similarity_from_eyes,
-    similarity_from_square,
-)
+from pixelreg.faces.align import Similarity, crop, similarity_from_eyes, similarity_from_square
 from pixelreg.faces.landmarks import read_landmarks
 from pixelreg.faces.locate import Locator
 from pixelreg.image import read_reduced
@@ -45,8 +39,8 @@ class Stack:
     """
 
     pairs: tuple[Pair, ...]
-    sources: NDArray[np.uint8]
-    targets: NDArray[np.uint8]
+    sources: Pixels
+    targets: Pixels
     problems: tuple[Problem, ...] = ()
 
     @property

@@ -15,9 +15,9 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from pixelreg.arrays import Float64, Pixels
 from pixelreg.data._face_drawing import landmarks, paint
 from pixelreg.data._face_identity import Identity, random_identity, whole
 from pixelreg.data._face_pose import POSES, known, posed
@@ -49,7 +49,7 @@ def draw_face(
     size: int = 128,
     noise: float = 0.0,
     seed: int = 0,
-) -> npt.NDArray[np.uint8]:
+) -> Pixels:
     """Draw a person with an expression.
 
     Parameters
@@ -78,13 +78,13 @@ def draw_face(
         # Most of a sensor's noise is shared by the channels after demosaicing.
         picture += noise * 0.9 * rng.standard_normal((size, size, 1), dtype=np.float32)
         picture += noise * 0.44 * rng.standard_normal((size, size, 3), dtype=np.float32)
-    levels: npt.NDArray[np.uint8] = np.rint(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8)
+    levels: Pixels = np.rint(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8)
     return levels
 
 
 def face_points(
     identity: Identity, expression: str = "neutral", intensity: float = 1.0, size: int = 128
-) -> npt.NDArray[np.float64]:
+) -> Float64:
     """Where the five landmarks lie in the picture that :func:`draw_face` draws.
 
     Returns (5, 2) float64 pixels (x, y), pixel centres at i + 0.5: pupil on the left of the
@@ -96,7 +96,7 @@ def face_points(
 
 def pairs_array(
     people: int, expression: str, size: int = 128, seed: int = 0
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+) -> tuple[Pixels, Pixels]:
     """Neutral faces and the same people with an expression, in memory.
 
     Returns two (people, size, size, 3) uint8 stacks; the people are those that
@@ -165,7 +165,7 @@ def synthesise(
 
 def _take(
     identity: Identity, session: str, expression: str, size: int, key: tuple[int, int]
-) -> npt.NDArray[np.uint8]:
+) -> Pixels:
     if session == "A":
         return draw_face(identity, expression, 1.0, size)
     rng = np.random.default_rng((*key, EXPRESSIONS.index(expression)))
@@ -175,7 +175,7 @@ def _take(
     return draw_face(moved, expression, intensity, size, 0.008, int(rng.integers(2**31)))
 
 
-def _save(path: Path, picture: npt.NDArray[np.uint8]) -> None:
+def _save(path: Path, picture: Pixels) -> None:
     buffer = BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=95)
     part = path.with_name(path.name + ".part")

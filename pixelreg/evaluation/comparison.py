@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pixelreg.arrays import Pixels
 from pixelreg.evaluation.metrics import mae, psnr, ssim
 
-Pixels = NDArray[np.uint8]
 UNTOUCHED = "untouched input"
 
 

@@ -5,15 +5,10 @@ Pictures are (..., H, W, C) uint8; the data range is 255 throughout.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from pixelreg.arrays import Array, Float64
 from pixelreg.errors import InvalidArrayError
-
-Array = NDArray[Any]
-Float64 = NDArray[np.float64]
 
 # Wang, Bovik, Sheikh and Simoncelli (2004), "Image quality assessment: from error visibility to
 # structural similarity": an 11 x 11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03.

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from pixelreg.arrays import Pixels
 from pixelreg.errors import InvalidArrayError
-
-Pixels = NDArray[np.uint8]
 
 PAPER, INK = (255, 255, 255), (40, 40, 40)
 GAP = 4

@@ -6,13 +6,11 @@ import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from pixelreg.arrays import Pixels
 from pixelreg.errors import ImageError
 from pixelreg.evaluation.sheet import contact_sheet
-
-Pixels = NDArray[np.uint8]
 
 STRIP_SIDE = 512
 ANIMATION_SIDE = 512

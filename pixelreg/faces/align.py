@@ -6,16 +6,13 @@ Coordinates are (x, y) in pixels with pixel centres at i + 0.5.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.errors import FaceError
 from pixelreg.model import Frame
-
-Pixels = NDArray[np.uint8]
 
 WHOLE = 1e-6  # a scale this little under a whole number is one
 
@@ -34,14 +31,14 @@ class Similarity:
         """Photo pixels in one crop pixel."""
         return float(np.hypot(self.a, self.b))
 
-    def to_photo(self, points: NDArray[Any]) -> NDArray[np.float64]:
+    def to_photo(self, points: Array) -> Float64:
         """Crop points (..., 2) in the photo's coordinates."""
         x, y = points[..., 0], points[..., 1]
         return np.stack(
             [self.a * x - self.b * y + self.c, self.b * x + self.a * y + self.d], axis=-1
         )
 
-    def to_crop(self, points: NDArray[Any]) -> NDArray[np.float64]:
+    def to_crop(self, points: Array) -> Float64:
         """Photo points (..., 2) in the crop's coordinates."""
         x, y = points[..., 0] - self.c, points[..., 1] - self.d
         square = self.a**2 + self.b**2
@@ -53,7 +50,7 @@ class Similarity:
 UNMOVED = Similarity(1.0, 0.0, 0.0, 0.0)
 
 
-def similarity_from_eyes(eyes: NDArray[Any], frame: Frame, size: int) -> Similarity:
+def similarity_from_eyes(eyes: Array, frame: Frame, size: int) -> Similarity:
     """The similarity that takes a ``size`` x ``size`` crop's eyes to a photo's.
 
     Parameters

@@ -9,15 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pixelreg.arrays import Float64, Pixels
 from pixelreg.errors import FaceError
-from pixelreg.faces.align import (
-    Pixels,
-    Similarity,
-    similarity_from_eyes,
-    similarity_from_square,
-)
+from pixelreg.faces.align import Similarity, similarity_from_eyes, similarity_from_square
 from pixelreg.faces.detect import Detector, choose_faces, make_detector
 from pixelreg.faces.landmarks import (
     Face,
@@ -146,7 +141,7 @@ def _arrived(*asked: Any) -> Locator:
     return Locator(*asked)
 
 
-def _check_inside(option: str, points: NDArray[np.float64], pixels: Pixels) -> None:
+def _check_inside(option: str, points: Float64, pixels: Pixels) -> None:
     height, width = pixels.shape[:2]
     if not ((points >= 0).all() and (points <= [width, height]).all()):
         raise FaceError(f"{option} lies outside the picture, which is {width}x{height} pixels")

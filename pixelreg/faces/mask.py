@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from pixelreg.arrays import Floats
 
 # Centre, radii and fade of the face's ellipse, as fractions of the crop.
 CENTRE = (0.5, 0.5)
@@ -11,9 +12,7 @@ RADII = (0.42, 0.50)
 FEATHER = 0.12
 
 
-def face_mask(
-    size: int, radii: tuple[float, float] = RADII, feather: float = FEATHER
-) -> NDArray[np.float32]:
+def face_mask(size: int, radii: tuple[float, float] = RADII, feather: float = FEATHER) -> Floats:
     """An ellipse that is 1 inside and falls smoothly to 0 at its border.
 
     Parameters
@@ -30,5 +29,5 @@ def face_mask(
     x = (centres[None, :] - CENTRE[0]) / radii[0]
     y = (centres[:, None] - CENTRE[1]) / radii[1]
     inside = np.clip((1.0 - np.hypot(x, y)) * min(radii) / feather, 0.0, 1.0)
-    smooth: NDArray[np.float32] = (inside * inside * (3.0 - 2.0 * inside)).astype(np.float32)
+    smooth: Floats = (inside * inside * (3.0 - 2.0 * inside)).astype(np.float32)
     return smooth

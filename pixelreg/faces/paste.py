@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from pixelreg.arrays import Array, Floats
 from pixelreg.change import Change
 from pixelreg.faces.align import UNMOVED, Similarity
 from pixelreg.warp import fetch_cubic
-
-Array = NDArray[Any]
-Floats = NDArray[np.float32]
-
 
 FINER = 5  # odd, so that the crop's own pixel centres are among the finer ones
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from pixelreg.arrays import Float64
 from pixelreg.backends import get_backend
 from pixelreg.backends.solvers import kernel_blocks
-from pixelreg.regression.estimator import Float64
 
 
 def solve_dense(x: Float64, t: Float64, sigma: float, alpha: float) -> Float64:

@@ -8,13 +8,11 @@ import numbers
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pixelreg.arrays import Array, Float64
 from pixelreg.errors import InvalidArrayError, PixelregError, UsageError
 from pixelreg.image import check_unit_range
 
-Array = NDArray[Any]
-Float64 = NDArray[np.float64]
 E = TypeVar("E", bound="Estimator")
 
 

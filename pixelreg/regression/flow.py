@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from pixelreg.arrays import Array, Float64
 from pixelreg.errors import InvalidArrayError, MissingExtraError, UsageError
 from pixelreg.faces.mask import face_mask
 from pixelreg.plan import FlowPlan, Shape, plan_array
 from pixelreg.regression.estimator import (
-    Array,
     Estimator,
-    Float64,
     as_unit,
     check_pairs,
     check_positive,

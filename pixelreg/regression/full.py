@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from pixelreg.arrays import Float64
 from pixelreg.plan import FactoredPlan, Shape, plan_array
 from pixelreg.regression.estimator import (
     Estimator,
-    Float64,
     as_unit,
     check_pairs,
     check_positive,

@@ -12,15 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from pixelreg.arrays import Array, Float64
 from pixelreg.backends import get_backend
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.errors import InvalidArrayError, UnknownNameError, UsageError
 from pixelreg.plan import KernelPlan, Shape, plan_array
 from pixelreg.regression.dense import predict_dense
 from pixelreg.regression.estimator import (
-    Array,
     Estimator,
-    Float64,
     as_unit,
     check_pairs,
     check_positive,

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from pixelreg.arrays import Array, Float64
 from pixelreg.errors import InvalidArrayError, UsageError
 from pixelreg.plan import Shape, SparsePlan, plan_array
 from pixelreg.regression.estimator import (
-    Array,
     Estimator,
-    Float64,
     as_unit,
     check_pairs,
     check_positive,

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from pixelreg.arrays import Array, Float64
 from pixelreg.backends import get_backend
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.errors import UnknownNameError
 from pixelreg.plan import AffinePlan, Shape, plan_array
 from pixelreg.regression.estimator import (
-    Array,
     Estimator,
-    Float64,
     as_unit,
     check_pairs,
     check_positive,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
-
+from pixelreg.arrays import Array
 from pixelreg.backends import get_backend
 from pixelreg.sums import PixelSums
 
 __all__ = ["PixelSums", "pixel_sums"]
 
 
-def pixel_sums(X: NDArray[Any], T: NDArray[Any]) -> PixelSums:
+def pixel_sums(X: Array, T: Array) -> PixelSums:
     """Sum pairs with the reference backend.
 
     Parameters

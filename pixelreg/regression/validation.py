@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from pixelreg.arrays import Array
 from pixelreg.errors import DataError, InvalidArrayError
 from pixelreg.regression.dense import leave_one_out_dense
-from pixelreg.regression.estimator import Array, Estimator, as_unit, check_pairs, check_positive
+from pixelreg.regression.estimator import Estimator, as_unit, check_pairs, check_positive
 from pixelreg.regression.levels import leave_one_out_levels, level_features
 from pixelreg.regression.ridge import leave_one_out as leave_one_out_ridge
 

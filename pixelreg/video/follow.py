@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelreg.arrays import Floats, Pixels
 from pixelreg.errors import FaceError
 from pixelreg.faces._gradients import PATCH_UNIT, Pyramid, fit_poses
 from pixelreg.faces._weights import DetectorWeights, load_weights
@@ -32,8 +33,6 @@ LARGER = 1.3  # how much larger another face must be to be the largest one from 
 CUT = 30.0  # mean difference of grey levels between two frames that is a new scene
 SAMPLED = 16  # every so many pixels are looked at for that
 REACH = 2.2  # eye distances around a face's landmarks that the cascade sees
-
-Grey = NDArray[np.uint8]
 
 
 @dataclass
@@ -86,7 +85,7 @@ class Follower:
         self._sample: NDArray[np.int16] | None = None
 
     def __call__(
-        self, luma: Grey, time: float, faces: Callable[[Locator], list[Face]]
+        self, luma: Pixels, time: float, faces: Callable[[Locator], list[Face]]
     ) -> list[Track]:
         """The faces that are to be changed in the next frame, each with its crop and presence.
 
@@ -113,7 +112,7 @@ class Follower:
         self.tracks = [track for track in self.tracks if track.presence > 0]
         return self.tracks
 
-    def _is_cut(self, luma: Grey) -> bool:
+    def _is_cut(self, luma: Pixels) -> bool:
         sample = luma[::SAMPLED, ::SAMPLED].astype(np.int16)
         before, self._sample = self._sample, sample
         return before is not None and bool(np.abs(sample - before).mean() > CUT)
@@ -124,7 +123,7 @@ class Follower:
         # Half a frame's worth of rounding must not put a look off by one frame.
         return time - self._looked >= (LOOK if self.tracks else LOOK_AGAIN) - 1e-6
 
-    def _look(self, luma: Grey, faces: Callable[[Locator], list[Face]], first: bool) -> None:
+    def _look(self, luma: Pixels, faces: Callable[[Locator], list[Face]], first: bool) -> None:
         try:
             seen = faces(self.locator)
         except FaceError:
@@ -152,7 +151,7 @@ class Follower:
         self.tracks.append(Track(face, steady, 1.0 if first else 0.0))
 
 
-def moved_on(weights: DetectorWeights, luma: Grey, face: Face) -> Face | None:
+def moved_on(weights: DetectorWeights, luma: Pixels, face: Face) -> Face | None:
     """A face's landmarks in this picture, started from where they were in another one.
 
     Parameters
@@ -184,7 +183,7 @@ def moved_on(weights: DetectorWeights, luma: Grey, face: Face) -> Face | None:
     return replace(face, points=points, score=float(scores[0]))
 
 
-def _shrunk(window: Grey, factor: int) -> NDArray[np.float32]:
+def _shrunk(window: Pixels, factor: int) -> Floats:
     """Means of ``factor`` x ``factor`` pixels."""
     if factor == 1:
         return window.astype(np.float32)

@@ -9,15 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from pixelreg.arrays import Array, Floats
 from pixelreg.change import Change
 from pixelreg.faces.align import Similarity
 from pixelreg.video.planes import Canvas
 from pixelreg.warp import fetch_cubic
 
-Floats = NDArray[np.float32]
 Box = tuple[int, int, int, int]
 
 HOW = Image.Resampling.BILINEAR
@@ -99,7 +98,7 @@ class _Place:
     def empty(self) -> bool:
         return self.left >= self.right or self.top >= self.bottom
 
-    def window(self, plane: NDArray[Any]) -> NDArray[Any]:
+    def window(self, plane: Array) -> Array:
         return plane[self.top : self.bottom, self.left : self.right]
 
     def over(self, fine: Image.Image) -> Floats:
@@ -132,7 +131,7 @@ class _Place:
         y = np.float32(b * turn[1]) * across + np.float32(a * turn[1]) * down
         return x, y
 
-    def moved(self, plane: NDArray[Any], x: Floats, y: Floats) -> Floats:
+    def moved(self, plane: Array, x: Floats, y: Floats) -> Floats:
         """The window with every pixel fetched from ``x``, ``y`` further on."""
         reach = REACH + int(np.ceil(max(np.abs(x).max(), np.abs(y).max())))
         left, top = max(self.left - reach, 0), max(self.top - reach, 0)
@@ -144,7 +143,7 @@ class _Place:
 
 def _support(change: Change) -> Box | None:
     """Left, top, right and bottom in the crop of what a change touches, one pixel around it."""
-    touched: NDArray[Any] = np.asarray(change.colour.any(axis=2))
+    touched: Array = np.asarray(change.colour.any(axis=2))
     if change.displacement is not None:
         touched = touched | change.displacement.any(axis=2)
     rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))

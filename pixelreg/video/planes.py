@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pixelreg.faces.align import Pixels, Similarity, crop
-
-Plane = NDArray[Any]
-Floats = NDArray[np.float32]
+from pixelreg.arrays import Array, Float64, Pixels
+from pixelreg.faces.align import Similarity, crop
 
 # Formats that are changed as they are; all others are brought to one of these.
 FORMATS = {
@@ -43,8 +40,8 @@ class Colours:
     zero : (3,) what black is stored as.
     """
 
-    matrix: NDArray[np.float64]
-    zero: NDArray[np.float64]
+    matrix: Float64
+    zero: Float64
 
     @classmethod
     def of(cls, space: int, full: bool, bits: int, height: int) -> Colours:
@@ -64,7 +61,7 @@ class Colours:
         matrix = np.array(reach)[:, None] * np.stack([luma, chroma_blue, chroma_red])
         return cls(matrix, np.array(zero))
 
-    def to_rgb(self, stored: NDArray[Any]) -> Pixels:
+    def to_rgb(self, stored: Array) -> Pixels:
         """(..., 3) Y, Cb, Cr as stored -> (..., 3) uint8 RGB."""
         inverse = (255 * np.linalg.inv(self.matrix)).astype(np.float32)
         unit = (stored.astype(np.float32) - self.zero.astype(np.float32)) @ inverse.T
@@ -85,14 +82,14 @@ class Canvas:
     colours : what the samples mean.
     """
 
-    planes: tuple[Plane, Plane, Plane]
+    planes: tuple[Array, Array, Array]
     across: int
     down: int
     bits: int
     colours: Colours
 
     @property
-    def luma(self) -> Plane:
+    def luma(self) -> Array:
         """(H, W), 8 bits of it."""
         luma = self.planes[0]
         return luma if self.bits == 8 else (luma >> (self.bits - 8)).astype(np.uint8)
@@ -118,7 +115,7 @@ class Canvas:
         colours = Colours(self.colours.matrix / step, self.colours.zero / step - lost)
         return colours.to_rgb(crop(window, moved, size))
 
-    def _byte(self, plane: Plane) -> Plane:
+    def _byte(self, plane: Array) -> Array:
         return plane if self.bits == 8 else plane >> (self.bits - 8)
 
     def _around(self, similarity: Similarity, size: int) -> tuple[int, int, int, int]:

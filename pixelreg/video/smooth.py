@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from pixelreg.arrays import Array, Float64
 from pixelreg.faces.align import Similarity
-
-Floats = NDArray[np.float64]
 
 CUTOFF = 0.5  # Hz, for a face at rest
 SLOPE = 100.0  # Hz more for every eye distance (or unit of log scale, or radian) a second
@@ -33,10 +29,10 @@ class OneEuro:
         self.cutoff = cutoff
         self.slope = slope
         self.speed_cutoff = speed_cutoff
-        self._value: Floats | None = None
-        self._speed: Floats = np.zeros(1)
+        self._value: Float64 | None = None
+        self._speed: Float64 = np.zeros(1)
 
-    def __call__(self, values: NDArray[Any], step: float) -> Floats:
+    def __call__(self, values: Array, step: float) -> Float64:
         """The next values, (k,), ``step`` seconds after those before; the first come back as is."""
         values = np.asarray(values, dtype=np.float64)
         if self._value is None or step <= 0:
@@ -49,7 +45,7 @@ class OneEuro:
         return self._value
 
 
-def _share(cutoff: Floats, step: float) -> Floats:
+def _share(cutoff: Float64, step: float) -> Float64:
     """How much of a new value is taken by a first-order low-pass."""
     turn = 2 * np.pi * cutoff * step
     return np.asarray(turn / (1 + turn))

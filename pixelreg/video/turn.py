@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pixelreg.arrays import Array, Float64
 from pixelreg.faces.align import Similarity
 
 
@@ -31,11 +30,11 @@ class Turn:
         turned = self.quarters % 2
         return (self.height, self.width) if turned else (self.width, self.height)
 
-    def upright(self, pixels: NDArray[Any]) -> NDArray[Any]:
+    def upright(self, pixels: Array) -> Array:
         """The stored picture, (H, W, C), as it is shown."""
         return np.ascontiguousarray(np.rot90(pixels, self.quarters))
 
-    def points(self, upright: NDArray[Any]) -> NDArray[np.float64]:
+    def points(self, upright: Array) -> Float64:
         """Points (..., 2) of the picture as it is shown, in the stored one."""
         stored = self._factor * (upright[..., 0] + 1j * upright[..., 1]) + self._origin
         return np.stack([stored.real, stored.imag], axis=-1)
