@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,11 @@ from pixelreg.commands.fit_report import cv_table, report, write_sheet
 from pixelreg.commands.fit_stream import Streaming, fit_from_stream, save_sums
 from pixelreg.commands.found import report_problems, show_found
 from pixelreg.data.layouts import scan
+from pixelreg.data.pairs import Pair
 from pixelreg.data.stacks import Cutter, load_stack
 from pixelreg.errors import PixelregError, UsageError
 from pixelreg.faces.locate import Locator
+from pixelreg.model import Frame
 from pixelreg.regression import ESTIMATORS
 from pixelreg.sumsfile import KINDS, Sums
 from pixelreg.training import (
@@ -164,16 +168,17 @@ def fit(
     pairs = [pair for pairing in pairings.values() for pair in pairing.pairs]
     held_out = choose_held_out([pair.person for pair in pairs], holdout, seed)
     frame = choose_frame(listing, pairs, locator)
-    say(
-        "  aligned by the eyes"
-        if frame
-        else "  taken as aligned already: the centre square of each picture"
-    )
+    say(f"  {_alignment(frame, pairs, locator)}")
     if kind == "auto":
         kind = "rr" if preset else choose_kind(frame, settings)
         if kind not in KINDS and (sums_file or cluster):
             kind = "rr"
         say(f"  fitting {kind}")
+        if frame and kind == "rr" and find_spec("cv2") is None:
+            say(
+                "  (flow, the model made for photographs, needs OpenCV: "
+                "python -m pip install 'pixelreg[align]')"
+            )
     streaming.check(kind, cv)
     recipes = {
         target: replace(
@@ -269,3 +274,15 @@ def check_settings(
             raise UsageError(f"{option} must be a number above 0, not {number}")
     given = {"alpha": alpha, "sigma": sigma, "prior": prior}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _alignment(frame: Frame | None, pairs: Sequence[Pair], locator: Locator) -> str:
+    """How the pictures are aligned, and what finds the faces."""
+    if frame is None:
+        return "taken as aligned already: the centre square of each picture"
+    photos = [photo for pair in pairs for photo in (pair.source, pair.target)]
+    given = sum(photo.landmarks is not None for photo in photos)
+    ways = [f"{given} pictures by their landmark files"] if given else []
+    if given < len(photos):
+        ways.append(f"{len(photos) - given} by the {locator.detector_.name} detector")
+    return f"aligned by the eyes: {', '.join(ways)}"
