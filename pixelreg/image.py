@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,14 @@ from PIL import Image, UnidentifiedImageError
 
 from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.errors import ImageError, InvalidArrayError
+from pixelreg.pillow import (
+    DAMAGE,
+    PREMULTIPLIED,
+    alpha_of,
+    save_options,
+    to_eight_bits,
+    turned_upright,
+)
 
 ImageLike: TypeAlias = Union[str, "os.PathLike[str]", bytes, Image.Image, Array]
 
@@ -37,36 +44,6 @@ SUFFIX_FORMATS = {
     ".pgm": "PPM",
 }
 READABLE_SUFFIXES = frozenset(SUFFIX_FORMATS) | {".jpe", ".jfif"}
-
-ORIENTATION, XMP = 0x0112, 700
-# Tags that say how pixels are laid out: true of the file read, false of the file written. XMP may
-# repeat the orientation.
-_LAYOUT_TAGS = frozenset(
-    {*range(254, 260), 262, 266, 273, ORIENTATION, *range(277, 282), 284, 297, 301, 317, 320}
-    | {*range(322, 326), 330, *range(332, 348), *range(512, 533), XMP, 34675}
-)
-# The turn that makes a picture of each EXIF orientation upright; 1 is upright.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-# What Pillow raises, by format and by tag, when a file's content contradicts itself.
-_DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    EOFError,
-    struct.error,
-)
-_PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 
 
 @dataclass(frozen=True)
@@ -196,7 +173,7 @@ def _told_clearly(name: str) -> Iterator[None]:
         raise ImageError(f"{name} has more than {limit} million pixels; resize it first") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name} is not a picture that Pillow can read") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         if isinstance(error, InvalidArrayError):
             raise
         raise ImageError(f"{name} is damaged: {error}") from error
@@ -290,91 +267,15 @@ def _options_for(picture: Picture, format: str) -> dict[str, Any]:
 def _from_pil(opened: Image.Image, name: str) -> Picture:
     if opened.width == 0 or opened.height == 0:
         raise ImageError(f"{name} has no pixels")
-    options = _save_options(opened)
-    upright = _turned_upright(opened)
-    upright = upright.convert(_PREMULTIPLIED.get(upright.mode, upright.mode))
+    options = save_options(opened)
+    upright = turned_upright(opened)
+    upright = upright.convert(PREMULTIPLIED.get(upright.mode, upright.mode))
     grey = upright.mode in ("1", "L", "LA", "I", "F") or upright.mode.startswith("I;16")
-    alpha = _alpha(upright)
+    alpha = alpha_of(upright)
     # By way of RGBA, or Pillow warns of palettes with a table of opacities.
-    upright = upright.convert("RGBA") if upright.mode == "P" else _to_eight_bits(upright)
+    upright = upright.convert("RGBA") if upright.mode == "P" else to_eight_bits(upright)
     pixels = np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
     return Picture(pixels, alpha, grey, opened.format, options)
-
-
-def _alpha(image: Image.Image) -> Pixels | None:
-    """Opacity from a band of its own, or from a colour that stands for transparency."""
-    key = image.info.get("transparency")
-    if key is not None and image.mode.startswith("I"):
-        return np.where(np.asarray(image) == key, 0, 255).astype(np.uint8)
-    if key is None and image.mode not in ("LA", "PA", "RGBA"):
-        return None
-    return np.asarray(image.convert("RGBA").getchannel("A"))
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit greys to 8 bits; Pillow's own conversion would clip them.
-
-    Modes I and F do not say what white is: what fits 0..1 (F) or 0..255 is read on that scale.
-    """
-    sixteen_bit = image.mode.startswith("I;16")
-    if image.mode not in ("I", "F") and not sixteen_bit:
-        return image
-    values = np.asarray(image).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise InvalidArrayError("the picture holds NaN or infinite values")
-    if image.mode == "F" and values.max() <= 1.0:
-        values = values * 255.0
-    elif sixteen_bit or values.max() > 255:
-        values = values / 257.0
-    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
-
-
-def _save_options(opened: Image.Image) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    exif = _kept_exif(opened)
-    if exif:
-        options["exif"] = exif
-    profile = opened.info.get("icc_profile")
-    if profile and opened.mode != "CMYK":
-        options["icc_profile"] = profile
-    if opened.format == "JPEG" and opened.mode in ("L", "RGB"):
-        from PIL.JpegImagePlugin import get_sampling
-
-        options["qtables"] = getattr(opened, "quantization", None)
-        sampling = get_sampling(opened)
-        if sampling >= 0:
-            options["subsampling"] = sampling
-    elif opened.format in ("JPEG", "MPO", "WEBP"):
-        options["quality"] = 95
-    return options
-
-
-def _turned_upright(opened: Image.Image) -> Image.Image:
-    """The picture turned as its EXIF orientation says; Pillow's own way fails on damaged EXIF."""
-    try:
-        orientation = opened.getexif().get(ORIENTATION)
-    except _DAMAGE:
-        return opened
-    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
-    return opened if turn is None else opened.transpose(turn)
-
-
-def _kept_exif(opened: Image.Image) -> bytes:
-    """EXIF data without what no longer holds once the pixels are upright RGB.
-
-    Damaged EXIF data, which nobody can read, is left out: the pixels are well without it.
-    """
-    try:
-        found = opened.getexif()
-        if not found:
-            return b""
-        kept = Image.Exif()
-        kept.load(found.tobytes())  # a copy: the picture may be the caller's own
-        for tag in _LAYOUT_TAGS.intersection(kept):
-            del kept[tag]
-        return kept.tobytes() if kept else b""
-    except _DAMAGE:
-        return b""
 
 
 def _from_array(array: Array) -> Picture:

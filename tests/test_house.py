@@ -26,7 +26,18 @@ from pixelreg.plan import AffinePlan
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     ("errors", "arrays", "files", "protocol"),
-    ("image", "change", "plan", "model", "sums", "sumsfile", "backends", "modelfile", "warp"),
+    (
+        "pillow",
+        "image",
+        "change",
+        "plan",
+        "model",
+        "sums",
+        "sumsfile",
+        "backends",
+        "modelfile",
+        "warp",
+    ),
     ("regression", "faces", "data", "evaluation"),
     ("tally", "checkpoint", "workers", "solving", "merging"),
     ("training", "streaming", "cluster", "translator", "batch", "api", "video"),
