@@ -86,25 +86,40 @@ def _cubic_taps(share: Floats) -> tuple[int, list[Floats]]:
 
 def _fetch(values: Array, x: Array, y: Array, taps: Any, xp: Any) -> Floats:
     result: Floats = xp.empty((*x.shape, values.shape[2]), np.float32)
-    flat = xp.ascontiguousarray(values).reshape(-1, values.shape[2])
+    if not x.size:
+        return result
+    left, right = _needed(x, values.shape[1])
+    top, bottom = _needed(y, values.shape[0])
+    part = values[top:bottom, left:right]
+    # One plane at a time: numbers side by side are looked up several times as fast as triples.
+    planes = xp.ascontiguousarray(xp.moveaxis(part, 2, 0)).reshape(values.shape[2], -1)
     for first in range(0, len(x), ROWS):
         rows = slice(first, first + ROWS)
-        _fetch_rows(flat, values.shape[:2], x[rows], y[rows], taps, result[rows])
+        _fetch_rows(planes, part.shape[:2], x[rows] - left, y[rows] - top, taps, result[rows])
     return result
 
 
+def _needed(positions: Array, length: int) -> tuple[int, int]:
+    """First and last + 1 of the pixels in a row that any of the taps reads."""
+    first = min(max(int(np.floor(positions.min())) - 1, 0), length - 1)
+    last = min(max(int(np.floor(positions.max())) + 3, first + 1), length)
+    return first, last
+
+
 def _fetch_rows(
-    flat: Array, shape: tuple[int, ...], x: Array, y: Array, taps: Any, out: Floats
+    planes: Array, shape: tuple[int, ...], x: Array, y: Array, taps: Any, out: Floats
 ) -> None:
     height, width = shape
     left, top = np.floor(x).astype(np.int32), np.floor(y).astype(np.int32)
     first, across = taps((x - left).astype(np.float32))
     _, down = taps((y - top).astype(np.float32))
     columns = [np.clip(left + (first + k), 0, width - 1) for k in range(len(across))]
-    out[:] = 0
-    for k, weight in enumerate(down):
-        start = np.clip(top + (first + k), 0, height - 1) * np.int32(width)
-        line = np.zeros_like(out)
-        for column, share in zip(columns, across, strict=True):
-            line += share[..., None] * flat[start + column]
-        out += weight[..., None] * line
+    starts = [np.clip(top + (first + k), 0, height - 1) * np.int32(width) for k in range(len(down))]
+    for channel, plane in enumerate(planes):
+        total = np.zeros_like(across[0])
+        for start, weight in zip(starts, down, strict=True):
+            line = np.zeros_like(total)
+            for column, share in zip(columns, across, strict=True):
+                line += share * plane[start + column]
+            total += weight * line
+        out[..., channel] = total
