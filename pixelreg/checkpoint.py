@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pixelreg.errors import ModelFileError, PixelregError
-from pixelreg.sumsfile import as_text, read_tensors, sums_from, tensors_of, write_tensors
+from pixelreg.metadata import as_text
+from pixelreg.sumsfile import read_tensors, sums_from, tensors_of, write_tensors
 from pixelreg.tally import Part, Running, Tally
 
 FORMAT, FORMAT_VERSION = "pixelreg-checkpoint", "1"

@@ -19,7 +19,15 @@ import numpy as np
 from pixelreg.arrays import Array
 from pixelreg.errors import ModelFileError, PixelregError, UnknownNameError, UsageError
 from pixelreg.files import write_bytes
-from pixelreg.model import Frame, Model, Provenance
+from pixelreg.metadata import (
+    as_text,
+    frame_of,
+    provenance_of,
+    settings_of,
+    targets_and_size,
+    text_of,
+)
+from pixelreg.model import Model
 from pixelreg.plan import Plan, plan_class
 
 FORMAT, FORMAT_VERSION = "pixelreg", "1"
@@ -27,7 +35,6 @@ COLOUR = "sRGB"
 DTYPES = ("float32", "float16", "int8")
 MAX_BYTES = 2**31
 MAX_HEADER_BYTES = 2**20
-MAX_SIDE = 4096
 
 
 def save(model: Model, path: Path, dtype: str = "float32") -> int:
@@ -126,8 +133,7 @@ def _metadata(model: Model) -> dict[str, str]:
         "frame": None if model.frame is None else asdict(model.frame),
         "provenance": asdict(model.provenance),
     }
-    text = {key: json.dumps(value, sort_keys=True) for key, value in values.items()}
-    return {"format": FORMAT, "format_version": FORMAT_VERSION, **text}
+    return {"format": FORMAT, "format_version": FORMAT_VERSION, **as_text(values)}
 
 
 def _in_order(content: bytes) -> bytes:
@@ -164,11 +170,7 @@ def _read_metadata(content: bytes, name: str) -> dict[str, Any]:
 
 
 def _assemble(metadata: Mapping[str, Any], tensors: Mapping[str, Array]) -> Model:
-    targets, size = metadata["targets"], metadata["size"]
-    if not (isinstance(targets, list) and targets and all(isinstance(t, str) for t in targets)):
-        raise ValueError("targets must be a list of names")
-    if type(size) is not int or not 1 <= size <= MAX_SIDE:
-        raise ValueError(f"size must be 1 to {MAX_SIDE}, not {size!r}")
+    targets, size = targets_and_size(metadata)
     if metadata["colour"] != COLOUR:
         raise ValueError(f"colour must be {COLOUR!r}, not {metadata['colour']!r}")
     left = dict(tensors)
@@ -182,43 +184,15 @@ def _assemble(metadata: Mapping[str, Any], tensors: Mapping[str, Array]) -> Mode
         raise ValueError(f"unknown tensors {sorted(left)[:3]}")
     model = Model(
         plans,
-        _text(metadata, "source"),
-        _text(metadata, "model"),
-        _settings(metadata["settings"]),
-        _frame(metadata["frame"]),
-        _provenance(metadata["provenance"]),
+        text_of(metadata, "source"),
+        text_of(metadata, "model"),
+        settings_of(metadata["settings"]),
+        frame_of(metadata["frame"]),
+        provenance_of(metadata["provenance"]),
     )
     if model.size != size:
         raise ValueError(f"the plans are for size {model.size}, the metadata says {size}")
     return model
-
-
-def _text(metadata: Mapping[str, Any], key: str) -> str:
-    value = metadata[key]
-    if not isinstance(value, str):
-        raise ValueError(f"{key} must be text, not {value!r}")
-    return value
-
-
-def _settings(value: Any) -> dict[str, dict[str, Any]]:
-    if not isinstance(value, dict) or not all(isinstance(v, dict) for v in value.values()):
-        raise ValueError("settings must be tables by target")
-    return value
-
-
-def _provenance(value: Any) -> Provenance:
-    provenance = Provenance(**value)
-    for item in fields(Provenance):
-        if type(getattr(provenance, item.name)) is not type(item.default):
-            raise ValueError(f"provenance: {item.name} has the wrong type")
-    return provenance
-
-
-def _frame(value: Any) -> Frame | None:
-    if value is None:
-        return None
-    (x1, y1), (x2, y2) = value["left_eye"], value["right_eye"]
-    return Frame((float(x1), float(y1)), (float(x2), float(y2)))
 
 
 def _pack(key: str, array: Array, dtype: str) -> dict[str, Array]:

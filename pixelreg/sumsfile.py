@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Union
 
@@ -21,6 +21,14 @@ from numpy.typing import NDArray
 from pixelreg.arrays import Array
 from pixelreg.errors import ModelFileError, PixelregError
 from pixelreg.files import write_atomically
+from pixelreg.metadata import (
+    as_text,
+    frame_of,
+    provenance_of,
+    settings_of,
+    targets_and_size,
+    text_of,
+)
 from pixelreg.model import Frame, Provenance
 from pixelreg.plan import GREY_LEVELS
 from pixelreg.sums import LevelSums, PixelSums
@@ -29,7 +37,6 @@ Sums = Union[PixelSums, LevelSums]
 
 FORMAT, FORMAT_VERSION = "pixelreg-sums", "1"
 KINDS = ("rr", "kr")
-MAX_SIDE = 4096
 MAX_PAIRS = 11_900_000  # N * sum of squares still fits 64 bits
 _FIELDS = {"rr": ("x", "xx", "t", "xt"), "kr": ("inputs", "targets")}
 _NAMES = {"<i8": "I64", "<u4": "U32", "<u8": "U64"}
@@ -159,11 +166,6 @@ def sums_from(
     return sums
 
 
-def as_text(values: Mapping[str, Any]) -> dict[str, str]:
-    """Values as JSON texts."""
-    return {key: json.dumps(value, sort_keys=True) for key, value in values.items()}
-
-
 def write_tensors(
     file: BinaryIO, tensors: Mapping[str, Array], metadata: Mapping[str, str]
 ) -> None:
@@ -228,15 +230,11 @@ def _possible(sums: Sums) -> bool:
 
 
 def _assemble(metadata: Mapping[str, Any], tensors: dict[str, Array]) -> TrainingSums:
-    targets, size, kind = metadata["targets"], metadata["size"], metadata["kind"]
-    if not (isinstance(targets, list) and targets and all(isinstance(t, str) for t in targets)):
-        raise ValueError("targets must be a list of names")
-    if type(size) is not int or not 1 <= size <= MAX_SIDE:
-        raise ValueError(f"size must be 1 to {MAX_SIDE}, not {size!r}")
+    targets, size = targets_and_size(metadata)
+    kind = metadata["kind"]
     if kind not in KINDS:
         raise ValueError(f"kind must be rr or kr, not {kind!r}")
-    if not isinstance(metadata["source"], str):
-        raise ValueError(f"source must be text, not {metadata['source']!r}")
+    source = text_of(metadata, "source")
     people = tensors.pop("people")
     if people.dtype != np.uint64 or people.ndim != 1 or (people[1:] <= people[:-1]).any():
         raise ValueError("people must be sorted uint64")
@@ -244,21 +242,16 @@ def _assemble(metadata: Mapping[str, Any], tensors: dict[str, Array]) -> Trainin
     sums = {t: sums_from(tensors, t, kind, size, counts[t]) for t in targets}
     if tensors:
         raise ValueError(f"unknown tensors {sorted(tensors)[:3]}")
-    settings = metadata["settings"]
-    if not isinstance(settings, dict) or not all(isinstance(settings[t], dict) for t in targets):
-        raise ValueError("settings must be tables by target")
-    frame = metadata["frame"]
-    provenance = Provenance(**metadata["provenance"])
-    for item in fields(Provenance):
-        if type(getattr(provenance, item.name)) is not type(item.default):
-            raise ValueError(f"provenance: {item.name} has the wrong type")
+    settings = settings_of(metadata["settings"])
+    if missing := [target for target in targets if target not in settings]:
+        raise KeyError(missing[0])
     return TrainingSums(
         sums,
         people,
         kind,
         settings,
         size,
-        metadata["source"],
-        None if frame is None else Frame(tuple(frame["left_eye"]), tuple(frame["right_eye"])),
-        provenance,
+        source,
+        frame_of(metadata["frame"]),
+        provenance_of(metadata["provenance"]),
     )

@@ -25,6 +25,7 @@ from pixelreg.plan import Plan
 from pixelreg.regression import estimator_class
 from pixelreg.regression.validation import (
     ALPHAS,
+    SIGMAS,
     Score,
     best,
     grouped_scores,
@@ -255,7 +256,7 @@ def cross_validate(recipe: Recipe, stack: Stack, seed: int) -> list[Score]:
             X, T = (_thinned(side) for side in (stack.sources, stack.targets))
         if one_each:
             return leave_one_out_kernel_scores(X, T)
-        grid = [{"alpha": a, "sigma": s} for a in ALPHAS for s in (0.1, 0.3, 1.0, 3.0, 10.0)]
+        grid = [{"alpha": a, "sigma": s} for a in ALPHAS for s in SIGMAS]
     elif recipe.kind == "rr" and one_each:
         prior = recipe.parameters()["prior"]
         return leave_one_out_ridge_scores(X, T, prior=prior)

@@ -28,6 +28,7 @@ LAYERS = (
     ("errors", "arrays", "files", "protocol"),
     (
         "pillow",
+        "metadata",
         "image",
         "change",
         "plan",

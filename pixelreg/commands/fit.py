@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -242,8 +243,6 @@ def check_output(path: Path, suffix: str = ".safetensors", what: str = "the mode
     PixelregError
         If the folder cannot be written to.
     """
-    import os
-
     if path.suffix.lower() != suffix:
         raise UsageError(f"{what}'s name must end in {suffix}, not {path.name!r}")
     folder = path.parent

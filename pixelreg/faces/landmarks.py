@@ -10,13 +10,6 @@ import numpy as np
 
 from pixelreg.errors import DataError, InvalidArrayError
 
-LANDMARK_NAMES = (
-    "image-left eye",
-    "image-right eye",
-    "nose tip",
-    "image-left mouth corner",
-    "image-right mouth corner",
-)
 SUFFIXES = (".tem", ".pts")
 
 # Which points of a file average to each of the five landmarks. The London template has no point

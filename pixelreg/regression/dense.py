@@ -9,20 +9,6 @@ from pixelreg.backends import get_backend
 from pixelreg.backends.solvers import kernel_blocks
 
 
-def solve_dense(x: Float64, t: Float64, sigma: float, alpha: float) -> Float64:
-    """c_p = t_p (K_p + alpha I)^-1 (Eq. 14) for every pixel, by Cholesky.
-
-    Parameters
-    ----------
-    x, t : (n_samples, n_pixels) float64 on [0, 1].
-
-    Returns
-    -------
-    (n_samples, n_pixels) float64, the coefficients c_p in the columns.
-    """
-    return get_backend("numpy").solve_dense(x, t, sigma, alpha)
-
-
 def predict_dense(new: Float64, x: Float64, coefficients: Float64, sigma: float) -> Float64:
     """c_p kappa(x) of Eq. 15-16 for every pixel: (n_new, n_pixels) float64.
 
