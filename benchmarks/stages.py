@@ -43,7 +43,7 @@ def main() -> None:
     for _ in range(REPEATS + 1):
         picture = timed("read", read_file, arguments.photo)
         place = timed("find the face", model.place, picture.pixels)[0]
-        timed("cut the crop", crop, picture.pixels, place.similarity, model.model.size)
+        timed("cut the crop", crop, picture.pixels, place.similarity, model.size)
         prepared = timed("find, cut, change", model.prepare, picture, target)
         made = timed("paste", prepared.at, 1.0)
         timed("write", encode, made)

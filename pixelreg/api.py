@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from pixelreg.errors import UsageError
 from pixelreg.image import ImageLike
-from pixelreg.protocol import Translator
+from pixelreg.protocol import Target, Translator
 
-LOADERS = {".safetensors": "pixelreg.api:load_plans"}
+LOADERS = {".safetensors": "pixelreg.api:load_plans", ".onnx": "deep_onnx.runtime:load"}
 LOCAL_MODEL = "pixelreg.safetensors"
 
 
@@ -20,7 +20,8 @@ def load(path: str | Path | None = None, **options: Any) -> Translator:
     Parameters
     ----------
     path : the model file; None takes the bundled model (neutral to happy).
-    options : passed on to the translator, such as ``locator`` or ``backend``.
+    options : passed on to the loader: ``locator`` and ``threads``; ``backend`` for closed-form
+        models; ``provider`` and ``meta`` for ONNX models.
 
     Raises
     ------
@@ -39,14 +40,14 @@ def load(path: str | Path | None = None, **options: Any) -> Translator:
 
 
 def translate(
-    image: ImageLike, target: str, model: str | Path | None = None, strength: float = 1.0
+    image: ImageLike, target: Target, model: str | Path | None = None, strength: float = 1.0
 ) -> ImageLike:
     """Change ``image`` to ``target`` with a model file, or with the bundled one.
 
     Parameters
     ----------
     image : a path, encoded bytes, a PIL image, or an array (H, W[, C]) uint8 or float in [0, 1].
-    target : the expression, such as ``"happy"``.
+    target : the expression, such as ``"happy"``; numbers for models that take them.
     model : the model file, or None.
     strength : s in x + s (y - x); 0 gives the input bit for bit.
 

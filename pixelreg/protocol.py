@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from pixelreg.image import ImageLike
+
+# A name; or, for models that take numbers, all of them in order, or some by name.
+Target: TypeAlias = "str | Sequence[float] | Mapping[str, float]"
 
 
 @runtime_checkable
@@ -17,11 +20,11 @@ class Translator(Protocol):
     def targets(self) -> tuple[str, ...]:
         """The names that ``target`` may take."""
 
-    def translate(self, image: ImageLike, target: str, strength: float = 1.0) -> ImageLike:
+    def translate(self, image: ImageLike, target: Target, strength: float = 1.0) -> ImageLike:
         """``image`` changed to ``target``, returned as the kind of thing it came as."""
 
     def translate_batch(
-        self, images: Iterable[ImageLike], target: str, strength: float = 1.0
+        self, images: Iterable[ImageLike], target: Target, strength: float = 1.0
     ) -> list[ImageLike]:
         """`translate` for several images."""
 

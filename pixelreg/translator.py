@@ -1,16 +1,17 @@
-"""Closed-form models on photos: find the face, run the plan, give the change back."""
+"""Models on photos: find the face, let the model change its crop, give the change back."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pixelreg.arrays import Pixels
+from pixelreg.arrays import Floats, Pixels
 from pixelreg.backends import get_backend, plan_work
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.change import Change
@@ -21,14 +22,23 @@ from pixelreg.faces.locate import Locator, Placement
 from pixelreg.faces.mask import face_mask
 from pixelreg.faces.paste import paste_change
 from pixelreg.image import ImageLike, Picture, read, restore, unchanged
-from pixelreg.model import Model
+from pixelreg.model import Frame, Model
 from pixelreg.plan import Plan
+from pixelreg.protocol import Target
 
 MAX_STRENGTH = 10.0
 
 
+class Prepared(ABC):
+    """A picture whose change is known, to be given back at any strength."""
+
+    @abstractmethod
+    def at(self, strength: float) -> Picture:
+        """The picture changed by ``strength``; 0 gives it back bit for bit."""
+
+
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedFaces(Prepared):
     """A picture whose faces are found and whose changes are known.
 
     Attributes
@@ -48,14 +58,178 @@ class Prepared:
         values: Any = picture.pixels if picture.exact is None else picture.exact
         for placement, change in self.parts:
             values = paste_change(values, change, placement.similarity, strength)
-        if picture.exact is None:
-            return picture.with_pixels(values)
-        return replace(picture, pixels=np.rint(values * 255.0).astype(np.uint8), exact=values)
+        return _like(picture, values)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedWhole(Prepared):
+    """A picture that is changed all over.
+
+    Attributes
+    ----------
+    picture : as it came.
+    made : (H, W, 3) float32 on [0, 1], the whole picture at strength 1.
+    """
+
+    picture: Picture
+    made: Floats
+
+    def at(self, strength: float) -> Picture:
+        """x + s (y - x), clipped; 0 gives the picture back bit for bit."""
+        picture = self.picture
+        if strength == 0:
+            return picture
+        exact = picture.exact
+        before = picture.pixels / np.float32(255) if exact is None else exact
+        values = np.clip(before + np.float32(strength) * (self.made - before), 0.0, 1.0)
+        if exact is None:
+            return _like(picture, np.rint(values * 255.0).astype(np.uint8))
+        return _like(picture, values.astype(exact.dtype))
 
 
 @dataclass(frozen=True)
-class PlanTranslator:
-    """A `pixelreg.protocol.Translator` over a closed-form `Model`.
+class Changer:
+    """One target of a model, ready to run.
+
+    Attributes
+    ----------
+    change : from a crop, (S, S, 3) uint8 or float in [0, 1], to what is done to it.
+    size : side of the crop in pixels.
+    masked : whether the change fades out around the face by itself.
+    """
+
+    change: Callable[[Any], Change]
+    size: int
+    masked: bool = False
+
+    def __call__(self, crop: Any, is_face: bool) -> Change:
+        """The change of a crop; that of a face is kept inside the face."""
+        change = self.change(crop)
+        return change.masked(face_mask(self.size)) if is_face and not self.masked else change
+
+
+class FaceTranslator(ABC):
+    """A model on photos, closed-form or deep: a `pixelreg.protocol.Translator`.
+
+    What a model must give is abstract here; the way from photo to crop and back is the same for
+    all.
+
+    Attributes
+    ----------
+    locator : how faces are found in photos.
+    """
+
+    locator: Locator
+
+    @property
+    @abstractmethod
+    def targets(self) -> tuple[str, ...]:
+        """The names that a target may take."""
+
+    @property
+    @abstractmethod
+    def source(self) -> str:
+        """The expression that the model starts from."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Side of the crop in pixels."""
+
+    @property
+    @abstractmethod
+    def frame(self) -> Frame | None:
+        """Where the eyes stand in the crop, or None for pictures without faces."""
+
+    @abstractmethod
+    def changer(self, target: Target) -> Changer:
+        """What a target does to crops.
+
+        Raises
+        ------
+        UnknownNameError, UsageError
+            If the model has no such target.
+        """
+
+    @abstractmethod
+    def run(self, target: Target, crops: Pixels) -> Pixels:
+        """Change crops of the model's own size, (N, S, S, 3) uint8 in and out."""
+
+    @abstractmethod
+    def computed_by(self, target: Target, pictures: int = 1) -> str:
+        """The name of what computes a target for so many pictures at once."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Parameters, bytes, settings and provenance of the model, ready for JSON."""
+
+    def canonical(self, target: str) -> str:
+        """The model's own name for a target or a synonym of it."""
+        return target if target in self.targets else canonical(target)
+
+    def translate(self, image: ImageLike, target: Target, strength: float = 1.0) -> ImageLike:
+        """Change ``image`` to ``target``.
+
+        Parameters
+        ----------
+        image : a path, encoded bytes, a PIL image, or an array (H, W[, C]) uint8 or float in
+            [0, 1].
+        target : one of `targets`, or a synonym of one; numbers for models that take them.
+        strength : s in x + s (y - x); 0 gives the input bit for bit.
+
+        Returns
+        -------
+        The same kind of thing and the same size; a path gives a PIL image.
+
+        Raises
+        ------
+        UnknownNameError
+            If the model has no such target.
+        ImageError, InvalidArrayError, FaceError
+            If the image cannot be read, or no face is found in it.
+        """
+        path = Path(image) if isinstance(image, (str, Path)) else None
+        picture = read(image)
+        changed = self.translate_picture(picture, target, strength, path)
+        return unchanged(image) if changed is picture else restore(changed, image)
+
+    def translate_batch(
+        self, images: Iterable[ImageLike], target: Target, strength: float = 1.0
+    ) -> list[ImageLike]:
+        """`translate` for several images."""
+        return [self.translate(image, target, strength) for image in images]
+
+    def translate_picture(
+        self, picture: Picture, target: Target, strength: float = 1.0, path: Path | None = None
+    ) -> Picture:
+        """`translate` for a `Picture`; ``path`` is its file, beside which landmarks may lie."""
+        return self.prepare(picture, target, path).at(check_strength(strength))
+
+    def prepare(self, picture: Picture, target: Target, path: Path | None = None) -> Prepared:
+        """Find the faces and their changes once, to be given back at any strength.
+
+        Raises
+        ------
+        UnknownNameError
+            If the model has no such target.
+        FaceError
+            If no face is found.
+        """
+        changer = self.changer(target)
+        parts = []
+        for placement in self.place(picture.pixels, path):
+            crop = _crop(picture, placement, changer.size)
+            parts.append((placement, changer(crop, placement.face is not None)))
+        return PreparedFaces(picture, tuple(parts))
+
+    def place(self, pixels: Pixels, path: Path | None = None) -> list[Placement]:
+        """Where the model's crops lie in a photo; see `pixelreg.faces.locate.Locator`."""
+        return self.locator.placements(pixels, self.frame, self.size, path)
+
+
+@dataclass(frozen=True)
+class PlanTranslator(FaceTranslator):
+    """A closed-form `Model` on photos.
 
     Attributes
     ----------
@@ -77,83 +251,44 @@ class PlanTranslator:
         """The expressions that the model can give a face."""
         return self.model.targets
 
-    def translate(self, image: ImageLike, target: str, strength: float = 1.0) -> ImageLike:
-        """Change ``image`` to ``target``.
+    @property
+    def source(self) -> str:
+        """The expression that the model starts from."""
+        return self.model.source
 
-        Parameters
-        ----------
-        image : a path, encoded bytes, a PIL image, or an array (H, W[, C]) uint8 or float in
-            [0, 1].
-        target : one of `targets`, or a synonym of one.
-        strength : s in x + s (y - x); 0 gives the input bit for bit.
+    @property
+    def size(self) -> int:
+        """Side of the crop in pixels."""
+        return self.model.size
 
-        Returns
-        -------
-        The same kind of thing and the same size; a path gives a PIL image.
+    @property
+    def frame(self) -> Frame | None:
+        """Where the eyes stand in the crop, or None for pictures without faces."""
+        return self.model.frame
 
-        Raises
-        ------
-        UnknownNameError
-            If the model has no such target.
-        ImageError, InvalidArrayError, FaceError
-            If the image cannot be read, or no face is found in it.
-        """
-        path = Path(image) if isinstance(image, (str, Path)) else None
-        picture = read(image)
-        changed = self.translate_picture(picture, target, strength, path)
-        return unchanged(image) if changed is picture else restore(changed, image)
-
-    def translate_batch(
-        self, images: Iterable[ImageLike], target: str, strength: float = 1.0
-    ) -> list[ImageLike]:
-        """`translate` for several images."""
-        return [self.translate(image, target, strength) for image in images]
-
-    def translate_picture(
-        self, picture: Picture, target: str, strength: float = 1.0, path: Path | None = None
-    ) -> Picture:
-        """`translate` for a `Picture`; ``path`` is its file, beside which landmarks may lie."""
-        return self.prepare(picture, target, path).at(check_strength(strength))
-
-    def prepare(self, picture: Picture, target: str, path: Path | None = None) -> Prepared:
-        """Find the faces and their changes once, to be given back at any strength.
-
-        Raises
-        ------
-        UnknownNameError
-            If the model has no such target.
-        FaceError
-            If no face is found.
-        """
+    def changer(self, target: Target) -> Changer:
+        """What a target's plan does to crops; see `FaceTranslator.changer`."""
         plan = self.plan(target)
-        backend = self.runner(plan)
-        parts = []
-        for placement in self.place(picture.pixels, path):
-            change = backend.change(plan, _crop(picture, placement, plan))
-            if placement.face is not None and not plan.masked:
-                change = change.masked(face_mask(plan.shape[0]))
-            parts.append((placement, change))
-        return Prepared(picture, tuple(parts))
+        backend = self._runner(plan)
+        return Changer(lambda crop: backend.change(plan, crop), plan.shape[0], plan.masked)
 
-    def plan(self, target: str) -> Plan:
+    def plan(self, target: Target) -> Plan:
         """The plan of a target, by its name or a synonym of it."""
+        if not isinstance(target, str):
+            raise UsageError(f"this model takes the name of an expression, not {target!r}")
         return self.model.plan(self.canonical(target))
 
-    def canonical(self, target: str) -> str:
-        """The model's own name for a target or a synonym of it."""
-        return target if target in self.targets else canonical(target)
+    def run(self, target: Target, crops: Pixels) -> Pixels:
+        """Apply a target's plan to crops of the model's own size, (..., S, S, 3) uint8."""
+        plan = self.plan(target)
+        return self._runner(plan, crops.size // math.prod(plan.shape)).apply(plan, crops)
 
-    def run(self, plan: Plan, crops: Pixels) -> Pixels:
-        """Apply a plan to crops of the model's own size, (..., S, S, 3) uint8."""
-        return self.runner(plan, crops.size // math.prod(plan.shape)).apply(plan, crops)
+    def computed_by(self, target: Target, pictures: int = 1) -> str:
+        """The backend's name."""
+        return str(self._runner(self.plan(target), pictures).name)
 
-    def runner(self, plan: Plan, pictures: int = 1) -> ArrayBackend:
-        """The backend that runs a plan on so many pictures at once."""
+    def _runner(self, plan: Plan, pictures: int = 1) -> ArrayBackend:
         return get_backend(self.backend, plan_work(plan, pictures), self.threads)
-
-    def place(self, pixels: Pixels, path: Path | None = None) -> list[Placement]:
-        """Where the model's crops lie in a photo; see `pixelreg.faces.locate.Locator`."""
-        return self.locator.placements(pixels, self.model.frame, self.model.size, path)
 
     def describe(self) -> dict[str, Any]:
         """Parameters, bytes, settings and provenance of the model, ready for JSON."""
@@ -169,16 +304,24 @@ class PlanTranslator:
             "bytes": sum(a.nbytes for p in model.plans.values() for a in p.tensors().values()),
             "settings": {target: dict(values) for target, values in model.settings.items()},
             "frame": None if model.frame is None else asdict(model.frame),
-            "backend": self.runner(self.model.plans[self.targets[0]]).name,
+            "backend": self.computed_by(self.targets[0]),
             **asdict(model.provenance),
         }
 
 
-def _crop(picture: Picture, placement: Placement, plan: Plan) -> Any:
-    """What the plan sees; a float array that is a crop already is not rounded to grey levels."""
-    if placement.face is None and picture.exact is not None and picture.exact.shape == plan.shape:
-        return picture.exact
-    return crop(picture.pixels, placement.similarity, plan.shape[0])
+def _crop(picture: Picture, placement: Placement, size: int) -> Any:
+    """What the model sees; a float array that is a crop already is not rounded to grey levels."""
+    exact = picture.exact
+    if placement.face is None and exact is not None and exact.shape == (size, size, 3):
+        return exact
+    return crop(picture.pixels, placement.similarity, size)
+
+
+def _like(picture: Picture, values: Any) -> Picture:
+    """The picture with other values, of the type that it holds."""
+    if picture.exact is None:
+        return picture.with_pixels(values)
+    return replace(picture, pixels=np.rint(values * 255.0).astype(np.uint8), exact=values)
 
 
 def check_strength(strength: float) -> float:

@@ -386,7 +386,7 @@ def test_translators_show_and_use_their_backend() -> None:
         translator = PlanTranslator(model, backend="numba", threads=2)
         assert translator.describe()["backend"] == "numba"
         picture = np.full((8, 8, 3), 100, np.uint8)
-        assert translator.run(square, picture)[0, 0].tolist() == [142] * 3  # 40 + 102
+        assert translator.run("happy", picture)[0, 0].tolist() == [142] * 3  # 40 + 102
 
 
 def test_a_model_does_not_depend_on_what_computed_it() -> None:

@@ -284,7 +284,7 @@ def all_commands() -> list[tuple[str, ...]]:
         found.append((name,))
         made = cli.get_command(click.Context(cli), name)
         if isinstance(made, click.Group):
-            found += [(name, sub) for sub in made.commands]
+            found += [(name, sub) for sub in made.list_commands(click.Context(made))]
     return found
 
 

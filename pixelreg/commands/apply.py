@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pixelreg.api import bundled_model, default_model, load
+from pixelreg.api import bundled_model, default_model
 from pixelreg.batch import Job, plan_jobs, run_jobs
 from pixelreg.commands import options
 from pixelreg.commands.console import progress, say
@@ -15,13 +15,23 @@ from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
 from pixelreg.image import Picture, encode, format_of, read_bytes, read_file
-from pixelreg.translator import PlanTranslator, check_strength
+from pixelreg.protocol import Target
+from pixelreg.translator import FaceTranslator, check_strength
 from pixelreg.video.names import is_video, output_of
 
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--expr", "expression", required=True, help="Expression to give the face.")
+@click.option(
+    "--expr", "expression", help="Expression to give the face. [default: the model's only one]"
+)
+@click.option(
+    "--slide",
+    "slides",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set one number of a model that takes numbers, such as AU12=0.8; may be repeated.",
+)
 @click.option(
     "--model",
     "file",
@@ -45,17 +55,18 @@ from pixelreg.video.names import is_video, output_of
     "--debug-crop", type=options.NEW_FILE, help="Also write the aligned crop that the model sees."
 )
 @options.locating_faces
-@options.computing
+@options.running
 @click.option("-o", "--output", help="File, folder, or - for stdout.")
 def apply(
     inputs: tuple[str, ...],
-    expression: str,
+    expression: str | None,
+    slides: tuple[str, ...],
     file: Path | None,
     strengths: tuple[float, ...],
     animate: Path | None,
     debug_crop: Path | None,
     locator: Locator,
-    computing: options.Computing,
+    running: options.Running,
     output: str | None,
 ) -> int:
     """Change the expression in each INPUT: a picture, a folder, a video, or - for stdin.
@@ -70,14 +81,16 @@ def apply(
       pixelreg apply in.jpg --expr happy --strength 0,0.5,1,1.5 -o strip.png
       pixelreg apply in.jpg --expr happy --animate smile.gif
       pixelreg apply clip.mp4 --expr happy
+      pixelreg apply in.jpg --model photo2sketch.onnx --provider cpu
+      pixelreg apply in.jpg --model ganimation.onnx --slide AU12=0.8 --slide AU6=0.5
       cat in.jpg | pixelreg apply - --expr happy > out.jpg
     """
     for strength in strengths:
         check_strength(strength)
-    translator = _load(file, locator, computing)
-    name = translator.canonical(expression)
-    plan = translator.plan(name)  # an unknown name must not wait for the pictures
-    computing.show(translator.runner(plan).name)
+    translator = _load(file, locator, running)
+    target, label = _target(translator, expression, slides)
+    translator.changer(target)  # an unknown name must not wait for the pictures
+    running.show(translator.computed_by(target))
     several = len(inputs) > 1 or inputs == ("-",) or Path(inputs[0]).is_dir()
     if (animate or debug_crop) and several:
         raise UsageError("--animate and --debug-crop take one picture file")
@@ -85,23 +98,23 @@ def apply(
         raise UsageError("--animate names the file that is written: leave out -o")
     if inputs == ("-",):
         picture = read_bytes(sys.stdin.buffer.read(), "the picture on stdin")
-        _pipe(_render(translator, picture, name, strengths), output)
+        _pipe(_render(translator, picture, target, strengths), output)
         return 0
     if "-" in inputs:
         raise UsageError("- stands alone: give one pipe, or files and folders")
     if any(is_video(Path(path)) for path in inputs):
         if len(inputs) > 1 or len(strengths) > 1 or animate or debug_crop:
             raise UsageError("a video stands alone, with one --strength and no --animate")
-        return _video(translator, Path(inputs[0]), name, strengths[0], output)
-    jobs = plan_jobs([Path(path) for path in inputs], output, name)
+        return _video(translator, Path(inputs[0]), (target, label), strengths[0], output)
+    jobs = plan_jobs([Path(path) for path in inputs], output, label)
     if debug_crop:
         _write_crops(translator, jobs[0].input, debug_crop)
     if animate:
-        _animate(translator, jobs[0].input, name, max(strengths), animate)
+        _animate(translator, jobs[0].input, target, max(strengths), animate)
         return 0
 
     def work(job: Job) -> None:
-        made = _render(translator, read_file(job.input), name, strengths, job.input)
+        made = _render(translator, read_file(job.input), target, strengths, job.input)
         write_bytes(job.output, encode(made, format_of(job.output)))
 
     if not several:
@@ -113,54 +126,83 @@ def apply(
     return _summary(jobs, failures, _found_by(locator))
 
 
-def _load(file: Path | None, locator: Locator, computing: options.Computing) -> PlanTranslator:
+def _load(file: Path | None, locator: Locator, running: options.Running) -> FaceTranslator:
     chosen = file or default_model()
     if file is None:
         bundled = chosen == bundled_model()
         say("using the bundled model (neutral to happy)" if bundled else f"using ./{chosen}")
-    translator = load(chosen, locator=locator, backend=computing.backend, threads=computing.threads)
-    if not isinstance(translator, PlanTranslator):
-        raise UsageError(f"{chosen} is no closed-form model")
-    return translator
+    return running.load(chosen, locator)
+
+
+def _target(
+    translator: FaceTranslator, expression: str | None, slides: tuple[str, ...]
+) -> tuple[Target, str]:
+    """What is asked for, and the word that it adds to file names."""
+    if slides:
+        if expression is not None:
+            raise UsageError("--expr and --slide both say what to make: give one of them")
+        return dict(map(_slide, slides)), "-".join(slides).replace("=", "")
+    if expression is None:
+        known = [name for name in translator.targets if name != translator.source]
+        if len(known) != 1:
+            raise UsageError(f"say what to make with --expr: one of {', '.join(known)}")
+        expression = known[0]
+    name = translator.canonical(expression)
+    return name, name
+
+
+def _slide(text: str) -> tuple[str, float]:
+    name, sign, value = text.partition("=")
+    try:
+        return name, float(value if sign else "?")
+    except ValueError:
+        raise UsageError(f"--slide {text!r} is not of the form NAME=VALUE") from None
 
 
 def _render(
-    translator: PlanTranslator,
+    translator: FaceTranslator,
     picture: Picture,
-    name: str,
+    target: Target,
     strengths: tuple[float, ...],
     path: Path | None = None,
 ) -> Picture:
     if len(strengths) == 1:
-        return translator.translate_picture(picture, name, strengths[0], path)
+        return translator.translate_picture(picture, target, strengths[0], path)
     from pixelreg.evaluation.strips import strength_strip
 
-    prepared = translator.prepare(picture, name, path)
+    prepared = translator.prepare(picture, target, path)
     strip = strength_strip(lambda strength: prepared.at(strength).pixels, strengths)
     return Picture(strip, format=picture.format)
 
 
-def _animate(translator: PlanTranslator, path: Path, name: str, most: float, output: Path) -> None:
+def _animate(
+    translator: FaceTranslator, path: Path, target: Target, most: float, output: Path
+) -> None:
     from pixelreg.evaluation.strips import strength_animation
 
-    prepared = translator.prepare(read_file(path), name, path)
+    prepared = translator.prepare(read_file(path), target, path)
     write_bytes(output, strength_animation(lambda s: prepared.at(s).pixels, most, output.suffix))
     say(f"wrote {output}")
 
 
 def _video(
-    translator: PlanTranslator, path: Path, name: str, strength: float, output: str | None
+    translator: FaceTranslator,
+    path: Path,
+    asked: tuple[Target, str],
+    strength: float,
+    output: str | None,
 ) -> int:
     from pixelreg.video.convert import change_video
 
-    target = output_of(path, output, name)
+    target, label = asked
+    made = output_of(path, output, label)
     with progress("applying") as update:
-        report = change_video(translator, path, name, target, strength, update)
-    say(f"wrote {target}: {report.frames} frames, {report.without_face} of them without a face")
+        report = change_video(translator, path, target, made, strength, update)
+    say(f"wrote {made}: {report.frames} frames, {report.without_face} of them without a face")
     return 0
 
 
-def _write_crops(translator: PlanTranslator, path: Path, output: Path) -> None:
+def _write_crops(translator: FaceTranslator, path: Path, output: Path) -> None:
     """Write the crop of every chosen face, side by side."""
     import numpy as np
 
@@ -168,7 +210,7 @@ def _write_crops(translator: PlanTranslator, path: Path, output: Path) -> None:
 
     pixels = read_file(path).pixels
     crops = [
-        crop(pixels, placement.similarity, translator.model.size)
+        crop(pixels, placement.similarity, translator.size)
         for placement in translator.place(pixels, path)
     ]
     write_bytes(output, encode(Picture(np.concatenate(crops, axis=1)), format_of(output)))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import numpy as np
 from PIL import Image
 
-from pixelreg.api import LOADERS, default_model, load
+from pixelreg.api import LOADERS, default_model
 from pixelreg.arrays import Pixels
 from pixelreg.commands import options
 from pixelreg.commands.console import progress, say
@@ -47,6 +48,7 @@ Column = tuple[str, list[Pixels]]
     help="Side of each picture on the sheet, in pixels.",
 )
 @options.locating_faces
+@options.running
 @click.option(
     "-o",
     "--output",
@@ -62,6 +64,7 @@ def compare(
     strength: float,
     side: int,
     locator: Locator,
+    running: options.Running,
     output: Path,
 ) -> int:
     """Show what models make of the same pictures, side by side and labelled.
@@ -80,7 +83,7 @@ def compare(
     inputs = tuple(path for path in inputs if path not in files)
     if not inputs:
         raise UsageError("give at least one picture to compare the models on")
-    models = [(path.stem, load(path, locator=locator)) for path in files or (default_model(),)]
+    models = [(path.stem, _load(path, locator, running)) for path in files or (default_model(),)]
     made = [
         (name, model, target) for name, model in models for target in expressions or model.targets
     ]
@@ -108,6 +111,14 @@ def compare(
         write_bytes(output, encode(Picture(sheet), format_of(output)))
     say(f"wrote {output}")
     return 1 if failures else 0
+
+
+def _load(path: Path, locator: Locator, running: options.Running) -> Translator:
+    if path.suffix.lower() != ".onnx":  # models of both kinds may stand side by side
+        running = replace(running, provider="auto", meta=None)
+    else:
+        running = replace(running, backend="auto")
+    return running.load(path, locator)
 
 
 def _row(

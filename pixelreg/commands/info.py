@@ -14,8 +14,11 @@ from pixelreg.commands.console import give, give_json
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--meta", type=options.FILE, help="JSON file that describes an ONNX model of another origin."
+)
 @options.as_json
-def info(file: Path, as_json: bool) -> None:
+def info(file: Path, meta: Path | None, as_json: bool) -> None:
     """Show what a model FILE holds: targets, size, parameters, where it comes from.
 
     \b
@@ -23,7 +26,7 @@ def info(file: Path, as_json: bool) -> None:
       pixelreg info pixelreg.safetensors
       pixelreg info pixelreg.safetensors --json
     """
-    facts = load(file).describe()
+    facts = load(file, **({} if meta is None else {"meta": meta})).describe()
     facts["file_bytes"] = file.stat().st_size
     if as_json:
         give_json(facts)

@@ -6,12 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce, wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from pixelreg.backends import BACKENDS, get_backend
+from pixelreg.commands.console import say
 from pixelreg.errors import UsageError
+
+if TYPE_CHECKING:
+    from pixelreg.faces.locate import Locator
+    from pixelreg.translator import FaceTranslator
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -69,9 +74,22 @@ _computing_options = stacked(
     click.option(
         "--threads",
         type=click.IntRange(1),
-        help="Threads that numba may use. [default: one a core]",
+        help="Threads that numba or onnxruntime may use. [default: one a core]",
     ),
     click.option("--verbose", is_flag=True, help="Say which backend was chosen."),
+)
+_running_options = stacked(
+    _computing_options,
+    click.option(
+        "--provider",
+        type=click.Choice(["auto", "cuda", "cpu"]),
+        default="auto",
+        show_default=True,
+        help="What runs an ONNX model; auto takes CUDA where there is one.",
+    ),
+    click.option(
+        "--meta", type=FILE, help="JSON file that describes an ONNX model of another origin."
+    ),
 )
 _locator_options = stacked(
     click.option(
@@ -116,6 +134,40 @@ class Computing:
             click.echo(f"backend: {chosen}", err=True)
 
 
+@dataclass(frozen=True)
+class Running(Computing):
+    """What a model that was loaded from a file is run with.
+
+    Attributes
+    ----------
+    provider, meta : of `deep_onnx.runtime.load`, for ONNX models.
+    """
+
+    provider: str = "auto"
+    meta: Path | None = None
+
+    def load(self, file: Path, locator: Locator) -> FaceTranslator:
+        """Load a model file of either kind.
+
+        Raises
+        ------
+        UsageError
+            If an option is for the other kind of model.
+        """
+        from pixelreg.api import load
+
+        chosen: dict[str, Any]
+        if file.suffix.lower() == ".onnx":
+            if self.backend != "auto":
+                raise UsageError("--backend is for closed-form models; an ONNX model: --provider")
+            chosen = {"provider": self.provider, "meta": self.meta, "say": say}
+        else:
+            if self.provider != "auto" or self.meta is not None:
+                raise UsageError("--provider and --meta are for ONNX models")
+            chosen = {"backend": self.backend}
+        return cast("FaceTranslator", load(file, locator=locator, threads=self.threads, **chosen))
+
+
 def computing(function: Any) -> Any:
     """--backend, --threads and --verbose, given to the command as ``computing``."""
 
@@ -124,6 +176,25 @@ def computing(function: Any) -> Any:
         return function(*args, computing=Computing(backend, threads, verbose), **kwargs)
 
     return _computing_options(wrapped)
+
+
+def running(function: Any) -> Any:
+    """`computing`'s options, --provider and --meta, given to the command as ``running``."""
+
+    @wraps(function)
+    def wrapped(
+        *args: Any,
+        backend: str,
+        threads: int | None,
+        verbose: bool,
+        provider: str,
+        meta: Path | None,
+        **kwargs: Any,
+    ) -> Any:
+        chosen = Running(backend, threads, verbose, provider, meta)
+        return function(*args, running=chosen, **kwargs)
+
+    return _running_options(wrapped)
 
 
 def locating(function: Any) -> Any:

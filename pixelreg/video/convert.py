@@ -15,9 +15,9 @@ from pixelreg.errors import UsageError
 from pixelreg.faces.align import Similarity, similarity_from_square
 from pixelreg.faces.landmarks import Face
 from pixelreg.faces.locate import Locator
-from pixelreg.faces.mask import face_mask
 from pixelreg.files import write_atomically
-from pixelreg.translator import PlanTranslator, check_strength
+from pixelreg.protocol import Target
+from pixelreg.translator import FaceTranslator, check_strength
 from pixelreg.video.ahead import ahead
 from pixelreg.video.follow import Follower
 from pixelreg.video.paste import Paster
@@ -47,9 +47,9 @@ class Report:
 
 
 def change_video(
-    translator: PlanTranslator,
+    translator: FaceTranslator,
     source: Path,
-    target: str,
+    target: Target,
     output: Path,
     strength: float = 1.0,
     progress: Progress = lambda done, total: None,
@@ -142,17 +142,15 @@ class FrameChanger:
         If the model has no such target, or a face was given by hand.
     """
 
-    def __init__(self, translator: PlanTranslator, target: str, strength: float = 1.0) -> None:
+    def __init__(self, translator: FaceTranslator, target: Target, strength: float = 1.0) -> None:
         locator = translator.locator
         if locator.eyes is not None or locator.box is not None:
             raise UsageError("--eyes and --box are for pictures: the faces of a video move")
-        self.plan = translator.plan(target)
+        self._changer = translator.changer(target)
         self.strength = strength
-        self.size = self.plan.shape[0]
-        self._backend = translator.runner(self.plan)
-        self._mask = None if self.plan.masked else face_mask(self.size)
+        self.size = self._changer.size
         self._paster = Paster()
-        frame = translator.model.frame if locator.align else None
+        frame = translator.frame if locator.align else None
         self._follower = None if frame is None else Follower(locator, frame, self.size)
 
     def __call__(self, frame: Any, rotation: float = 0) -> bool:
@@ -167,19 +165,19 @@ class FrameChanger:
         canvas = canvas_of(frame)
         if self._follower is None or turn.upright_size == (self.size, self.size):
             whole = similarity_from_square(*turn.upright_size, self.size)
-            self._change(canvas, turn.similarity(whole), None, self.strength)
+            self._change(canvas, turn.similarity(whole), False, self.strength)
             return True
         tracks = self._follower(
             canvas.luma, float(frame.pts * frame.time_base), lambda how: _faces(frame, turn, how)
         )
         for track in tracks:
-            self._change(canvas, track.similarity, self._mask, self.strength * track.presence)
+            self._change(canvas, track.similarity, True, self.strength * track.presence)
         return bool(tracks)
 
-    def _change(self, canvas: Canvas, similarity: Similarity, mask: Any, strength: float) -> None:
-        change = self._backend.change(self.plan, canvas.crop(similarity, self.size))
-        if mask is not None:
-            change = change.masked(mask)
+    def _change(
+        self, canvas: Canvas, similarity: Similarity, is_face: bool, strength: float
+    ) -> None:
+        change = self._changer(canvas.crop(similarity, self.size), is_face)
         self._paster.paste(canvas, change, similarity, strength)
 
 
