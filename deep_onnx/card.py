@@ -74,7 +74,7 @@ class Card:
 
     def to_json(self) -> str:
         """The card as one JSON value."""
-        return json.dumps({"schema": SCHEMA, "version": VERSION, **asdict(self)}, sort_keys=True)
+        return json.dumps({"schema": SCHEMA, "version": VERSION, **asdict(self)})
 
 
 def card_from_json(text: str, where: str) -> Card:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -162,6 +162,11 @@ class FaceTranslator(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Parameters, bytes, settings and provenance of the model, ready for JSON."""
+
+    @property
+    def sliders(self) -> Mapping[str, tuple[float, float]]:
+        """The numbers that a target may set, each with its lowest and highest value."""
+        return {}
 
     def canonical(self, target: str) -> str:
         """The model's own name for a target or a synonym of it."""

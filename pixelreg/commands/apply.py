@@ -52,6 +52,11 @@ from pixelreg.video.names import is_video, output_of
     help="Write a .gif or .webp that sweeps the strength, instead.",
 )
 @click.option(
+    "--sliders",
+    type=options.NEW_FILE,
+    help="Write a sheet that moves every number of a model that takes numbers, instead.",
+)
+@click.option(
     "--debug-crop", type=options.NEW_FILE, help="Also write the aligned crop that the model sees."
 )
 @options.locating_faces
@@ -64,6 +69,7 @@ def apply(
     file: Path | None,
     strengths: tuple[float, ...],
     animate: Path | None,
+    sliders: Path | None,
     debug_crop: Path | None,
     locator: Locator,
     running: options.Running,
@@ -83,11 +89,16 @@ def apply(
       pixelreg apply clip.mp4 --expr happy
       pixelreg apply in.jpg --model photo2sketch.onnx --provider cpu
       pixelreg apply in.jpg --model ganimation.onnx --slide AU12=0.8 --slide AU6=0.5
+      pixelreg apply in.jpg --model ocnn.onnx --sliders sliders.png
       cat in.jpg | pixelreg apply - --expr happy > out.jpg
     """
     for strength in strengths:
         check_strength(strength)
     translator = _load(file, locator, running)
+    if sliders:
+        if len(inputs) > 1 or output or animate or expression or slides:
+            raise UsageError("--sliders takes one picture file, and names the file that is written")
+        return _slider_sheet(translator, Path(inputs[0]), strengths[0], sliders)
     target, label = _target(translator, expression, slides)
     translator.changer(target)  # an unknown name must not wait for the pictures
     running.show(translator.computed_by(target))
@@ -144,6 +155,8 @@ def _target(
         return dict(map(_slide, slides)), "-".join(slides).replace("=", "")
     if expression is None:
         known = [name for name in translator.targets if name != translator.source]
+        if not known:
+            translator.changer("")  # says what else the model does
         if len(known) != 1:
             raise UsageError(f"say what to make with --expr: one of {', '.join(known)}")
         expression = known[0]
@@ -183,6 +196,21 @@ def _animate(
     prepared = translator.prepare(read_file(path), target, path)
     write_bytes(output, strength_animation(lambda s: prepared.at(s).pixels, most, output.suffix))
     say(f"wrote {output}")
+
+
+def _slider_sheet(translator: FaceTranslator, path: Path, strength: float, output: Path) -> int:
+    from pixelreg.evaluation.strips import slider_sheet
+
+    if not translator.sliders:
+        raise UsageError("this model takes the names of expressions, and no numbers")
+    picture = read_file(path)
+    sheet = slider_sheet(
+        lambda target: translator.translate_picture(picture, target, strength, path).pixels,
+        translator.sliders,
+    )
+    write_bytes(output, encode(Picture(sheet), format_of(output)))
+    say(f"wrote {output}")
+    return 0
 
 
 def _video(

@@ -22,7 +22,7 @@ from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
 from pixelreg.image import Picture, encode, format_of, read_file
 from pixelreg.protocol import Translator
-from pixelreg.translator import check_strength
+from pixelreg.translator import FaceTranslator, check_strength
 
 Column = tuple[str, list[Pixels]]
 
@@ -85,7 +85,7 @@ def compare(
         raise UsageError("give at least one picture to compare the models on")
     models = [(path.stem, _load(path, locator, running)) for path in files or (default_model(),)]
     made = [
-        (name, model, target) for name, model in models for target in expressions or model.targets
+        (name, model, target) for name, model in models for target in expressions or _targets(model)
     ]
     rows, failures = [], []
     with progress("comparing") as update:
@@ -113,12 +113,17 @@ def compare(
     return 1 if failures else 0
 
 
-def _load(path: Path, locator: Locator, running: options.Running) -> Translator:
+def _load(path: Path, locator: Locator, running: options.Running) -> FaceTranslator:
     if path.suffix.lower() != ".onnx":  # models of both kinds may stand side by side
         running = replace(running, provider="auto", meta=None)
     else:
         running = replace(running, backend="auto")
     return running.load(path, locator)
+
+
+def _targets(model: FaceTranslator) -> list[str]:
+    """All but the one that the pictures show already."""
+    return [target for target in model.targets if target != model.source]
 
 
 def _row(

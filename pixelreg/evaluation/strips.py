@@ -1,9 +1,9 @@
-"""One picture at several strengths: a labelled strip, or an animation."""
+"""One picture at several strengths, or with its sliders moved: a labelled sheet, an animation."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -13,6 +13,8 @@ from pixelreg.errors import ImageError
 from pixelreg.evaluation.sheet import contact_sheet
 
 STRIP_SIDE = 512
+SLIDER_SIDE = 192
+SLIDER_STEPS = 5
 ANIMATION_SIDE = 512
 FRAMES = 16
 FRAME_MS = 60
@@ -25,6 +27,28 @@ def strength_strip(at: Callable[[float], Pixels], strengths: Sequence[float]) ->
     side = min(STRIP_SIDE, max(pictures[0].shape[:2]))
     columns = [(f"{s:g}", [picture]) for s, picture in zip(strengths, pictures, strict=True)]
     return contact_sheet(columns, cell=side)
+
+
+def slider_sheet(
+    at: Callable[[Mapping[str, float]], Pixels], sliders: Mapping[str, tuple[float, float]]
+) -> Pixels:
+    """A row for every slider, moved from its lowest to its highest value.
+
+    Parameters
+    ----------
+    at : the picture, (H, W, 3) uint8, with one slider at a value and the others at rest.
+    sliders : name -> lowest and highest value.
+    """
+    places = np.linspace(0, 1, SLIDER_STEPS)
+    columns = []
+    for place in places:
+        values = {name: float(low + place * (high - low)) for name, (low, high) in sliders.items()}
+        pictures = [at({name: value}) for name, value in values.items()]
+        same = len(set(values.values())) == 1
+        label = f"{next(iter(values.values())):g}" if same else f"{place:.0%}"
+        columns.append((label, pictures))
+    side = min(SLIDER_SIDE, max(columns[0][1][0].shape[:2]))
+    return contact_sheet(columns, list(sliders), side)
 
 
 def strength_animation(at: Callable[[float], Pixels], most: float, suffix: str) -> bytes:

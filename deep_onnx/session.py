@@ -1,0 +1,242 @@
+"""An ONNX model that is ready to run: checked, on the processor or on CUDA, quiet."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from deep_onnx import proto
+from pixelreg.arrays import Array
+from pixelreg.errors import (
+    MissingExtraError,
+    ModelFileError,
+    PixelregError,
+    UnknownNameError,
+    UsageError,
+)
+
+PROVIDERS = ("auto", "cuda", "cpu")
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+MAX_BYTES = 2**31  # a protocol buffer cannot be larger
+SILENT = 4  # onnxruntime's log level: fatal errors only
+
+Say = Callable[[str], None]
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of an ONNX file.
+
+    Raises
+    ------
+    ModelFileError
+        If it cannot be read, is empty, or is larger than an ONNX file can be.
+    """
+    try:
+        size = path.stat().st_size
+        if size >= MAX_BYTES:
+            raise ModelFileError(f"{path} is {size / 2**30:.1f} GB large; an ONNX file is under 2")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
+    if not content:
+        raise ModelFileError(f"{path} is empty (0 bytes)")
+    return content
+
+
+class Session:
+    """An onnxruntime session over one ONNX model, to be reused; threads take turns.
+
+    Parameters
+    ----------
+    model : the file, or its bytes.
+    provider : ``"cuda"``, ``"cpu"``, or ``"auto"`` for CUDA where it can be had.
+    threads : how many threads one operator may use on the processor; None for one a core.
+    say : told in one line when ``"auto"`` could have had CUDA, but did not get it; None for a
+        RuntimeWarning.
+    name : stands for the model in messages; None for the file's name.
+
+    Attributes
+    ----------
+    contents : what the file says of itself.
+    providers : what runs the model, onnxruntime's names; the first one takes what it can.
+    warm_up_s : seconds that the first run took, which prepares memory and kernels; None before.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is refused by `deep_onnx.proto.read` or by onnxruntime.
+    PixelregError
+        If ``"cuda"`` is asked for and the session did not get it; the reason is said.
+    MissingExtraError
+        If onnxruntime is not installed.
+    """
+
+    def __init__(
+        self,
+        model: Path | bytes,
+        provider: str = "auto",
+        threads: int | None = None,
+        say: Say | None = None,
+        name: str | None = None,
+    ) -> None:
+        if provider not in PROVIDERS:
+            raise UnknownNameError("provider", provider, PROVIDERS)
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads must be at least 1, not {threads}")
+        self.name = name or ("the model" if isinstance(model, bytes) else str(model))
+        content = model if isinstance(model, bytes) else read_file(model)
+        self.contents = proto.read(content, self.name)
+        self.warm_up_s: float | None = None
+        self._turn = threading.Lock()
+        self._ort = _onnxruntime()
+        self._session = self._create(content, provider, threads, say or _warn)
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """All outputs of the graph, in its order.
+
+        Parameters
+        ----------
+        inputs : every input by name, in the graph's own types and shapes.
+
+        Raises
+        ------
+        ModelFileError
+            If onnxruntime cannot run the model on them.
+        """
+        with self._turn:
+            start = time.perf_counter()
+            try:
+                outputs = self._bound(inputs) if CUDA in self.providers else self._plain(inputs)
+            except Exception as error:  # onnxruntime's errors have no class of their own in common
+                raise ModelFileError(f"{self.name} cannot be run: {first_line(error)}") from error
+            if self.warm_up_s is None:
+                self.warm_up_s = time.perf_counter() - start
+        return outputs
+
+    def _plain(self, inputs: Mapping[str, Array]) -> list[Array]:
+        outputs: list[Array] = self._session.run(None, dict(inputs), self._quiet_run())
+        return outputs
+
+    def _bound(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """The same on CUDA: what lies between operators never leaves the GPU."""
+        binding = self._session.io_binding()
+        for name, array in inputs.items():
+            there = self._ort.OrtValue.ortvalue_from_numpy(array, "cuda", 0)
+            binding.bind_ortvalue_input(name, there)
+        for output in self._session.get_outputs():
+            binding.bind_output(output.name, "cuda", 0)
+        self._session.run_with_iobinding(binding, self._quiet_run())
+        outputs: list[Array] = binding.copy_outputs_to_cpu()
+        return outputs
+
+    def _quiet_run(self) -> Any:
+        options = self._ort.RunOptions()
+        options.log_severity_level = SILENT
+        return options
+
+    def _create(self, content: bytes, provider: str, threads: int | None, say: Say) -> Any:
+        options = _options(self._ort, threads)
+        available = CUDA in self._ort.get_available_providers()
+        if provider == "cpu" or (provider == "auto" and not available):
+            return self._made(content, options, [CPU])
+        if not available:
+            raise PixelregError(
+                "no CUDA: the installed onnxruntime is the one without it; replace it: "
+                "python -m pip uninstall onnxruntime, then "
+                "python -m pip install 'pixelreg[gpu]'"
+            )
+        said = _preload(self._ort)
+        try:
+            session, refusal = self._made(content, options, [CUDA, CPU]), ""
+        except ModelFileError as error:
+            session, refusal = self._made(content, options, [CPU]), str(error)
+        # onnxruntime gives a session on the processor without a word where CUDA cannot be had.
+        if CUDA in session.get_providers():
+            return session
+        reason = (
+            missing_gpu()
+            or refusal
+            or said
+            or ("CUDA or cuDNN is missing; python -m pip install 'onnxruntime-gpu[cuda,cudnn]'")
+        )
+        if provider == "cuda":
+            raise PixelregError(f"no CUDA: {reason}")
+        say(f"running on the processor, without CUDA: {reason}")
+        return session
+
+    def _made(self, content: bytes, options: Any, providers: list[str]) -> Any:
+        try:
+            return self._ort.InferenceSession(
+                content,
+                options,
+                providers=providers,
+                # Without these it prints, tries again by itself, and reads settings of the file.
+                enable_fallback=0,
+                read_config_from_model=0,
+            )
+        except Exception as error:  # as in `run`
+            raise ModelFileError(
+                f"{self.name} is refused by onnxruntime: {first_line(error)}"
+            ) from error
+
+
+def missing_gpu() -> str:
+    """Why there is no NVIDIA GPU to be used; empty where there is one."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        count = ctypes.c_int()
+        found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    except (OSError, AttributeError):
+        return "this machine has no NVIDIA driver"
+    return "" if found and count.value else "this machine has no NVIDIA GPU that can be used"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a message that says something, cut where it goes on and on."""
+    lines = (line.strip() for line in str(error).splitlines())
+    line = next(filter(None, lines), type(error).__name__)
+    return line if len(line) < 300 else f"{line[:300]}..."
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, RuntimeWarning, stacklevel=2)
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError("onnxruntime", "deep", "running an ONNX model") from error
+    return onnxruntime
+
+
+def _options(ort: Any, threads: int | None) -> Any:
+    options = ort.SessionOptions()
+    options.log_severity_level = SILENT
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    # Idle threads that wait in a loop take the processor from what happens between two runs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Bytes that look like onnxruntime's own format would be read as such, past our checks.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    return options
+
+
+def _preload(ort: Any) -> str:
+    """Load CUDA's libraries from Python packages, where there are any; what was said of it."""
+    ort.set_default_logger_severity(SILENT)  # it logs what we say ourselves
+    printed = io.StringIO()
+    if hasattr(ort, "preload_dlls"):
+        with redirect_stdout(printed):
+            ort.preload_dlls()
+    lines = printed.getvalue().splitlines()
+    return lines[0].strip() if lines else ""

@@ -1,0 +1,614 @@
+"""ONNX models behind translate: sizes, colours, conditions, batches, cards, providers."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from onnx import helper
+from onnx_tools import brightness, build, convolution, identity, save, sliders
+from PIL import Image
+from scipy import ndimage
+from test_house import loaded_by
+
+import pixelreg
+from deep_onnx import session as session_module
+from deep_onnx.conditions import condition_of, name_of
+from deep_onnx.padding import pad
+from deep_onnx.reading import read_card
+from deep_onnx.runtime import MAX_PIXELS, OnnxTranslator, load
+from deep_onnx.session import CPU, CUDA, Session
+from pixelreg.errors import (
+    FaceError,
+    InvalidArrayError,
+    MissingExtraError,
+    ModelFileError,
+    PixelregError,
+    UnknownNameError,
+    UsageError,
+)
+from pixelreg.model import Frame
+from pixelreg.protocol import Translator
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+
+def blur(pixels: np.ndarray, size: int = 3) -> np.ndarray:
+    """The mean over size x size pixels, of an (H, W, 3) picture, as another package has it."""
+    values = ndimage.uniform_filter(pixels.astype(float), (size, size, 1), mode="mirror")
+    return np.rint(values)
+
+
+def blurring(size: int = 3) -> np.ndarray:
+    weights = np.zeros((3, 3, size, size), np.float32)
+    weights[range(3), range(3)] = 1 / size**2
+    return weights
+
+
+# -- pictures in and out -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (33, 47), (1, 1), (5, 100), (64, 31)])
+@pytest.mark.parametrize("multiple", [1, 4, 64])
+def test_identity_gives_every_bit_back_at_any_size(tmp_path, shape, multiple) -> None:
+    file = save(identity(), tmp_path / "m.onnx", multiple=multiple)
+    picture = noise(*shape)
+    assert (load(file).translate(picture, "happy") == picture).all()
+
+
+@pytest.mark.parametrize("card", [{}, {"colour": "BGR"}, {"value_range": (0.0, 255.0)}])
+@pytest.mark.parametrize("element", ["float32", "float64"])
+def test_identity_whatever_the_scale_and_the_colours(tmp_path, card, element) -> None:
+    file = save(identity(element=element), tmp_path / "m.onnx", **card)
+    picture = noise(20, 30)
+    assert (load(file).translate(picture, "happy") == picture).all()
+
+
+def test_half_precision_loses_less_than_a_grey_level(tmp_path) -> None:
+    file = save(identity(element="float16"), tmp_path / "m.onnx")
+    picture = noise(20, 30)
+    assert (load(file).translate(picture, "happy") == picture).all()
+
+
+def test_a_graph_of_bytes_takes_bytes(tmp_path) -> None:
+    file = save(identity(element="uint8"), tmp_path / "m.onnx", value_range=(0.0, 255.0))
+    picture = noise(20, 30)
+    assert (load(file).translate(picture, "happy") == picture).all()
+
+
+@pytest.mark.parametrize(("colour", "channel"), [("RGB", 0), ("BGR", 2)])
+def test_the_order_of_colours_is_the_cards(tmp_path, colour, channel) -> None:
+    keep_first = np.zeros((3, 3, 1, 1), np.float32)
+    keep_first[0, 0] = 1
+    file = save(convolution(keep_first), tmp_path / "m.onnx", colour=colour, value_range=(0.0, 1.0))
+    picture = noise(16, 16)
+    made = load(file).translate(picture, "happy")
+    assert (made[..., channel] == picture[..., channel]).all()
+    others = [k for k in range(3) if k != channel]
+    assert not made[..., others].any()
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (29, 45), (13, 7)])
+def test_the_network_sees_mirrored_surroundings(tmp_path, shape) -> None:
+    """Beside the padding, a blur is what another package makes of the picture."""
+    file = save(convolution(blurring()), tmp_path / "m.onnx", multiple=64, value_range=(0.0, 1.0))
+    picture = noise(*shape)
+    assert np.abs(load(file).translate(picture, "happy") - blur(picture)).max() <= 1
+
+
+def test_what_was_padded_is_where_it_was_cut() -> None:
+    values = np.arange(2 * 3 * 5 * 7, dtype=np.float32).reshape(2, 3, 5, 7)
+    padded, inside = pad(values, 8)
+    assert padded.shape == (2, 3, 8, 8)
+    assert (padded[inside] == values).all()
+    assert (padded[0, 0, 0, inside[3]] == values[0, 0, 1]).all()  # the row beside the first
+    same, everything = pad(values, 1)
+    assert same is values
+    assert (same[everything] == values).all()
+
+
+@pytest.mark.parametrize("kind", ["path", "bytes", "pil", "float"])
+def test_pictures_come_back_as_what_they_were(tmp_path, kind) -> None:
+    file = save(brightness(), tmp_path / "m.onnx", **sliders())
+    picture = noise(21, 34)
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    (tmp_path / "in.png").write_bytes(buffer.getvalue())
+    given: dict[str, Any] = {
+        "path": tmp_path / "in.png",
+        "bytes": buffer.getvalue(),
+        "pil": Image.fromarray(picture),
+        "float": picture / 255.0,
+    }
+    made = load(file).translate(given[kind], "happy")
+    expected = np.clip(picture / 255.0 + 0.25, 0, 1)  # half of [-1, 1]'s half
+    if kind == "float":
+        assert made.dtype == np.float64
+        assert np.abs(made - expected).max() < 1e-6
+    else:
+        opened = Image.open(io.BytesIO(made)) if kind == "bytes" else made
+        assert np.abs(np.asarray(opened) - 255.0 * expected).max() <= 0.51
+
+
+def test_strength_goes_along_the_line_from_input_to_output(tmp_path) -> None:
+    translator = load(save(brightness(), tmp_path / "m.onnx", **sliders()))
+    picture = np.full((20, 20, 3), 100, np.uint8)
+    for strength, level in ((0, 100), (0.5, 132), (1, 164), (-0.5, 68), (3, 255)):
+        made = translator.translate(picture, "happy", strength)
+        assert np.abs(made.astype(int) - level).max() <= 1, strength
+
+
+def test_large_pictures_are_changed_at_a_smaller_size(tmp_path, monkeypatch) -> None:
+    translator = load(save(brightness(), tmp_path / "m.onnx", multiple=4, **sliders()))
+    seen: list[tuple[int, ...]] = []
+    run = translator.session.run
+
+    def spy(inputs: Any) -> Any:
+        seen.append(inputs["image"].shape)
+        return run(inputs)
+
+    monkeypatch.setattr(translator.session, "run", spy)
+    picture = noise(1000, 2000)
+    made = translator.translate(picture, "sad")
+    assert len(seen) == 1
+    assert 0.9 * MAX_PIXELS < np.prod(seen[0][2:]) < 1.1 * MAX_PIXELS
+    # The change is one number everywhere, so what is finer than the small picture stays.
+    expected = np.clip(picture - 255.0 * 0.125, 0, 255)
+    assert np.abs(made - expected).max() <= 0.51
+
+
+def test_a_model_of_one_size_changes_the_centre_square(tmp_path) -> None:
+    fixed = brightness(image=(1, 3, 32, 32), output=(1, 3, 32, 32))
+    translator = load(save(fixed, tmp_path / "m.onnx", **sliders(dynamic=False)))
+    picture = np.full((64, 100, 3), 100, np.uint8)
+    made = translator.translate(picture, "happy")
+    assert (made[:, :17] == picture[:, :17]).all()
+    assert (made[:, -17:] == picture[:, -17:]).all()
+    assert np.abs(made[:, 20:-20].astype(int) - 164).max() <= 1
+    with pytest.raises(InvalidArrayError, match="32 x 32 pixels, not 33 x 32"):
+        translator.run("happy", noise(2, 32, 33))
+
+
+def test_faces_are_found_and_the_change_stays_inside(tmp_path, face) -> None:
+    file = save(brightness(), tmp_path / "m.onnx", **sliders(placement="face", frame=Frame()))
+    translator = load(file)
+    with pytest.raises(FaceError):
+        translator.translate(np.full((90, 90, 3), 90, np.uint8), "happy")
+    large = np.asarray(Image.fromarray(face).resize((200, 200), Image.Resampling.BICUBIC))
+    change = translator.translate(large, "happy").astype(int) - large
+    assert not change[[[0, -1]], [[0], [-1]]].any()  # the corners lie outside a face
+    assert change[80:120, 80:120].mean() > 30
+
+
+# -- batches -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", ["N", 1])
+def test_a_batch_is_its_pictures_one_by_one(tmp_path, batch) -> None:
+    shape = (batch, 3, 32, 32)
+    model = brightness(image=shape, output=shape)
+    translator = load(save(model, tmp_path / "m.onnx", **sliders(dynamic=False)))
+    pictures = noise(70, 32, 32)  # more than are run at once
+    together = translator.run("happy", pictures)
+    assert together.dtype == np.uint8
+    for picture, made in zip(pictures, together, strict=True):
+        assert (translator.run("happy", picture[None])[0] == made).all()
+        assert (translator.translate(picture, "happy") == made).all()
+    assert translator.run("happy", pictures[:0]).shape == (0, 32, 32, 3)
+
+
+# -- what can be asked for ---------------------------------------------------------------------
+
+
+def test_targets_are_names_numbers_or_some_by_name(tmp_path) -> None:
+    translator = load(save(brightness(), tmp_path / "m.onnx", **sliders()))
+    assert isinstance(translator, Translator)
+    assert translator.targets == ("neutral", "happy", "sad")
+    picture = noise(1, 16, 16) // 2 + 40
+    for target, amount in (
+        ("happy", 0.25),
+        ("Smile", 0.25),
+        ([0.5, 0.1], 0.2),
+        (np.array([0.0, 1.0]), -0.5),
+        ({"AU12": 0.4}, -0.2),
+        ({"au6": 1, "AU12": 0.5}, 0.25),
+        ({}, 0.0),
+    ):
+        made = translator.run(target, picture)
+        expected = np.clip(picture + 255.0 * amount, 0, 255)
+        assert np.abs(made - expected).max() <= 0.51, target
+
+
+def test_numbers_by_name_start_from_the_sources_own(tmp_path) -> None:
+    card = sliders(targets={"tired": (0.25, 0.75)}, source="tired")
+    translator = load(save(brightness(), tmp_path / "m.onnx", **card))
+    assert condition_of(translator.card, {"AU6": 1.0}) == (1.0, 0.75)
+    assert condition_of(translator.card, "TIRED") == (0.25, 0.75)
+
+
+def test_a_name_that_means_the_same_is_understood(tmp_path) -> None:
+    card = read_card(save(identity(), tmp_path / "m.onnx", targets={"Happiness": (), "B": ()}))
+    assert [name_of(card, asked) for asked in ("happy", "HA", "Happiness", "b")] == [
+        *["Happiness"] * 3,
+        "B",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "says"),
+    [
+        ("bored", UnknownNameError, "unknown target 'bored'; choose one of: neutral, happy, sad"),
+        ({"AU99": 1}, UnknownNameError, "unknown number 'AU99'; choose one of: AU6, AU12"),
+        ([0.5], UsageError, "takes 2 numbers (AU6, AU12), not 1"),
+        ([0.5, 1.5], UsageError, "AU12 = 1.5 is out of range: 0 to 1"),
+        ([0.5, float("nan")], UsageError, "AU12 = nan is out of range"),
+        ({"AU6": -1}, UsageError, "AU6 = -1 is out of range"),
+        ([0.5, "x"], UsageError, "is no target"),
+        (7, UsageError, "is no target"),
+        (None, UsageError, "is no target"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said(tmp_path, target, error, says) -> None:
+    translator = load(save(brightness(), tmp_path / "m.onnx", **sliders()))
+    with pytest.raises(error) as caught:
+        translator.translate(noise(8, 8), target)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_for_a_model_that_takes_none(tmp_path) -> None:
+    translator = load(save(identity(), tmp_path / "m.onnx"))
+    with pytest.raises(UsageError, match="takes no numbers; ask for one of: happy"):
+        translator.translate(noise(8, 8), [1.0])
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        ("generate", "pixelreg generate"),
+        ("portrait", "pixelreg portrait"),
+        ("discriminate", "judges pictures"),
+        ("parse", "finds the parts of faces"),
+    ],
+)
+def test_models_for_other_tasks_name_their_command(tmp_path, task, says) -> None:
+    file = save(identity(), tmp_path / "m.onnx", task=task)
+    translator = load(file)
+    for call in (translator.translate, lambda image, name: translator.canonical(name)):
+        with pytest.raises(UsageError, match=says):
+            call(noise(8, 8), "happy")
+    assert translator.describe()["task"] == task
+
+
+# -- what the file says ------------------------------------------------------------------------
+
+
+def test_describe_says_what_the_model_is(tmp_path) -> None:
+    card = sliders(parameters=2, notes={"parity": 1e-6}, multiple=4)
+    facts = load(save(brightness(), tmp_path / "m.onnx", **card)).describe()
+    assert facts["model"] == "tiny"
+    assert facts["targets"] == ["neutral", "happy", "sad"]
+    assert facts["condition"] == ["AU6", "AU12"]
+    assert facts["condition_range"] == [0.0, 1.0]
+    assert facts["providers"] == [CPU]
+    assert facts["parameters"] == 2
+    assert facts["opset"] == 18
+    assert 0 < facts["warm_up_ms"] < 60_000
+    assert json.loads(json.dumps(facts)) == facts
+
+
+def test_the_first_run_is_timed_apart(tmp_path) -> None:
+    session = Session(save(identity(), tmp_path / "m.onnx"))
+    assert session.warm_up_s is None
+    values = np.zeros((1, 3, 8, 8), np.float32)
+    (made,) = session.run({"image": values})
+    first = session.warm_up_s
+    assert first is not None
+    assert first > 0
+    session.run({"image": values})
+    assert session.warm_up_s == first
+    assert (made == values).all()
+
+
+def test_a_foreign_model_runs_as_a_file_describes_it(tmp_path) -> None:
+    model = convolution(blurring(), image=("b", 3, 24, 24), output=("b", 3, 24, 24))
+    model.graph.input[0].name = model.graph.node[0].input[0] = "photo"
+    model.graph.output[0].name = model.graph.node[0].output[0] = "made"
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelFileError, match=r"describe it in a JSON file \(--meta\)"):
+        load(tmp_path / "m.onnx")
+    meta = tmp_path / "m.json"
+    meta.write_text(json.dumps({"targets": {"blurred": []}, "value_range": [0, 1]}))
+    translator = load(tmp_path / "m.onnx", meta=meta)
+    card = translator.card
+    assert (card.image_input, card.output, card.size) == ("photo", "made", 24)
+    assert (card.dynamic, card.parameters, card.architecture) == (False, 81, "unknown")
+    picture = noise(24, 24)
+    made = translator.translate(picture, "blurred")
+    assert np.abs(made[1:-1, 1:-1] - blur(picture)[1:-1, 1:-1]).max() <= 1
+    assert read_card(tmp_path / "m.onnx", meta) == card
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[1]", "one table"),
+        ("{", "no JSON file"),
+        ("\xff", "no JSON file"),
+        ("[" * 100_000, "no JSON file"),
+        ('{"targets": {"a": []}, "colours": "RGB"}', "unknown fields: colours"),
+        ('{"targets": {"a": [1]}}', "'a' has 1 values"),
+        ("{}", "at least one target"),
+        ('{"targets": {"a": []}, "image_input": "x"}', "its inputs are 'image'"),
+        ('{"targets": {"a": []}, "output": "x"}', "its outputs are 'output'"),
+        ('{"targets": {"a": []}, "version": 9}', "version 9 is unknown"),
+    ],
+)
+def test_a_wrong_description_is_said(tmp_path, text, says) -> None:
+    (tmp_path / "m.onnx").write_bytes(identity().SerializeToString())
+    (tmp_path / "m.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ModelFileError) as caught:
+        load(tmp_path / "m.onnx", meta=tmp_path / "m.json")
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+CROP = (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("model", "card", "says"),
+    [
+        (identity(), sliders(), "its inputs are 'image', the description says 'condition'"),
+        (brightness(), {}, "its inputs are 'condition', 'image'"),
+        (identity(), {"output": "y"}, "its outputs are 'output', the description says 'y'"),
+        (identity(image=("N", 1, "H", "W")), {}, "has 1 channels, not 3"),
+        (identity(output=("N", 1, "H", "W")), {}, "(N, 1, H, W), not (N, 3, H, W)"),
+        (identity(image=("N", 3, "H"), output=("N", 3, "H")), {}, "has the shape (N, 3, H)"),
+        (identity(image=(4, 3, 32, 32), output=(4, 3, 32, 32)), {}, "takes 4 pictures at once"),
+        (identity(image=CROP, output=CROP), {}, "takes 32 pixels a side, the description says any"),
+        (
+            identity(image=CROP, output=CROP),
+            {"dynamic": False, "size": 64},
+            "takes 32 pixels a side, the description 64",
+        ),
+        (identity(element="int64"), {}, "holds int64, not colours"),
+        (identity(), {"dynamic": False, "multiple": 5}, "32, is no multiple of 5"),
+        (
+            brightness(),
+            sliders(condition=("a", "b", "c"), targets={"happy": (0.0,) * 3}),
+            "takes 2 numbers, the description names 3",
+        ),
+    ],
+)
+def test_a_card_that_does_not_fit_its_graph_is_refused(tmp_path, model, card, says) -> None:
+    with pytest.raises(ModelFileError) as caught:
+        load(save(model, tmp_path / "m.onnx", **card))
+    assert says in str(caught.value)
+
+
+def test_a_model_that_gives_another_size_than_it_says_is_refused(tmp_path) -> None:
+    node = helper.make_node("MaxPool", ["image"], ["output"], kernel_shape=[2, 2], strides=[2, 2])
+    translator = load(save(build([node], output=("N", 3, "h", "w")), tmp_path / "m.onnx"))
+    with pytest.raises(ModelFileError, match=r"gives \(1, 3, 4, 4\) for .* \(1, 3, 8, 8\)"):
+        translator.translate(noise(8, 8), "happy")
+
+
+def test_values_that_are_not_finite_are_refused(tmp_path) -> None:
+    node = helper.make_node("Log", ["image"], ["output"])
+    translator = load(save(build([node]), tmp_path / "m.onnx"))
+    with pytest.raises(ModelFileError, match="not finite"):
+        translator.translate(np.zeros((8, 8, 3), np.uint8), "happy")
+
+
+def test_onnxruntimes_own_refusals_are_one_line(tmp_path) -> None:
+    broken = build([helper.make_node("Conv", ["image", "nothing"], ["output"])])
+    with pytest.raises(ModelFileError, match="refused by onnxruntime: ") as caught:
+        load(save(broken, tmp_path / "m.onnx"))
+    assert "\n" not in str(caught.value)
+    needs_four = build(
+        [
+            helper.make_node("Reshape", ["image", "shape"], ["flat"]),
+            helper.make_node("Reshape", ["flat", "back"], ["output"]),
+        ],
+        {"shape": np.array([-1, 3, 64]), "back": np.array([-1, 3, 8, 8])},
+    )
+    translator = load(save(needs_four, tmp_path / "m.onnx"))
+    assert (translator.translate(noise(8, 8), "happy") == noise(8, 8)).all()
+    with pytest.raises(ModelFileError, match="cannot be run: ") as caught:
+        translator.translate(noise(9, 8), "happy")
+    assert "\n" not in str(caught.value)
+
+
+# -- packages and providers --------------------------------------------------------------------
+
+
+def test_translating_imports_neither_torch_nor_onnx(tmp_path) -> None:
+    file = save(brightness(), tmp_path / "m.onnx", **sliders())
+    code = (
+        "import numpy, pixelreg\n"
+        "made = pixelreg.load(sys.argv[1]).translate(numpy.zeros((20, 30, 3), 'uint8'), 'happy')\n"
+        "assert made.shape == (20, 30, 3) and abs(int(made.max()) - 64) < 2"
+    )
+    loaded = loaded_by(code, str(file))["loaded"]
+    assert "onnxruntime" in loaded
+    assert not loaded & {"torch", "onnx", "cv2", "numba", "scipy"}
+
+
+def test_the_package_loads_onnx_files(tmp_path) -> None:
+    file = save(identity(), tmp_path / "m.ONNX")
+    translator = pixelreg.load(file, provider="cpu", threads=1)
+    assert isinstance(translator, OnnxTranslator)
+    assert translator.computed_by("happy") == f"onnxruntime, {CPU}"
+
+
+def test_without_onnxruntime_the_extra_is_named(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError, match=r"pixelreg\[deep\]"):
+        load(save(identity(), tmp_path / "m.onnx"))
+
+
+@pytest.mark.parametrize(("option", "value"), [("provider", "tpu"), ("threads", 0)])
+def test_wrong_options_are_usage_errors(tmp_path, option, value) -> None:
+    with pytest.raises(UsageError):
+        load(save(identity(), tmp_path / "m.onnx"), **{option: value})
+
+
+class Machine:
+    """onnxruntime as it behaves on another machine; what it runs, it runs for real."""
+
+    def __init__(self, available: list[str], gives: list[str], fails: bool = False) -> None:
+        import onnxruntime
+
+        self.SessionOptions = onnxruntime.SessionOptions
+        self.RunOptions = onnxruntime.RunOptions
+        self.OrtValue = SimpleNamespace(ortvalue_from_numpy=self._to_device)
+        self.asked: list[list[str]] = []
+        self.bound: list[tuple[str, str]] = []
+        self._available, self._gives, self._fails = available, gives, fails
+        self._real = onnxruntime
+
+    def get_available_providers(self) -> list[str]:
+        return self._available
+
+    def set_default_logger_severity(self, level: int) -> None:
+        assert level == 4
+
+    def InferenceSession(self, content: bytes, options: Any, providers: Any, **rest: Any) -> Any:
+        self.asked.append(providers)
+        assert rest == {"enable_fallback": 0, "read_config_from_model": 0}
+        if CUDA in providers and self._fails:
+            raise RuntimeError("CUDA failure 100: no device\nand more of it")
+        made = self._real.InferenceSession(content, options, providers=[CPU], **rest)
+        given = self._gives if CUDA in providers else [CPU]
+        if CUDA not in given:
+            return SimpleNamespace(run=made.run, get_providers=lambda: given)
+        return SimpleNamespace(
+            get_providers=lambda: given,
+            get_outputs=made.get_outputs,
+            io_binding=lambda: self._binding(made.io_binding()),
+            run_with_iobinding=lambda binding, options: made.run_with_iobinding(
+                binding.real, options
+            ),
+        )
+
+    def _to_device(self, array: np.ndarray, device: str, number: int) -> Any:
+        """The memory of that device is the processor's here."""
+        assert (device, number) == ("cuda", 0)
+        return self._real.OrtValue.ortvalue_from_numpy(array, "cpu", 0)
+
+    def _binding(self, real: Any) -> Any:
+        def bind_output(name: str, device: str, number: int) -> None:
+            self.bound.append((name, device))
+            real.bind_output(name, "cpu", number)
+
+        return SimpleNamespace(
+            real=real,
+            bind_ortvalue_input=real.bind_ortvalue_input,
+            bind_output=bind_output,
+            copy_outputs_to_cpu=real.copy_outputs_to_cpu,
+        )
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    def put(*args: Any, **options: Any) -> Machine:
+        made = Machine(*args, **options)
+        monkeypatch.setitem(sys.modules, "onnxruntime", made)
+        return made
+
+    return put
+
+
+def open_on(tmp_path: Path, provider: str) -> tuple[Session, list[str]]:
+    said: list[str] = []
+    file = save(identity(), tmp_path / "m.onnx")
+    return Session(file, provider, say=said.append), said
+
+
+def test_auto_takes_the_processor_without_a_word_where_there_is_no_cuda(tmp_path, machine) -> None:
+    used = machine([CPU], [CPU])
+    session, said = open_on(tmp_path, "auto")
+    assert session.providers == (CPU,)
+    assert used.asked == [[CPU]]
+    assert said == []
+
+
+def test_cuda_is_refused_where_onnxruntime_is_the_one_without_it(tmp_path, machine) -> None:
+    machine(["AzureExecutionProvider", CPU], [CPU])
+    with pytest.raises(PixelregError, match=r"no CUDA: the installed .*pixelreg\[gpu\]"):
+        open_on(tmp_path, "cuda")
+
+
+@pytest.mark.parametrize("provider", ["auto", "cuda"])
+def test_inputs_and_outputs_are_bound_to_cuda_where_there_is_one(
+    tmp_path, machine, provider
+) -> None:
+    used = machine([CUDA, CPU], [CUDA, CPU])
+    said: list[str] = []
+    file = save(brightness(), tmp_path / "m.onnx", **sliders())
+    translator = load(file, provider=provider, say=said.append)
+    picture = noise(3, 16, 16)
+    expected = np.clip(picture + 255.0 * 0.25, 0, 255)
+    for _ in range(2):
+        assert np.abs(translator.run("happy", picture) - expected).max() <= 0.51
+    assert used.bound == [("output", "cuda")] * 2
+    assert used.asked == [[CUDA, CPU]]
+    assert said == []
+    assert translator.describe()["providers"] == [CUDA, CPU]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize(
+    ("gpu", "reason"),
+    [("this machine has no NVIDIA driver", "no NVIDIA driver"), ("", "CUDA")],
+)
+def test_cuda_that_was_not_got_is_said(tmp_path, machine, monkeypatch, gpu, reason, fails) -> None:
+    used = machine([CUDA, CPU], [CPU], fails=fails)
+    monkeypatch.setattr(session_module, "missing_gpu", lambda: gpu)
+    with pytest.raises(PixelregError, match=reason) as caught:
+        open_on(tmp_path, "cuda")
+    assert "\n" not in str(caught.value)
+    session, said = open_on(tmp_path, "auto")
+    assert session.providers == (CPU,)
+    assert used.asked[-1] == ([CPU] if fails else [CUDA, CPU])
+    assert len(said) == 1
+    assert reason in said[0]
+    assert open_on(tmp_path, "cpu")[1] == []
+    with pytest.warns(RuntimeWarning, match=reason):
+        Session(tmp_path / "m.onnx")
+
+
+def test_a_damaged_model_is_not_blamed_on_cuda(tmp_path, machine) -> None:
+    machine([CUDA, CPU], [CPU], fails=True)
+    broken = build([helper.make_node("Conv", ["image", "nothing"], ["output"])])
+    with pytest.raises(ModelFileError, match="refused by onnxruntime"):
+        Session(broken.SerializeToString(), "cuda")
+
+
+def test_missing_libraries_are_named_as_onnxruntime_names_them(
+    tmp_path, machine, monkeypatch
+) -> None:
+    used = machine([CUDA, CPU], [CPU])
+    monkeypatch.setattr(session_module, "missing_gpu", lambda: "")
+    used.preload_dlls = lambda: print("Failed to load libcudnn.so.9")  # type: ignore[attr-defined] # noqa: T201
+    with pytest.raises(PixelregError, match=r"no CUDA: Failed to load libcudnn\.so\.9"):
+        open_on(tmp_path, "cuda")
+
+
+def test_this_machine_knows_whether_it_has_a_gpu() -> None:
+    reason = session_module.missing_gpu()
+    has_device = any(Path("/dev").glob("nvidia[0-9]*"))
+    assert (reason == "") == has_device
