@@ -79,7 +79,7 @@ def to_bytes(model: Model, dtype: str = "float32") -> bytes:
     for target, plan in model.plans.items():
         for name, array in plan.tensors().items():
             tensors.update(_pack(f"{target}/{name}", array, dtype))
-    return _in_order(bytes(save_tensors(tensors, _metadata(model))))
+    return in_order(bytes(save_tensors(tensors, _metadata(model))))
 
 
 def from_bytes(content: bytes, name: str) -> Model:
@@ -136,7 +136,7 @@ def _metadata(model: Model) -> dict[str, str]:
     return {"format": FORMAT, "format_version": FORMAT_VERSION, **as_text(values)}
 
 
-def _in_order(content: bytes) -> bytes:
+def in_order(content: bytes) -> bytes:
     """A safetensors file with its metadata sorted: the library writes it in a random order."""
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
