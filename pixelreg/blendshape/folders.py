@@ -15,7 +15,8 @@ from pixelreg.data.expressions import canonical
 from pixelreg.data.pairs import Pair
 from pixelreg.errors import DataError, FaceError
 from pixelreg.faces.align import similarity_from_eyes
-from pixelreg.masks.landmarks import PUPILS, read_points
+from pixelreg.faces.landmarks import read_points
+from pixelreg.masks.landmarks import PUPILS
 from pixelreg.model import Frame
 
 

@@ -165,6 +165,18 @@ def read_landmarks(path: str | Path) -> Face:
     DataError : no such file, an unknown suffix, or content that is not what the suffix promises.
     """
     path = Path(path)
+    points = read_points(path)
+    five = np.stack(
+        [points[list(w)].mean(axis=0) for w in _LAYOUTS[path.suffix.lower()][len(points)]]
+    )
+    try:
+        return face_from_points(five)
+    except InvalidArrayError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def read_points(path: Path) -> np.ndarray:
+    """All points of a landmark file, (n, 2) float64, (x, y) in pixels; see `read_landmarks`."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(f"{path}: landmark files end in {' or '.join(SUFFIXES)}")
@@ -173,16 +185,10 @@ def read_landmarks(path: str | Path) -> Face:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     count, rows = (_tem_lines if suffix == ".tem" else _pts_lines)(path, lines)
-    layouts = _LAYOUTS[suffix]
-    if count not in layouts:
-        known = " or ".join(str(n) for n in layouts)
+    if count not in _LAYOUTS[suffix]:
+        known = " or ".join(str(n) for n in _LAYOUTS[suffix])
         raise DataError(f"{path}: holds {count} points; a {suffix} file of {known} is needed")
-    points = _parse_rows(path, rows, count)
-    five = np.stack([points[list(which)].mean(axis=0) for which in layouts[count]])
-    try:
-        return face_from_points(five)
-    except InvalidArrayError as error:
-        raise DataError(f"{path}: {error}") from error
+    return _parse_rows(path, rows, count)
 
 
 def _tem_lines(path: Path, lines: list[str]) -> tuple[int, list[str]]:

@@ -6,12 +6,10 @@ backdrop begin is found by colour (see `pixelreg.masks.hair`).
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pixelreg.arrays import Array, Float64, Pixels
+from pixelreg.arrays import Array, Pixels
 from pixelreg.errors import DataError, InvalidArrayError
 from pixelreg.masks.hair import Head, find_hair, opened
 from pixelreg.masks.labels import LABELS
@@ -41,30 +39,6 @@ OUTLINES = (
     ("mouth", (87, *UPPER_LIP[1], 93, *reversed(LOWER_LIP[1]))),
 )
 SMALLEST_EYE_DISTANCE = 16.0  # pixels; outlines of a smaller face are but a few pixels
-
-
-def read_points(path: Path) -> Float64:
-    """The points of a ``.tem`` file: (189, 2) float64, (x, y) in pixels.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read or does not hold 189 points.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    if not lines or lines[0].strip() != str(POINTS):
-        raise DataError(f"{path}: line 1 must be the number of points, {POINTS}")
-    try:
-        rows = [[float(part) for part in line.split()] for line in lines[1 : POINTS + 1]]
-        points = np.array(rows, dtype=np.float64)
-    except ValueError:
-        points = np.empty(0)
-    if points.shape != (POINTS, 2) or not np.isfinite(points).all():
-        raise DataError(f"{path}: {POINTS} lines of two numbers must follow line 1")
-    return points
 
 
 def portrait_mask(pixels: Pixels, points: Array) -> Pixels:

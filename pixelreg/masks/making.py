@@ -11,6 +11,7 @@ from pixelreg.data.layouts import scan
 from pixelreg.data.photos import Photo, Problem
 from pixelreg.errors import DataError, MissingExtraError, PixelregError
 from pixelreg.faces.align import crop, similarity_from_eyes
+from pixelreg.faces.landmarks import read_points
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
 from pixelreg.image import Picture, encode, read_file
@@ -26,7 +27,7 @@ from pixelreg.masks.folders import (
 )
 from pixelreg.masks.framing import PORTRAIT_FRAME
 from pixelreg.masks.labels import write_mask
-from pixelreg.masks.landmarks import PUPILS, portrait_mask, read_points, resized_mask
+from pixelreg.masks.landmarks import PUPILS, portrait_mask, resized_mask
 from pixelreg.masks.moved import moved_points
 from pixelreg.masks.windows import face_problem, window_sizes
 
