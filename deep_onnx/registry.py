@@ -2,5 +2,51 @@
 
 from __future__ import annotations
 
-# name -> "module:class"; empty until the first architecture lands.
-ARCHITECTURES: dict[str, str] = {}
+from typing import NamedTuple
+
+
+class Architecture(NamedTuple):
+    """Where an architecture's training lives, and what --help says of it.
+
+    Attributes
+    ----------
+    home : ``"module:class"`` of its `deep_onnx.training.algorithm.Algorithm`.
+    help : one line.
+    """
+
+    home: str
+    help: str
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "dense-ae": Architecture(
+        "deep_onnx.training.autoencoders:DenseAutoencoder",
+        "Fully connected auto-encoder (Face2Sketch III-A).",
+    ),
+    "cae": Architecture(
+        "deep_onnx.training.autoencoders:ConvolutionalAutoencoder",
+        "Convolutional auto-encoder (Face2Sketch III-B).",
+    ),
+    "cvae": Architecture(
+        "deep_onnx.training.autoencoders:VariationalAutoencoder",
+        "Convolutional variational auto-encoder (Face2Sketch III-C).",
+    ),
+    "pix2pix": Architecture(
+        "deep_onnx.training.pix2pix:Pix2Pix", "U-Net against a PatchGAN, on pairs."
+    ),
+    "cyclegan": Architecture(
+        "deep_onnx.training.cyclegan:CycleGAN", "Two generators that undo each other, unpaired."
+    ),
+    "stargan": Architecture(
+        "deep_onnx.training.stargan:StarGAN", "One generator for all expressions, by their names."
+    ),
+    "ganimation": Architecture(
+        "deep_onnx.training.ganimation:GANimation",
+        "Attention and colour masks, by action units.",
+    ),
+    "ocnn": Architecture(
+        "deep_onnx.training.ocnn:OCNN",
+        "A mask and a picture from one small network, by blendshapes, perhaps tuned by penguins.",
+    ),
+    "dcgan": Architecture("deep_onnx.training.dcgan:DCGAN", "New faces from noise."),
+}

@@ -21,6 +21,17 @@ COMMANDS = {
     "apply": ("pixelreg.commands.apply:apply", "Change the expression in pictures."),
     "compare": ("pixelreg.commands.compare:compare", "Show models side by side."),
     "evaluate": ("pixelreg.commands.evaluate:evaluate", "Score a model on a folder of pairs."),
+    "train": ("deep_onnx.commands.train:train", "Train a deep model, and export it as ONNX."),
+    "generate": ("deep_onnx.commands.generate:generate", "Make new pictures from noise."),
+    "quantise": ("deep_onnx.commands.quantise:quantise", "Make an ONNX model smaller."),
+    "export-torch": (
+        "deep_onnx.commands.export_torch:export_torch",
+        "Turn published PyTorch weights into an ONNX model.",
+    ),
+    "blendshape": (
+        "pixelreg.commands.blendshape:blendshape",
+        "Learn sparse components of expressions.",
+    ),
     "info": ("pixelreg.commands.info:info", "Show what a model file holds."),
     "data": ("pixelreg.commands.data:data", "List, draw or download training pictures."),
     "demo": ("pixelreg.commands.demo:demo", "Draw faces, fit two models, show what they do."),

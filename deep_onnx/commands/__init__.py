@@ -1,0 +1,1 @@
+"""Commands of the deep models; `pixelreg.commands.main` knows them by name."""

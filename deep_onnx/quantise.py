@@ -1,0 +1,289 @@
+"""Smaller numbers in an ONNX model: int8 convolutions, or fp16 weights, judged on real pictures."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deep_onnx.calibration import Calibration
+from deep_onnx.card import Card
+from deep_onnx.onnxfile import finish, onnx_package, quiet, read
+from deep_onnx.padding import pad, to_values
+from deep_onnx.predictor import Predictor
+from deep_onnx.session import Session, first_line
+from pixelreg.arrays import Array
+from pixelreg.errors import MissingExtraError, PixelregError, UnknownNameError, UsageError
+from pixelreg.files import write_bytes
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+LEAST_PSNR = 38.0  # dB to the fp32 model
+EQUAL = 100.0  # dB, for pictures without a difference
+PERCENTILE = 99.999  # of the values of a tensor that int8 spans; what is beyond is clipped
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+PURPOSE = "quantising"
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A model that was made smaller.
+
+    Attributes
+    ----------
+    path : its file.
+    bytes, bytes_before : sizes of both files.
+    psnr : dB to the fp32 model, over all pictures that were judged.
+    worst : dB of the picture that differs most.
+    judged : how many pictures were judged.
+    """
+
+    path: Path
+    bytes: int
+    bytes_before: int
+    psnr: float
+    worst: float
+    judged: int
+
+
+def card_to_quantise(model: Path) -> Card:
+    """The card of a model that can be quantised.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no usable ONNX file with a card.
+    UsageError
+        If it changes no pictures, or is quantised already.
+    MissingExtraError
+        If the onnx package is not installed.
+    """
+    card = read(model, PURPOSE)[1]
+    if card.task != "translate":
+        raise UsageError(f"{model} changes no pictures, so there is nothing to judge it by")
+    if "quantised" in card.notes:
+        raise UsageError(f"{model} is quantised already; start from the fp32 model")
+    return card
+
+
+def quantise(
+    model: Path, output: Path, to: str, pictures: Calibration, force: bool = False
+) -> Quantised:
+    """Write a model with smaller numbers, if it still makes the same pictures.
+
+    Parameters
+    ----------
+    model : an ONNX file with a card.
+    output : where to write; left as it was if anything fails.
+    to : ``"int8"``: values and weights of all convolutions but the first and the last ones;
+        ``"fp16"``: all weights.
+    pictures : to measure ranges on (int8 only), and to judge by.
+    force : write it however much it differs.
+
+    Raises
+    ------
+    PixelregError
+        If its pictures are less than 38 dB from those of the fp32 model.
+    UsageError, ModelFileError
+        See `card_to_quantise`; also if there is no convolution to quantise.
+    MissingExtraError
+        If onnx or onnxruntime is not installed.
+    """
+    if to not in KINDS:
+        raise UnknownNameError("kind of numbers", to, KINDS)
+    card = card_to_quantise(model)
+    proto = read(model, PURPOSE)[0]
+    fp32 = Predictor(card, Session(model, "cpu"))
+    content = finish(KINDS[to](proto, _feeds(card, pictures)), card)
+    smaller = Predictor(card, Session(content, "cpu", name="the quantised model"))
+    psnr, worst = _psnr(fp32, smaller, pictures)
+    if psnr < LEAST_PSNR and not force:
+        raise PixelregError(
+            f"{output} was not written: as {to} it is {psnr:.1f} dB from the fp32 model, less "
+            f"than {LEAST_PSNR:g}; --force writes it all the same"
+        )
+    note = {
+        "to": to,
+        "psnr_to_fp32": round(psnr, 2),
+        "worst_psnr_to_fp32": round(worst, 2),
+        "pictures_measured": len(pictures.measured) if to == "int8" else 0,
+        "pictures_judged": len(pictures.judged),
+    }
+    content = _with_notes(content, replace(card, notes={**card.notes, "quantised": note}))
+    write_bytes(output, content)
+    before = model.stat().st_size
+    return Quantised(output, len(content), before, psnr, worst, len(pictures.judged))
+
+
+def _with_notes(content: bytes, card: Card) -> bytes:
+    return finish(onnx_package(PURPOSE).load_model_from_string(content), card)
+
+
+def _conditions(card: Card, count: int) -> list[tuple[float, ...]]:
+    """One target a picture, all in turn."""
+    vectors = list(card.targets.values())
+    return [vectors[k % len(vectors)] for k in range(count)]
+
+
+def _feeds(card: Card, pictures: Calibration) -> list[dict[str, Array]]:
+    """What goes into the graph, one picture at a time."""
+    feeds = []
+    crops = pictures.measured
+    for picture, condition in zip(crops, _conditions(card, len(crops)), strict=True):
+        feed = {card.image_input: pad(to_values(card, picture[None], "float32"), card.multiple)[0]}
+        if card.condition_input:
+            feed[card.condition_input] = np.array([condition], np.float32)
+        feeds.append(feed)
+    return feeds
+
+
+def _psnr(fp32: Predictor, smaller: Predictor, pictures: Calibration) -> tuple[float, float]:
+    """dB over all judged pictures, and of the worst one; values on [0, 1]."""
+    errors = []
+    conditions = _conditions(fp32.card, len(pictures.judged))
+    for picture, condition in zip(pictures.judged, conditions, strict=True):
+        made = [np.clip(p.predict(condition, picture[None]), 0, 1) for p in (fp32, smaller)]
+        errors.append(float(np.square(made[0].astype(np.float64) - made[1]).mean()))
+    return _decibel(float(np.mean(errors))), _decibel(max(errors))
+
+
+def _decibel(error: float) -> float:
+    return min(EQUAL, -10 * math.log10(error)) if error > 0 else EQUAL
+
+
+def _to_int8(model: ModelProto, feeds: Sequence[Mapping[str, Array]]) -> ModelProto:
+    """Static quantisation between Q and DQ nodes, ranges by percentile."""
+    import onnx
+
+    chosen = inner_convolutions(model)
+    if not chosen:
+        raise UsageError(
+            "this model has no convolution between its first and last ones; --to fp16 is left"
+        )
+    try:
+        from onnxruntime.quantization import CalibrationMethod, QuantType, quantize_static
+    except ImportError as error:
+        raise MissingExtraError("onnxruntime", "deep", PURPOSE) from error
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
+        before.write_bytes(model.SerializeToString())
+        try:
+            with quiet():
+                quantize_static(
+                    before,
+                    after,
+                    _reader(feeds),
+                    op_types_to_quantize=["Conv"],
+                    nodes_to_quantize=chosen,
+                    per_channel=True,
+                    # On x86 kernels for unsigned values are half again as fast as for signed ones.
+                    activation_type=QuantType.QUInt8,
+                    weight_type=QuantType.QInt8,
+                    calibrate_method=CalibrationMethod.Percentile,
+                    extra_options={
+                        "CalibPercentile": PERCENTILE,
+                        "CalibTensorRangeSymmetric": False,
+                        # By its name for another method, but for all: forget a picture's values
+                        # before the next one.
+                        "CalibStridedMinMax": 1,
+                    },
+                )
+        except Exception as error:  # onnxruntime's errors share no class
+            raise PixelregError(f"onnxruntime cannot quantise: {first_line(error)}") from error
+        made = onnx.load_model_from_string(after.read_bytes())
+    used = {node.domain for node in made.graph.node}
+    kept = [opset for opset in made.opset_import if opset.domain in used]
+    del made.opset_import[:]
+    made.opset_import.extend(kept)
+    return made
+
+
+def _reader(feeds: Sequence[Mapping[str, Array]]) -> Any:
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc,unused-ignore]
+        """Gives some of the pictures, one by one."""
+
+        def __init__(self) -> None:
+            self.set_range(0, len(feeds))
+
+        def __len__(self) -> int:
+            return len(feeds)
+
+        def set_range(self, start_index: int, end_index: int) -> None:
+            self.left = iter(feeds[start_index:end_index])
+
+        def get_next(self) -> Mapping[str, Array] | None:
+            return next(self.left, None)
+
+    return Reader()
+
+
+def inner_convolutions(model: ModelProto) -> list[str]:
+    """Names of the convolutions, not transposed, that lie between two other convolutions.
+
+    The first one sees the picture and the last ones make it: their rounding would be seen.
+    Transposed ones have no int8 kernel on processors. Nodes without a name get one.
+    """
+    nodes = model.graph.node
+    after: set[str] = set()  # tensors that a convolution leads to
+    before: set[str] = set()  # tensors that lead to a convolution
+    inner = {k for k, node in enumerate(nodes) if node.op_type in CONVOLUTIONS}
+    for k, node in enumerate(nodes):
+        reached = not after.isdisjoint(node.input)
+        if k in inner or reached:
+            after.update(node.output)
+        if not reached:
+            inner.discard(k)
+    for k, node in reversed(list(enumerate(nodes))):
+        leads = not before.isdisjoint(node.output)
+        if node.op_type in CONVOLUTIONS or leads:
+            before.update(node.input)
+        if not leads:
+            inner.discard(k)
+    for k in inner:
+        nodes[k].name = nodes[k].name or f"convolution_{k}"
+    return [nodes[k].name for k in sorted(inner) if nodes[k].op_type == "Conv"]
+
+
+def _to_fp16(model: ModelProto, feeds: Sequence[Mapping[str, Array]]) -> ModelProto:
+    """Weights and values as half floats; inputs and outputs stay as they are."""
+    try:
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+    except ImportError as error:
+        raise MissingExtraError("onnxruntime", "deep", PURPOSE) from error
+    try:
+        with quiet():
+            made: ModelProto = convert_float_to_float16(model, keep_io_types=True)
+    except Exception as error:  # the converter raises what it likes
+        raise PixelregError(f"the model cannot be converted: {first_line(error)}") from error
+    _sort(made)
+    return made
+
+
+def _sort(model: ModelProto) -> None:
+    """Put nodes after what they take: the converter appends its casts of the inputs."""
+    left = list(model.graph.node)
+    waiting = {name for node in left for name in node.output}
+    order = []
+    while left:
+        ready = [node for node in left if waiting.isdisjoint(node.input)]
+        if not ready:
+            raise PixelregError("the converted graph runs in a circle")
+        order += ready
+        waiting.difference_update(name for node in ready for name in node.output)
+        left = [node for node in left if not waiting.isdisjoint(node.output)]
+    del model.graph.node[:]
+    model.graph.node.extend(order)
+
+
+KINDS: dict[str, Callable[[ModelProto, Sequence[Mapping[str, Array]]], ModelProto]] = {
+    "int8": _to_int8,
+    "fp16": _to_fp16,
+}
