@@ -192,6 +192,42 @@ CASES = [
         aligned=True,
     ),
     Case(
+        "cufsf",
+        {
+            "original_sketch/00001.jpg": ("00001", "sketch", ""),
+            "original_sketch/00002.jpg": ("00002", "sketch", ""),
+            "original_sketch/01196.jpg": ("01196", "sketch", ""),
+            "photo/00001fb010_930831.tif": ("00001", "photo", ""),
+            "photo/00081fa011d_931230.tif": ("00081", "photo", ""),
+            "colour/00002_930831_fa.ppm": ("00002", "photo", ""),
+            "colour/01196_960627_fb_a.ppm": ("01196", "photo", ""),
+        },
+        skipped=("cropped_sketch/00001.jpg",),
+        strange=("photo/00001ql010_930831.tif", "00003.jpg"),
+        pairs=3,
+        source="photo",
+        target="sketch",
+    ),
+    Case(
+        "sketches",
+        {
+            "photo/ana/1.png": ("ana", "photo", "1"),
+            "sketch/ana/1.png": ("ana", "sketch", "1"),
+            "photo/ana/2.png": ("ana", "photo", "2"),
+            "sketch/ana/2.png": ("ana", "sketch", "2"),
+            "photo/team/ben/1.jpg": ("team/ben", "photo", "1"),
+            "sketch/team/ben/1.png": ("team/ben", "sketch", "1"),
+            "photo/eva.png": ("eva", "photo", ""),
+            "sketch/eva.png": ("eva", "sketch", ""),
+            "photo/tom.png": ("tom", "photo", ""),
+        },
+        strange=("overview.png",),
+        pairs=4,
+        source="photo",
+        target="sketch",
+        aligned=True,
+    ),
+    Case(
         "london",
         {
             "neutral_front/001_03.jpg": ("001", "neutral", ""),
@@ -433,6 +469,41 @@ def test_a_table_wins_over_names(tmp_path: Path) -> None:
     (tmp_path / "faces.csv").write_text("person,expression,path\nAna,sad,happy/a.png\n")
     listing = scan(tmp_path)
     assert (listing.layout, listing.expressions) == ("csv", {"sad": 1})
+
+
+@pytest.mark.parametrize("wrapper", ["", "FERET/CUFSF"])
+def test_cufsf_takes_the_photographs_that_were_drawn(tmp_path: Path, wrapper: str) -> None:
+    root = tmp_path / wrapper
+    pictures(
+        root,
+        *("original_sketch/00001.jpg", "original_sketch/00002.jpg"),
+        *("photo/00001fa010_930831.tif", "photo/00001fb010_930831.tif"),
+        *("photo/00002_930831_fa.ppm", "photo/00002_940422_fa.ppm", "photo/00002_930831_fb.ppm"),
+    )
+    everything = scan(tmp_path)
+    assert (everything.layout, len(everything.photos)) == ("cufsf", 7)
+    names = "00001fb010_930831.tif\r\nfb\\00002fb010_930831.tif\r\n"
+    (root / "names_of_photos_used_for_drawing_sketches.txt").write_text(names, newline="")
+    listing = scan(tmp_path)
+    assert {p.path.name for p in listing.photos if p.expression == "photo"} == {
+        "00001fb010_930831.tif", "00002_930831_fb.ppm",
+    }  # fmt: skip
+    assert listing.skipped == (("photograph that no sketch was drawn from", 3),)
+    assert len(pair(listing, "sketch", "photo").pairs) == 2
+
+
+def test_numbered_sketches_alone_are_not_cufsf(tmp_path: Path) -> None:
+    pictures(tmp_path, "sketch/00001.jpg", "photo/00001.jpg")
+    assert scan(tmp_path).layout == "sketches"
+
+
+def test_sketches_of_another_size_than_the_photographs_are_not_aligned(tmp_path: Path) -> None:
+    pictures(tmp_path, "photo/ana.png", "sketch/ana.png", "photo/ben.png")
+    assert scan(tmp_path).aligned
+    picture(tmp_path / "sketch" / "ben.png", (5, 4))
+    listing = scan(tmp_path)
+    assert (listing.layout, listing.aligned) == ("sketches", False)
+    assert scan(tmp_path, "folders").layout == "folders"
 
 
 def test_london_templates_and_stray_files(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import click
 
 from pixelreg.commands import options
 from pixelreg.commands.console import give, give_json, progress, say
+from pixelreg.commands.data_masks import masks
+from pixelreg.commands.data_sketch import sketch
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import pair, targets
 from pixelreg.data.photos import Listing
@@ -16,6 +18,10 @@ from pixelreg.data.photos import Listing
 @click.group()
 def data() -> None:
     """List, draw or download training pictures."""
+
+
+data.add_command(masks)
+data.add_command(sketch)
 
 
 @data.command("list")

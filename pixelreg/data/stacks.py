@@ -152,6 +152,12 @@ class Cutter:
             )
         return self._centre(source, by), self._centre(target, other)
 
+    def single(self, photo: Photo) -> Pixels:
+        """The crop of one photo that needs no partner, (S, S, 3) uint8; raises as `cut` does."""
+        if self.frame is not None:
+            return self._face(photo, self.frame)
+        return self._centre(*self._square(photo))
+
     def _square(self, photo: Photo) -> tuple[Pixels, int]:
         return _read(photo, lambda width, height: min(width, height) / (SPARE * self.size))
 

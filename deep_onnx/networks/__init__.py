@@ -1,0 +1,1 @@
+"""The networks, written from the papers, in PyTorch."""
