@@ -7,7 +7,16 @@ import os
 import platform
 from typing import Any
 
-PACKAGES = ("numpy", "scipy", "pillow", "numba", "opencv-python-headless", "scikit-learn")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "pillow",
+    "numba",
+    "opencv-python-headless",
+    "scikit-learn",
+    "torch",
+    "onnxruntime",
+)
 
 
 def describe() -> dict[str, Any]:

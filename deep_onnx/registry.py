@@ -12,10 +12,13 @@ class Architecture(NamedTuple):
     ----------
     home : ``"module:class"`` of its `deep_onnx.training.algorithm.Algorithm`.
     help : one line.
+    keep : which networks are exported by default: the ``"best"`` on held-out people, or the
+        ``"last"`` where the nearest to the truth are those that learnt to copy.
     """
 
     home: str
     help: str
+    keep: str = "best"
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -35,18 +38,27 @@ ARCHITECTURES: dict[str, Architecture] = {
         "deep_onnx.training.pix2pix:Pix2Pix", "U-Net against a PatchGAN, on pairs."
     ),
     "cyclegan": Architecture(
-        "deep_onnx.training.cyclegan:CycleGAN", "Two generators that undo each other, unpaired."
+        "deep_onnx.training.cyclegan:CycleGAN",
+        "Two generators that undo each other, unpaired.",
+        "last",
     ),
     "stargan": Architecture(
-        "deep_onnx.training.stargan:StarGAN", "One generator for all expressions, by their names."
+        "deep_onnx.training.stargan:StarGAN",
+        "One generator for all expressions, by their names.",
+        "last",
     ),
     "ganimation": Architecture(
         "deep_onnx.training.ganimation:GANimation",
         "Attention and colour masks, by action units.",
+        "last",
     ),
     "ocnn": Architecture(
         "deep_onnx.training.ocnn:OCNN",
         "A mask and a picture from one small network, by blendshapes, perhaps tuned by penguins.",
     ),
-    "dcgan": Architecture("deep_onnx.training.dcgan:DCGAN", "New faces from noise."),
+    "portrait": Architecture(
+        "deep_onnx.training.portrait:Portrait",
+        "Portraits from masks and other portraits' parts; learns from pixelreg data masks.",
+    ),
+    "dcgan": Architecture("deep_onnx.training.dcgan:DCGAN", "New faces from noise.", "last"),
 }

@@ -13,6 +13,7 @@ from PIL import Image
 from deep_onnx import proto
 from deep_onnx.card import Card
 from deep_onnx.conditions import condition_of, name_of, targets_of
+from deep_onnx.portrait import PortraitTranslator, is_portrait, open_portrait
 from deep_onnx.predictor import Predictor
 from deep_onnx.reading import card_of, check_graph
 from deep_onnx.session import Say, Session, read_file
@@ -44,8 +45,8 @@ def load(
     threads: int | None = None,
     meta: Path | None = None,
     say: Say | None = None,
-) -> OnnxTranslator:
-    """Load an ONNX file as a translator.
+) -> OnnxTranslator | PortraitTranslator:
+    """Load an ONNX file as a translator; a portrait model as one with its parser.
 
     Parameters
     ----------
@@ -67,6 +68,8 @@ def load(
     contents = proto.read(content, name)
     card = card_of(contents, name, meta)
     check_graph(card, contents, name)
+    if is_portrait(card, contents):
+        return open_portrait(path, locator=locator, provider=provider, threads=threads, say=say)
     session = Session(content, provider, threads, say, name)
     return OnnxTranslator(Predictor(card, session), locator or Locator(), name)
 

@@ -276,8 +276,15 @@ def make_model(
     pairs: Sequence[Pair],
 ) -> Model:
     """A model of fitted plans with its provenance; recipes are by target, as plans are."""
+    kind = next(iter(recipes.values())).kind
+    settings = {target: recipe.parameters() for target, recipe in recipes.items()}
+    return Model(plans, source, kind, settings, frame, provenance(listing, pairs))
+
+
+def provenance(listing: Listing, pairs: Sequence[Pair]) -> Provenance:
+    """Where a model learnt from these pairs of a listing comes from, as of today."""
     known = data_source(listing.layout) if listing.layout in source_names() else None
-    provenance = Provenance(
+    return Provenance(
         training_set=known.title if known else listing.root.resolve().name,
         people=len({pair.person for pair in pairs}),
         pairs=len(pairs),
@@ -286,9 +293,6 @@ def make_model(
         pixelreg_version=__version__,
         date=datetime.date.today().isoformat(),
     )
-    kind = next(iter(recipes.values())).kind
-    settings = {target: recipe.parameters() for target, recipe in recipes.items()}
-    return Model(plans, source, kind, settings, frame, provenance)
 
 
 def _has_face(pair: Pair, locator: Locator) -> bool:

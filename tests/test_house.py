@@ -39,7 +39,7 @@ LAYERS = (
         "modelfile",
         "warp",
     ),
-    ("regression", "faces", "data", "evaluation"),
+    ("regression", "faces", "data", "evaluation", "blendshape", "masks"),
     ("tally", "checkpoint", "workers", "solving", "merging"),
     ("training", "streaming", "cluster", "translator", "batch", "api", "video"),
     ("commands", "__main__"),
@@ -47,7 +47,7 @@ LAYERS = (
 FLOOR = {room: floor for floor, rooms in enumerate(LAYERS) for room in rooms}
 BASE = {"numpy", "PIL", "click", "safetensors"}  # scipy too, but inside functions: it is slow
 HEAVY = (
-    *("scipy", "sklearn", "skimage", "numba", "cv2", "onnxruntime", "torch", "pooch", "cupy"),
+    *("scipy", "sklearn", "skimage", "numba", "cv2", "onnxruntime", "torch", "onnx", "pooch", "cupy"),
     "av",
 )
 # Modules that take a package that need not be there: they are imported by name only.

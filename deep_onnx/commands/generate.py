@@ -1,0 +1,88 @@
+"""``pixelreg generate``: new pictures from noise."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import click
+
+from deep_onnx.generate import MOST, Generator
+from pixelreg.commands import options
+from pixelreg.commands.console import say
+from pixelreg.errors import UsageError
+from pixelreg.evaluation.sheet import GAP, contact_sheet
+from pixelreg.files import write_bytes
+from pixelreg.image import SUFFIX_FORMATS, Picture, encode
+
+
+@click.command()
+@click.option(
+    "--model", required=True, type=options.FILE, help="ONNX file of pixelreg train dcgan."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which ones.")
+@click.option(
+    "--count", type=click.IntRange(1, MOST), default=16, show_default=True, help="How many."
+)
+@click.option(
+    "--columns", type=click.IntRange(1), help="Pictures in a row. [default: about a square]"
+)
+@click.option(
+    "--separate",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write every picture to this folder too, as 0000.png and so on.",
+)
+@click.option(
+    "--provider",
+    type=click.Choice(["auto", "cuda", "cpu"]),
+    default="auto",
+    show_default=True,
+    help="What runs the model.",
+)
+@click.option("--threads", type=click.IntRange(1), help="Threads to use. [default: one a core]")
+@click.option(
+    "-o",
+    "--output",
+    type=options.NEW_FILE,
+    default="sheet.png",
+    show_default=True,
+    help="Picture file of all of them.",
+)
+def generate(
+    model: Path,
+    seed: int,
+    count: int,
+    columns: int | None,
+    separate: Path | None,
+    provider: str,
+    threads: int | None,
+    output: Path,
+) -> None:
+    """Make new pictures from noise, with a model that learnt to.
+
+    The same seed gives the same pictures; more of them begin with the same ones.
+
+    \b
+    Examples:
+      pixelreg generate --model dcgan.onnx
+      pixelreg generate --model dcgan.onnx --seed 7 --count 64 -o faces.png
+      pixelreg generate --model dcgan.onnx --count 100 --separate faces/
+    """
+    file_format = SUFFIX_FORMATS.get(output.suffix.lower())
+    if file_format is None:
+        raise UsageError(f"{output} must end in {', '.join(SUFFIX_FORMATS)}")
+    generator = Generator(model, provider, threads, say)
+    pictures = generator.run(generator.noise(count, seed))
+    across = min(count, columns or math.ceil(math.sqrt(count)))
+    rows = -(-count // across)
+    # The last row is filled up with paper, as columns must be equally long.
+    blank = pictures[:1] * 0 + 255
+    filled = [*pictures, *(blank[0] for _ in range(rows * across - count))]
+    sheet = contact_sheet([("", filled[k::across]) for k in range(across)])
+    top = sheet.shape[0] - rows * (pictures.shape[1] + GAP)
+    write_bytes(output, encode(Picture(sheet[top - GAP :]), file_format))
+    if separate is not None:
+        for number, picture in enumerate(pictures):
+            write_bytes(separate / f"{number:04d}.png", encode(Picture(picture), "PNG"))
+        say(f"wrote {count} pictures to {separate}")
+    say(f"wrote {output} ({count} pictures, seed {seed})")

@@ -1,0 +1,218 @@
+"""From a folder of pictures to examples: pairs, and single pictures where there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from deep_onnx.training.examples import Examples
+from pixelreg.arrays import Pixels
+from pixelreg.data.expressions import canonical
+from pixelreg.data.pairs import Pair, Pairing, pair, targets
+from pixelreg.data.photos import Listing, Photo, Problem
+from pixelreg.data.stacks import Cutter, Progress, Stack, load_stack
+from pixelreg.errors import DataError, PixelregError, UnknownNameError, UsageError
+from pixelreg.faces.locate import Locator
+from pixelreg.training import choose_frame, choose_held_out, choose_pairings, provenance
+
+WORKERS = 2
+
+# What architectures learn from; the others learn one target from its pairs.
+UNPAIRED = ("cyclegan",)  # one target, whose pairs only serve to judge it
+LABELLED = ("stargan", "ganimation")  # any number of expressions
+SEVERAL = ("ocnn",)  # any number of expressions, from their pairs
+PLAIN = ("dcgan",)  # pictures, whatever they show
+MASKED = ("portrait",)  # portraits with masks; see deep_onnx.training.portraits
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which pictures to learn from.
+
+    Attributes
+    ----------
+    source : the expression or domain that translations start from.
+    pairings : target -> its pairs; may be empty.
+    singles : pictures besides those of the pairs.
+    """
+
+    source: str
+    pairings: Mapping[str, Pairing]
+    singles: tuple[Photo, ...] = ()
+
+
+def choose(
+    architecture: str, listing: Listing, source: str | None = None, wanted: Sequence[str] = ()
+) -> Choice:
+    """The pictures that an architecture learns from.
+
+    Parameters
+    ----------
+    architecture : a key of `deep_onnx.registry.ARCHITECTURES`.
+    listing : what was found.
+    source : the expression to start from; None for the listing's.
+    wanted : the expressions to learn; all where it is empty.
+
+    Raises
+    ------
+    UsageError
+        If the architecture learns one expression, and there are several.
+    UnknownNameError
+        If an expression is not in the listing.
+    DataError
+        If there is no picture, or no pair, of what is wanted.
+    """
+    start = _known(listing, source or listing.source) if architecture not in PLAIN else ""
+    names = [_known(listing, name) for name in wanted]
+    if architecture in PLAIN:
+        shown = names or list(listing.expressions)
+        return Choice(source or listing.source, {}, _showing(listing, shown))
+    if architecture in (*UNPAIRED, *LABELLED):
+        names = names or [name for name in listing.expressions if name != start]
+        if architecture in UNPAIRED or not names:
+            _check_one(architecture, listing, names)
+        found = {name: pair(listing, start, name) for name in names}
+        pairings = {name: pairing for name, pairing in found.items() if pairing.pairs}
+        return Choice(start, pairings, _showing(listing, [start, *names]))
+    names = names or list(targets(listing, start))
+    if names and architecture not in SEVERAL:
+        _check_one(architecture, listing, names)
+    return Choice(start, choose_pairings(listing, start, names))
+
+
+def _check_one(architecture: str, listing: Listing, names: Sequence[str]) -> None:
+    if not names:
+        raise DataError(f"all pictures in {listing.root} show the same: there is nothing to learn")
+    if len(names) > 1:
+        raise UsageError(
+            f"{architecture} learns one expression; choose it with --expr: {', '.join(names)}"
+        )
+
+
+def _known(listing: Listing, name: str) -> str:
+    expression = canonical(name)
+    if expression not in listing.expressions:
+        raise UnknownNameError("expression", name, listing.expressions)
+    return expression
+
+
+def _showing(listing: Listing, names: Sequence[str]) -> tuple[Photo, ...]:
+    return tuple(photo for photo in listing.photos if photo.expression in names)
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """Examples, and what could not be read.
+
+    Attributes
+    ----------
+    examples : everybody's.
+    problems : pictures left out, and why.
+    """
+
+    examples: Examples
+    problems: tuple[Problem, ...]
+
+
+def load_examples(
+    listing: Listing,
+    choice: Choice,
+    size: int,
+    locator: Locator,
+    progress: Progress | None = None,
+) -> Loaded:
+    """Read, align and crop pictures; bad ones are left out and reported.
+
+    Parameters
+    ----------
+    listing : what was found.
+    choice : which of it to read.
+    size : side of the crops in pixels.
+    locator : how eyes are found.
+    progress : called with (done, total) after every pair and every single picture.
+
+    Raises
+    ------
+    DataError
+        If a target has no usable pair, or no picture is left at all.
+    """
+    pairs = [each for pairing in choice.pairings.values() for each in pairing.pairs]
+    paired = {photo for each in pairs for photo in (each.source, each.target)}
+    alone = [photo for photo in choice.singles if photo not in paired]
+    sampled = pairs or [Pair(photo.person, photo.session, photo, photo) for photo in alone]
+    cutter = Cutter(size, choose_frame(listing, sampled, locator), locator)
+    done, total = 0, len(pairs) + len(alone)
+
+    def advance(count: int, _: int = 0) -> None:
+        if progress is not None:
+            progress(done + count, total)
+
+    stacks: dict[str, Stack] = {}
+    crops: dict[Photo, Pixels] = {}
+    problems: list[Problem] = []
+    for target, pairing in choice.pairings.items():
+        stacks[target] = stack = load_stack(
+            pairing.pairs, size, cutter.frame, locator, advance, WORKERS
+        )
+        done += len(pairing.pairs)
+        problems += stack.problems
+        for each, before, after in zip(stack.pairs, stack.sources, stack.targets, strict=True):
+            crops[each.source], crops[each.target] = before, after
+    for count, (photo, outcome) in enumerate(_read(alone, cutter), start=1):
+        if isinstance(outcome, PixelregError):
+            problems.append(Problem(photo.path, str(outcome)))
+        else:
+            crops[photo] = outcome
+        advance(count)
+    if not crops:
+        reason = f"; the first reason: {problems[0].reason}" if problems else ""
+        raise DataError(f"none of the {total} pictures in {listing.root} can be used{reason}")
+    used = [each for stack in stacks.values() for each in stack.pairs]
+    examples = Examples(
+        choice.source,
+        stacks,
+        np.stack(list(crops.values())),
+        tuple(photo.expression for photo in crops),
+        tuple(photo.person for photo in crops),
+        cutter.frame,
+        provenance(listing, used),
+    )
+    return Loaded(examples, tuple(problems))
+
+
+def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
+    """The people to learn from, and those to judge on: a share of them, or nobody for 0.
+
+    They are the same as for ``pixelreg fit``: drawn from the people who have pairs, if any have.
+
+    Raises
+    ------
+    DataError
+        If there is only one person.
+    """
+    paired = [person for stack in examples.stacks.values() for person in stack.people]
+    chosen = choose_held_out(paired or examples.people, share, seed)
+    learning = examples.only(frozenset(examples.people) - chosen)
+    pairs = sum(len(stack.pairs) for stack in learning.stacks.values())
+    people = len(set(learning.people))
+    source = replace(examples.provenance, people=people, pairs=pairs)
+    return replace(learning, provenance=source), examples.only(chosen)
+
+
+def _read(
+    photos: Sequence[Photo], cutter: Cutter
+) -> Iterator[tuple[Photo, Pixels | PixelregError]]:
+    def crop_or_error(photo: Photo) -> Pixels | PixelregError:
+        try:
+            return cutter.single(photo)
+        except PixelregError as error:
+            return error
+
+    pool = ThreadPoolExecutor(WORKERS)
+    try:
+        yield from zip(photos, pool.map(crop_or_error, photos), strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupt must not wait for hundreds of pictures

@@ -1,0 +1,129 @@
+"""Every loss of a training: kept, and written as CSV while it goes on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelreg.errors import PixelregError
+
+PARTS = ("train", "validation")
+
+
+class History:
+    """Losses by step, of training and of validation.
+
+    The CSV has a row for each step: ``step``, ``train NAME`` …, ``validation NAME`` …; cells are
+    empty where nothing was measured. A row is in the file as soon as its step is over.
+
+    Parameters
+    ----------
+    path : the CSV file, which is written anew.
+
+    Attributes
+    ----------
+    names : part -> names of its losses.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.names: dict[str, tuple[str, ...]] = dict.fromkeys(PARTS, ())
+        self._rows: dict[str, list[list[float]]] = {part: [] for part in PARTS}
+        self._head: list[str] = []
+
+    def add(
+        self, step: int, train: Mapping[str, float] | None, validation: Mapping[str, float] | None
+    ) -> None:
+        """Take in what was measured at a step.
+
+        Raises
+        ------
+        PixelregError
+            If a loss is no number any more, or the file cannot be written.
+        """
+        found = {"train": train or {}, "validation": validation or {}}
+        for part, losses in found.items():
+            _refuse_nonsense(step, losses)
+            if losses:
+                self.names[part] = self.names[part] or tuple(losses)
+                self._rows[part].append([step, *(losses[name] for name in self.names[part])])
+        if self._head == self._columns():
+            self._put(self._line(step, found), "a")
+        else:
+            self.write()
+
+    def series(self, part: str, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Steps and values of one loss, of ``"train"`` or ``"validation"``."""
+        rows = self.arrays()[part]
+        return rows[:, 0], rows[:, 1 + self.names[part].index(name)]
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Part -> (K, 1 + losses): step and losses, for a checkpoint."""
+        return {
+            part: np.array(rows, np.float64).reshape(len(rows), 1 + len(self.names[part]))
+            for part, rows in self._rows.items()
+        }
+
+    def restore(self, names: Mapping[str, list[str]], arrays: Mapping[str, Any]) -> None:
+        """Take back what `names` and `arrays` gave, and write the file accordingly.
+
+        Raises
+        ------
+        ValueError
+            If they do not belong together.
+        """
+        for part in PARTS:
+            rows = arrays[part]
+            if rows.ndim != 2 or rows.shape[1] != 1 + len(names[part]):
+                raise ValueError(f"the losses of {part} do not fit their names")
+            self.names[part] = tuple(names[part])
+            self._rows[part] = [list(map(float, row)) for row in rows]
+        self.write()
+
+    def write(self) -> None:
+        """Write the file anew."""
+        steps: dict[int, dict[str, dict[str, float]]] = {}
+        for part in PARTS:
+            for step, *values in self._rows[part]:
+                losses = dict(zip(self.names[part], values, strict=True))
+                steps.setdefault(int(step), {})[part] = losses
+        self._head = self._columns()
+        lines = [self._line(step, found) for step, found in sorted(steps.items())]
+        self._put(_csv(self._head) + "".join(lines), "w")
+
+    def _columns(self) -> list[str]:
+        return ["step", *(f"{part} {name}" for part in PARTS for name in self.names[part])]
+
+    def _line(self, step: int, found: Mapping[str, Mapping[str, float]]) -> str:
+        cells = [str(step)]
+        for part in PARTS:
+            losses = found.get(part, {})
+            cells += [f"{losses[n]:.9g}" if n in losses else "" for n in self.names[part]]
+        return _csv(cells)
+
+    def _put(self, text: str, mode: str) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open(mode, encoding="utf-8", newline="") as file:
+                file.write(text)
+        except OSError as error:
+            raise PixelregError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+
+def _refuse_nonsense(step: int, losses: Mapping[str, float]) -> None:
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise PixelregError(
+                f"the loss {name!r} became {value} at step {step}; "
+                "start anew with a smaller --learning-rate"
+            )
+
+
+def _csv(cells: list[str]) -> str:
+    quoted = [f'"{c.replace(chr(34), chr(34) * 2)}"' if set(c) & set(',"\n') else c for c in cells]
+    return ",".join(quoted) + "\n"
