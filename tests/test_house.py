@@ -47,8 +47,8 @@ LAYERS = (
 FLOOR = {room: floor for floor, rooms in enumerate(LAYERS) for room in rooms}
 BASE = {"numpy", "PIL", "click", "safetensors"}  # scipy too, but inside functions: it is slow
 HEAVY = (
-    *("scipy", "sklearn", "skimage", "numba", "cv2", "onnxruntime", "torch", "onnx", "pooch", "cupy"),
-    "av",
+    *("scipy", "sklearn", "skimage", "numba", "cv2", "onnxruntime", "torch", "onnx"),
+    *("pooch", "cupy", "av"),
 )
 # Modules that take a package that need not be there: they are imported by name only.
 LOOPS = ("_jit", "_loops_fetch", "_loops_fit", "_loops_flow", "_loops_run", "numba")

@@ -33,7 +33,7 @@ def info(file: Path, meta: Path | None, as_json: bool) -> None:
         return
     width = max(map(len, facts)) + 2
     for name, value in facts.items():
-        if value not in ("", None):
+        if value not in ("", None, [], {}):
             give(f"{name.replace('_', ' ').ljust(width)}{_text(value)}")
 
 
