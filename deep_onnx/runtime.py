@@ -13,7 +13,8 @@ from PIL import Image
 from deep_onnx import proto
 from deep_onnx.card import Card
 from deep_onnx.conditions import condition_of, name_of, targets_of
-from deep_onnx.portrait import PortraitTranslator, is_portrait, open_portrait
+from deep_onnx.portrait import PortraitTranslator, open_portrait
+from deep_onnx.portrait_network import is_portrait
 from deep_onnx.predictor import Predictor
 from deep_onnx.reading import card_of, check_graph
 from deep_onnx.session import Say, Session, read_file

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,10 @@ def fingerprint(name: str, arguments: Any, examples: Examples, held_out: Example
     for part in (examples, held_out):
         words = [part.source, part.labels, part.people]
         digest.update(json.dumps(words).encode())
-        digest.update(np.ascontiguousarray(part.pictures).data)
+        for item in fields(part):
+            value = getattr(part, item.name)
+            if isinstance(value, np.ndarray):
+                digest.update(np.ascontiguousarray(value).data)
         for target, stack in part.stacks.items():
             digest.update(json.dumps([target, stack.people]).encode())
             for side in (stack.sources, stack.targets):

@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": ("pixelreg.commands.evaluate:evaluate", "Score a model on a folder of pairs."),
     "train": ("deep_onnx.commands.train:train", "Train a deep model, and export it as ONNX."),
     "generate": ("deep_onnx.commands.generate:generate", "Make new pictures from noise."),
+    "portrait": ("deep_onnx.commands.portrait:portrait", "Change a portrait by its mask."),
     "quantise": ("deep_onnx.commands.quantise:quantise", "Make an ONNX model smaller."),
     "export-torch": (
         "deep_onnx.commands.export_torch:export_torch",

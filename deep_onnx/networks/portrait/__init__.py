@@ -1,0 +1,1 @@
+"""The networks of Conditional GAN based Mask Guided Portrait Editing, §3."""

@@ -1,0 +1,92 @@
+"""Masks on their way into a portrait model and out of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from portrait_tools import drawn_portrait
+
+from deep_onnx.portrait_masks import cut_mask, fading, photo_mask, swapped, uncovered
+from pixelreg.errors import InvalidArrayError
+from pixelreg.faces.align import UNMOVED, Similarity
+from pixelreg.masks.labels import COMPONENTS, LABELS, one_hot
+from pixelreg.masks.windows import window_centres
+
+SIZE = 64
+
+
+def test_a_swapped_mouth_stands_where_the_old_one_was() -> None:
+    mask = drawn_portrait(0, SIZE)[1]
+    other = np.roll(drawn_portrait(1, SIZE)[1], (-3, 4), axis=(0, 1))
+    made = swapped(mask, other, "mouth")
+    lips = COMPONENTS["mouth"]
+    assert np.isin(made, lips).sum() == np.isin(other, lips).sum()
+    assert np.array_equal(window_centres(made), window_centres(mask))
+    away = ~np.isin(mask, lips) & ~np.isin(made, lips)
+    assert np.array_equal(made[away], mask[away])
+    assert (made[np.isin(mask, lips) & ~np.isin(made, lips)] == LABELS.index("skin")).all()
+
+
+def test_swapped_hair_leaves_skin_or_background_where_it_was() -> None:
+    mask, other = drawn_portrait(0, SIZE)[1], drawn_portrait(1, SIZE)[1]
+    hair = LABELS.index("hair")
+    short = np.where((other == hair) & (np.arange(SIZE)[:, None] > 20), 0, other)
+    made = swapped(mask, short, "hair")
+    assert np.array_equal(made == hair, short == hair)
+    bare = (mask == hair) & (made != hair)
+    assert bare.any()
+    assert set(np.unique(made[bare])) <= {0, 1, 2, 3, 6}
+    inner = np.isin(mask, [4, 5, 7, 8, 9])
+    assert np.array_equal(made[inner], mask[inner])
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_swapping_a_component_with_itself_changes_nothing(name) -> None:
+    mask = drawn_portrait(2, SIZE)[1]
+    assert np.array_equal(swapped(mask, mask, name), mask)
+
+
+def test_the_background_goes_on_where_the_head_was() -> None:
+    image, before = drawn_portrait(3, SIZE)
+    image[before == 0] = (10, 20, 30)
+    after = np.where(before == LABELS.index("hair"), 0, before)
+    made = uncovered(image, before, after)
+    assert (made[after == 0] == (10, 20, 30)).all()
+    assert np.array_equal(made[after != 0], image[after != 0])
+    assert uncovered(image, before, before) is image
+
+
+def test_masks_of_photos_are_cut_like_their_photo() -> None:
+    mask = drawn_portrait(4, SIZE)[1]
+    photo = np.zeros((100, 150), np.uint8)
+    photo[20:84, 30:94] = mask
+    shift = Similarity(1.0, 0.0, 30.0, 20.0)
+    assert np.array_equal(cut_mask(photo, shift, SIZE, (100, 150)), mask)
+    assert np.array_equal(cut_mask(mask, shift, SIZE, (100, 150)), mask)
+    assert cut_mask(drawn_portrait(4, 128)[1], shift, SIZE, (100, 150)).shape == (SIZE, SIZE)
+    with pytest.raises(InvalidArrayError, match="150x100"):
+        cut_mask(photo[:90], shift, SIZE, (100, 150))
+
+
+def test_a_crop_s_labels_at_the_photo_s_size() -> None:
+    mask = drawn_portrait(5, SIZE)[1]
+    assert np.array_equal(photo_mask(one_hot(mask), UNMOVED, (SIZE, SIZE)), mask)
+    twice = photo_mask(one_hot(mask), Similarity(2.0, 0.0, 10.0, 6.0), (160, 150))
+    assert (twice[:6] == 0).all()
+    assert (twice[:, :10] == 0).all()
+    back = cut_mask(twice, Similarity(2.0, 0.0, 10.0, 6.0), SIZE, (160, 150))
+    assert (back == mask).mean() > 0.97
+    assert not photo_mask(one_hot(mask), Similarity(1.0, 0.0, 900.0, 0.0), (64, 64)).any()
+
+
+def test_fading_is_whole_inside_and_nothing_at_the_border() -> None:
+    region = np.zeros((SIZE, SIZE), bool)
+    assert not fading(region).any()
+    region[28:36, 28:36] = True
+    weights = fading(region)
+    assert (weights[region] == 1).all()
+    assert weights[0].max() == 0
+    assert (np.diff(weights[32, 36:]) <= 0).all()
+    whole = fading(np.ones((SIZE, SIZE), bool))
+    assert whole[32, 32] == 1
+    assert 0 < whole[32, 0] < 0.1
