@@ -38,11 +38,11 @@ EXAMPLES = {
     ),
     "ocnn": (
         "--size 128 --width 16 --minutes 15",
-        "--expr happy --components 3 --penguins head --steps 2000 -o happy.onnx",
+        "--expr happy --penguins head --steps 2000 -o happy.onnx",
     ),
     "portrait": (
         "--size 128 --width 16 --minutes 15",
-        "--size 64 --width 8 --eye-crop tight --mask-encoder multi -o tight.onnx",
+        "--size 64 --eye-crop tight --mask-encoder multi -o tight.onnx",
     ),
     "dcgan": ("--minutes 15", "--expr neutral --epochs 5 -o faces.onnx"),
 }
