@@ -6,7 +6,8 @@
 The paper's table holds FID on 2,048 features of an Inception network and thousands of pictures.
 Here are neither the network nor the pictures, so this table holds KID (Bińkowski et al. 2018), an
 unbiased estimate that suits few pictures, on other features: the innermost layer of the baseline's
-own face parser, averaged over its places, and plain pixels at 8 x 8. Its numbers cannot be compared
+own face parser, averaged over its places, and plain pixels at 16 x 16, both standardised by the
+learning portraits. Its numbers cannot be compared
 with the paper's; only their order can.
 """
 
@@ -25,8 +26,9 @@ from benchmarks.machine import describe
 from deep_onnx.export import export_onnx
 from deep_onnx.portrait import PortraitTarget, open_portrait
 from deep_onnx.training.algorithm import to_tensor
+from deep_onnx.training.checkpoint import fingerprint, load, load_networks
 from deep_onnx.training.data import split
-from deep_onnx.training.loop import Run, load_best, train
+from deep_onnx.training.loop import Run, train
 from deep_onnx.training.portrait import Portrait, PortraitArguments
 from deep_onnx.training.portraits import (
     Batch,
@@ -52,9 +54,10 @@ PAPER = {
     "embedding vae": None,  # its learning stopped (§4.5.3)
 }
 SETTINGS = ("minutes", "steps", "size", "width", "learning_rate", "global_weight", "gan_weight")
+FEW = 1e-6  # a feature that spreads less says nothing
 LOOKS = 3  # portraits made of every held-out mask
-PIXELS = 8  # side of the pictures that pixels are compared at
-SUBSETS, DRAWS = 24, 100  # portraits of each kind in a draw, and draws
+PIXELS = 16  # side of the pictures that pixels are compared at
+DRAWS = 200  # of people, for the spread
 TIMED = 15  # runs
 STRETCH = 10.0  # a follow ratio that is larger says that the rest of the skin has not changed
 
@@ -72,6 +75,7 @@ def main() -> None:
     parser.add_argument("--global-weight", type=float, default=200.0)
     parser.add_argument("--gan-weight", type=float, default=0.2)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--reuse", action="store_true", help="what lies in --runs, trained before")
     parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/portrait.json"))
     arguments = parser.parse_args()
@@ -83,9 +87,10 @@ def main() -> None:
     assert isinstance(held_out, PortraitExamples)
     names = ["baseline", *(name for name in arguments.only if name != "baseline")]
     trained = {name: _train(name, arguments, learning, held_out) for name in names}
-    judge = trained["baseline"][0]
+    baseline = trained["baseline"][0]
+    judge = Judge(baseline, learning)
     rows = [_row(name, *made, judge, held_out) for name, made in trained.items()]
-    floor = _distances(judge, to_tensor(learning.pictures), to_tensor(held_out.pictures))
+    floor = judge.distances(to_tensor(learning.pictures), to_tensor(held_out.pictures))
     result = {
         "machine": describe(),
         "table": "KID, not FID: see benchmarks/portrait.py; lower is better",
@@ -94,7 +99,7 @@ def main() -> None:
         "portraits": {"learning": len(learning.pictures), "held_out": len(held_out.pictures)},
         "real against real": floor,
         "rows": rows,
-        "baseline file": _file(judge, learning, held_out, arguments.runs),
+        "baseline file": _file(baseline, learning, held_out, arguments.runs),
     }
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(result, indent=1) + "\n")
@@ -120,16 +125,14 @@ def polynomial_mmd(one: Float64, other: Float64) -> float:
     return within(one) + within(other) - 2.0 * float(kernel(one, other).mean())
 
 
-def kid(one: Float64, other: Float64, seed: int = 0) -> tuple[float, float]:
-    """Mean and standard deviation of `polynomial_mmd` over random subsets."""
-    generator, size = np.random.default_rng(seed), min(SUBSETS, len(one), len(other))
+def kid(made: Float64, real: Float64, seed: int = 0) -> tuple[float, float]:
+    """`polynomial_mmd`, and its standard deviation over halves of both sets."""
+    generator = np.random.default_rng(seed)
     found = [
-        polynomial_mmd(
-            *(values[generator.permutation(len(values))[:size]] for values in (one, other))
-        )
+        polynomial_mmd(*(x[generator.permutation(len(x))[: len(x) // 2]] for x in (made, real)))
         for _ in range(DRAWS)
     ]
-    return float(np.mean(found)), float(np.std(found))
+    return polynomial_mmd(made, real), float(np.std(found))
 
 
 def _train(
@@ -147,43 +150,56 @@ def _train(
         Schedule(steps=arguments.steps) if arguments.steps else Schedule(minutes=arguments.minutes)
     )
     folder = arguments.runs / f"portrait-{name.replace(' ', '-')}"
+    run = Run(folder, schedule, "portrait")
+    if arguments.reuse:
+        return _trained(chosen, learning, held_out, folder)
     for checkpoint in ("last", "best"):
         (folder / f"{checkpoint}.safetensors").unlink(missing_ok=True)
-    run = Run(folder, schedule, "portrait")
     print(f"training {name}", flush=True)
-    done = train(Portrait, chosen, learning, held_out, run)
-    step = load_best(done, run)
-    assert isinstance(done.algorithm, Portrait)
-    losses = {
-        f"{part} {loss}": round(float(values[-1]), 5)
-        for part, names in done.losses.names.items()
-        for loss in names
-        if len(values := done.losses.series(part, loss)[1])
+    train(Portrait, chosen, learning, held_out, run)
+    return _trained(chosen, learning, held_out, folder)
+
+
+def _trained(
+    chosen: PortraitArguments,
+    learning: PortraitExamples,
+    held_out: PortraitExamples,
+    folder: Path,
+) -> tuple[Portrait, dict[str, Any]]:
+    """What a training left: its best networks, and its facts."""
+    algorithm = Portrait(chosen, learning)
+    mark = fingerprint("portrait", chosen, learning, held_out)
+    progress = load(folder / "last.safetensors", algorithm, mark)
+    step = load_networks(folder / "best.safetensors", algorithm, mark)
+    columns = {
+        f"{part} {name}": values
+        for part, names in progress.names.items()
+        for name, values in zip(names, progress.losses[part].T[1:], strict=True)
     }
     facts = {
-        "steps": done.progress.step,
+        "steps": progress.step,
         "best_step": step,
-        "seconds": round(done.progress.seconds, 1),
-        "last_losses": losses,
+        "seconds": round(progress.seconds, 1),
+        "last_losses": {name: round(float(np.mean(v[-20:])), 5) for name, v in columns.items()},
     }
-    return done.algorithm, facts
+    return algorithm, facts
 
 
 def _row(
     name: str,
     algorithm: Portrait,
     facts: dict[str, Any],
-    judge: Portrait,
+    judge: Judge,
     held_out: PortraitExamples,
 ) -> dict[str, Any]:
     targets, sources = _unpaired(held_out)
     made = _made(algorithm, sources, targets)
     real = batch_of(held_out.pictures, held_out.masks, held_out.centres)
-    parsed = torch.cat([judge.parser.eval()(made[k : k + 8]) for k in range(0, len(made), 8)])
+    parsed = torch.cat([judge.parser(made[k : k + 8]) for k in range(0, len(made), 8)])
     return {
         "experiment": name,
         "paper_fid": PAPER[name],
-        **_distances(judge, made, real.pictures),
+        **judge.distances(made, real.pictures),
         "mask_kept": round(float((parsed.argmax(1) == targets.masks).float().mean()), 4),
         "skin_around_eyes_follows": _follows(algorithm, real),
         **algorithm.validate(held_out),
@@ -216,23 +232,30 @@ def _unpaired(held_out: PortraitExamples) -> tuple[Batch, Batch]:
     return targets, sources
 
 
-@torch.no_grad()
-def _distances(judge: Portrait, made: Any, real: Any) -> dict[str, float]:
-    """KID of both kinds of features, times a thousand."""
-    found = {}
-    judge.parser.eval()
+class Judge:
+    """Features of portraits, standardised by the learning ones."""
 
-    def pixels(values: Any) -> Any:
-        return torch.nn.functional.adaptive_avg_pool2d(values, PIXELS).flatten(1)
+    def __init__(self, algorithm: Portrait, learning: PortraitExamples) -> None:
+        self.parser = algorithm.parser.eval()
+        self._known = self._raw(to_tensor(learning.pictures))
 
-    for name, features in (("parser", judge.parser.innermost), ("pixels", pixels)):
-        one, other = (features(values).double().numpy() for values in (made, real))
-        if name == "parser":  # on the scale of the real portraits, whatever the layer's is
-            one, other = (values / other.std() for values in (one, other))
-        mean, spread = kid(one, other)
-        found[f"kid_{name}_x1000"] = round(1e3 * mean, 2)
-        found[f"kid_{name}_spread_x1000"] = round(1e3 * spread, 2)
-    return found
+    @torch.no_grad()
+    def _raw(self, pictures: Any) -> dict[str, Float64]:
+        small = torch.nn.functional.adaptive_avg_pool2d(pictures, PIXELS).flatten(1)
+        deep = torch.cat([self.parser.innermost(part) for part in pictures.split(8)])
+        return {"parser": deep.double().numpy(), "pixels": small.double().numpy()}
+
+    def distances(self, made: Any, real: Any) -> dict[str, float]:
+        """KID of both kinds of features, and its spread."""
+        found, raw = {}, (self._raw(made), self._raw(real))
+        for name, known in self._known.items():
+            spread = known.std(axis=0)
+            used = spread > FEW
+            features = ((x[name] - known.mean(axis=0))[:, used] / spread[used] for x in raw)
+            value, deviation = kid(*features)
+            found[f"kid_{name}"] = round(value, 3)
+            found[f"kid_{name}_spread"] = round(deviation, 3)
+        return found
 
 
 @torch.no_grad()
@@ -292,7 +315,7 @@ def _file(
 
 
 def _print(rows: list[dict[str, Any]], floor: dict[str, float]) -> None:
-    columns = ("kid_parser_x1000", "kid_pixels_x1000", "mask_kept", "skin_around_eyes_follows")
+    columns = ("kid_parser", "kid_pixels", "mask_kept", "skin_around_eyes_follows")
     print(f"{'experiment':22}{'paper FID':>10}" + "".join(f"{name:>26}" for name in columns))
     for row in rows:
         paper = "-" if row["paper_fid"] is None else f"{row['paper_fid']:.2f}"

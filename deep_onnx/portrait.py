@@ -24,7 +24,15 @@ import numpy as np
 
 from deep_onnx import proto
 from deep_onnx.card import Card
-from deep_onnx.portrait_masks import centres_of, cut_mask, fading, photo_mask, swapped, uncovered
+from deep_onnx.portrait_masks import (
+    centres_of,
+    cut_mask,
+    fading,
+    photo_mask,
+    swapped,
+    tidied,
+    uncovered,
+)
 from deep_onnx.portrait_network import NAMES, PortraitNetwork, Seen, is_portrait
 from deep_onnx.portrait_parser import Parser, parser_beside
 from deep_onnx.reading import card_of
@@ -239,7 +247,8 @@ class PortraitTranslator(FaceTranslator):
         pixels = read(image).pixels
         placement = self.place(pixels, path)[0]
         shares = self._parser().shares(crop(pixels, placement.similarity, self.size)[None])[0]
-        return photo_mask(shares, placement.similarity, (pixels.shape[0], pixels.shape[1]))
+        size = pixels.shape[0], pixels.shape[1]
+        return tidied(photo_mask(shares, placement.similarity, size))
 
     def synthesise(
         self,
@@ -325,9 +334,10 @@ class PortraitTranslator(FaceTranslator):
         labels = self._shape(pixels, placement, mask)
         if labels is not None:
             return Seen(image, labels, centres_of(labels, "it is the one that was given"))
-        labels = self._parser().masks(image[None])[0]
+        labels = tidied(self._parser().masks(image[None])[0])
         what = "it is the parser's; paint what is missing, and give it as the photo's own"
-        return Seen(image, labels, centres_of(labels, what))
+        # The crop was aligned by the eyes, so even where small ones are overlooked they are there.
+        return Seen(image, labels, centres_of(labels, what, self.frame))
 
     def _shape(self, pixels: Pixels, placement: Placement, mask: Array | None) -> Pixels | None:
         """A mask of the crop, if there is one."""
@@ -380,7 +390,9 @@ class PortraitTranslator(FaceTranslator):
             mask = swapped(mask, other(portrait).mask, name)
         looks = tuple(other(wish.looks[name]) if name in wish.looks else own for name in NAMES)
         image = uncovered(own.image, own.mask, mask)
-        return Seen(image, mask, centres_of(mask, "it is the one to be made")), looks
+        known_eyes = self.frame if shape is None else None
+        centres = centres_of(mask, "it is the one to be made", known_eyes)
+        return Seen(image, mask, centres), looks
 
 
 def _difference(made: Floats, before: Array, weights: Floats) -> Change:

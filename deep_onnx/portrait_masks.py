@@ -9,7 +9,8 @@ from pixelreg.errors import FaceError, InvalidArrayError
 from pixelreg.faces.align import Similarity
 from pixelreg.masks.labels import COMPONENTS, LABELS, check_masks
 from pixelreg.masks.landmarks import resized_mask
-from pixelreg.masks.windows import WINDOWED, window_centres
+from pixelreg.masks.windows import WINDOWED, Centres, window_centres
+from pixelreg.model import Frame
 
 SKIN, BACKGROUND = LABELS.index("skin"), LABELS.index("background")
 INNER = tuple(label for name in WINDOWED for label in COMPONENTS[name])
@@ -82,18 +83,53 @@ def photo_mask(shares: Floats, similarity: Similarity, photo: tuple[int, int]) -
     return result
 
 
-def centres_of(mask: Pixels, what: str) -> Array:
+def centres_of(mask: Pixels, what: str, frame: Frame | None = None) -> Centres:
     """`window_centres`, its refusal saying which mask it is about.
+
+    Parameters
+    ----------
+    mask : (S, S) labels.
+    what : said of the mask.
+    frame : where the eyes stand in the crop that the mask was made of, if it was aligned: an eye
+        that the mask lacks is taken to be there.
 
     Raises
     ------
     FaceError
-        If an eye or the mouth is missing.
+        If the mouth is missing, or an eye and there is no frame.
     """
+    marked: Pixels = mask.copy()
+    if frame is not None:
+        for name, eye in zip(WINDOWED, frame.eyes, strict=False):
+            (label,) = COMPONENTS[name]
+            if not (mask == label).any():
+                column, row = (min(int(place * len(mask)), len(mask) - 1) for place in eye)
+                marked[row, column] = label
     try:
-        return window_centres(mask)
+        return window_centres(marked)
     except FaceError as error:
         raise FaceError(f"{error}: {what}") from error
+
+
+def tidied(mask: Pixels) -> Pixels:
+    """A parser's mask in which each eye and the mouth are one piece: what lies apart is skin.
+
+    A few pixels taken for a mouth elsewhere would move its window, which is put around all of it.
+
+    Parameters
+    ----------
+    mask : (H, W) uint8 labels.
+    """
+    from scipy.ndimage import label
+
+    result: Pixels = mask.copy()
+    for name in WINDOWED:
+        inside = np.isin(mask, COMPONENTS[name])
+        pieces, count = label(inside, np.ones((3, 3)))
+        if count > 1:
+            largest = 1 + int(np.bincount(pieces[inside])[1:].argmax())
+            result[inside & (pieces != largest)] = SKIN
+    return result
 
 
 def swapped(mask: Pixels, other: Pixels, name: str) -> Pixels:
@@ -106,14 +142,20 @@ def swapped(mask: Pixels, other: Pixels, name: str) -> Pixels:
     ----------
     mask, other : (S, S) uint8 labels.
     name : of a component; see `pixelreg.masks.labels.COMPONENTS`.
+
+    Raises
+    ------
+    FaceError
+        If the other mask has no such component.
     """
     labels = COMPONENTS[name]
     old, new = np.isin(mask, labels), np.isin(other, labels)
+    if not new.any():
+        raise FaceError(f"the portrait that gives its {name} has none in its mask")
     bare: Pixels = mask.copy()
     if name in WINDOWED:
         bare[old] = SKIN
-        index = 2 * WINDOWED.index(name)
-        across, down = (window_centres(mask) - window_centres(other))[index : index + 2]
+        across, down = _middle(old if old.any() else new) - _middle(new)
         result, moved = bare, _moved(other, int(across), int(down))
         taken = np.isin(moved, labels)
         result[taken] = moved[taken]
@@ -166,6 +208,12 @@ def fading(region: Array) -> Floats:
     weights = near * np.minimum(edge[:, None], edge)
     smooth: Floats = (weights * weights * (3.0 - 2.0 * weights)).astype(np.float32)
     return smooth
+
+
+def _middle(inside: Array) -> Array:
+    """Column and row of the middle of the smallest box around what is True."""
+    found = [np.flatnonzero(inside.any(axis=axis)) for axis in (0, 1)]
+    return np.array([(int(places[0]) + int(places[-1]) + 1) // 2 for places in found])
 
 
 def _moved(mask: Pixels, across: int, down: int) -> Pixels:

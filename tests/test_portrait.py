@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package)
 
+from benchmarks.portrait import kid, polynomial_mmd  # noqa: E402
 from deep_onnx.export import parity  # noqa: E402
 from deep_onnx.networks.portrait import windows  # noqa: E402
 from deep_onnx.networks.portrait.framework import PortraitNetwork  # noqa: E402
@@ -24,7 +25,7 @@ from deep_onnx.portrait import (  # noqa: E402
     PortraitTranslator,
     open_portrait,
 )
-from deep_onnx.portrait_masks import fading, swapped  # noqa: E402
+from deep_onnx.portrait_masks import fading, swapped, tidied  # noqa: E402
 from deep_onnx.portrait_network import NAMES, Seen  # noqa: E402
 from deep_onnx.runtime import load  # noqa: E402
 from deep_onnx.session import Session  # noqa: E402
@@ -588,7 +589,7 @@ def test_the_parser_gives_shares_and_photo_masks(model) -> None:
     shares = model.parser.shares(one.image[None])
     assert shares.shape == (1, 11, SIZE, SIZE)
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-5)
-    assert np.array_equal(model.mask(one.image), model.parser.masks(one.image[None])[0])
+    assert np.array_equal(model.mask(one.image), tidied(model.parser.masks(one.image[None])[0]))
     with pytest.raises(InvalidArrayError):
         model.parser.masks(one.image[None, :32])
 
@@ -703,3 +704,25 @@ def test_what_cannot_be_done_is_said_in_one_line(
     assert says in result.err
     assert "Traceback" not in result.err
     assert len(result.err.strip().splitlines()) == 1
+
+
+# -- the benchmark's distance --------------------------------------------------------------------
+
+
+def test_the_distance_of_the_table_is_the_unbiased_estimate() -> None:
+    generator = np.random.default_rng(0)
+    one, other = generator.normal(size=(5, 3)), generator.normal(1.0, 1.0, size=(4, 3))
+
+    def kernel(x, y) -> float:
+        return (float(np.dot(x, y)) / 3 + 1) ** 3
+
+    def among(values) -> float:
+        pairs = [(i, j) for i in range(len(values)) for j in range(len(values)) if i != j]
+        return sum(kernel(values[i], values[j]) for i, j in pairs) / len(pairs)
+
+    between = np.mean([kernel(x, y) for x in one for y in other])
+    expected = among(one) + among(other) - 2 * between
+    assert polynomial_mmd(one, other) == pytest.approx(expected, rel=1e-12)
+    far = generator.normal(3.0, 1.0, size=(40, 3))
+    near = generator.normal(0.0, 1.0, size=(40, 3))
+    assert kid(near, far)[0] > 10 * abs(kid(near, generator.normal(size=(40, 3)))[0])

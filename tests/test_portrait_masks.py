@@ -6,11 +6,20 @@ import numpy as np
 import pytest
 from portrait_tools import drawn_portrait
 
-from deep_onnx.portrait_masks import cut_mask, fading, photo_mask, swapped, uncovered
-from pixelreg.errors import InvalidArrayError
+from deep_onnx.portrait_masks import (
+    centres_of,
+    cut_mask,
+    fading,
+    photo_mask,
+    swapped,
+    tidied,
+    uncovered,
+)
+from pixelreg.errors import FaceError, InvalidArrayError
 from pixelreg.faces.align import UNMOVED, Similarity
 from pixelreg.masks.labels import COMPONENTS, LABELS, one_hot
 from pixelreg.masks.windows import window_centres
+from pixelreg.model import Frame
 
 SIZE = 64
 
@@ -38,6 +47,37 @@ def test_swapped_hair_leaves_skin_or_background_where_it_was() -> None:
     assert set(np.unique(made[bare])) <= {0, 1, 2, 3, 6}
     inner = np.isin(mask, [4, 5, 7, 8, 9])
     assert np.array_equal(made[inner], mask[inner])
+
+
+def test_an_eye_that_is_not_there_is_where_the_frame_has_it() -> None:
+    mask = drawn_portrait(0, SIZE)[1]
+    blind = np.where(mask == LABELS.index("right-eye"), 1, mask)
+    with pytest.raises(FaceError, match="no right eye: it is yours"):
+        centres_of(blind, "it is yours")
+    frame = Frame((0.4, 0.5), (0.625, 0.5))
+    found = centres_of(blind, "it is yours", frame)
+    assert found.tolist()[2:4] == [40, 32]
+    assert found.tolist()[:2] == window_centres(mask).tolist()[:2]
+    silent = np.where(np.isin(mask, COMPONENTS["mouth"]), 1, mask)
+    with pytest.raises(FaceError, match="no mouth"):
+        centres_of(silent, "it is yours", frame)
+    with pytest.raises(FaceError, match="mouth has none"):
+        swapped(mask, silent, "mouth")
+    given = swapped(blind, mask, "right-eye")
+    assert np.array_equal(given, mask)
+
+
+def test_what_lies_apart_from_an_eye_or_the_mouth_is_tidied_away() -> None:
+    mask = drawn_portrait(1, SIZE)[1]
+    untidy = mask.copy()
+    untidy[35, 30] = untidy[36, 31] = LABELS.index("upper-lip")
+    untidy[45, 25] = LABELS.index("left-eye")
+    made = tidied(untidy)
+    assert made[35, 30] == made[36, 31] == made[45, 25] == LABELS.index("skin")
+    away = untidy == mask
+    assert np.array_equal(made[away], mask[away])
+    assert np.array_equal(tidied(mask), mask)
+    assert not tidied(np.zeros_like(mask)).any()
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
