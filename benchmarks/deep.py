@@ -64,7 +64,7 @@ ROWS = {
     "stargan-happy": Row("stargan", "happy", QUICK, 1.6),
     "ganimation-happy": Row("ganimation", "happy", QUICK, 1.6),
     "dcgan": Row("dcgan", "", ("--width", "32", "--batch", "16")),
-    "ocnn-happy": Row("ocnn", "happy", ("--size", "128"), 1.6),
+    "ocnn-happy": Row("ocnn", "happy", ("--size", "128", "--width", "32", "--scale", "2"), 1.6),
 }
 
 

@@ -1,7 +1,7 @@
-"""Tables 2-4 of the OCNN paper, measured: a GAN, a CNN, and the reduced two-head network.
+"""Tables 2-4 of the OCNN paper, measured: a GAN, a wide CNN, and the small two-head network.
 
     pixelreg train stargan --data LONDON --expr happy --size 64 --width 16 --minutes 10 -o gan.onnx
-    pixelreg train ocnn --data LONDON --size 64 --scale 1 --minutes 10 -o cnn.onnx
+    pixelreg train ocnn --data LONDON --size 64 --width 64 --minutes 10 -o cnn.onnx
     pixelreg train ocnn --data LONDON --size 64 --minutes 10 -o ocnn.onnx
     python -m benchmarks.ocnn_tables --data LONDON --gan gan.onnx --cnn cnn.onnx --ocnn ocnn.onnx
 
@@ -57,7 +57,7 @@ def networks() -> dict[str, Any]:
     from deep_onnx.networks.stargan import Generator as StarGAN
     from deep_onnx.networks.two_head import Generator
     from deep_onnx.training.algorithm import Export
-    from deep_onnx.training.ocnn import OCNNArguments
+    from deep_onnx.training.ocnn_objective import OCNNArguments
 
     def export(module: Any, entries: int, multiple: int) -> Export:
         names = tuple(f"K{k}" for k in range(entries))

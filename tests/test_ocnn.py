@@ -17,7 +17,8 @@ from deep_onnx.networks.two_head import SCALES, Generator, applied, multiple_of 
 from deep_onnx.training import checkpoint  # noqa: E402
 from deep_onnx.training.checkpoint import Progress  # noqa: E402
 from deep_onnx.training.examples import Examples  # noqa: E402
-from deep_onnx.training.ocnn import OCNN, OCNNArguments, attention_loss  # noqa: E402
+from deep_onnx.training.ocnn import OCNN  # noqa: E402
+from deep_onnx.training.ocnn_objective import OCNNArguments, attention_loss  # noqa: E402
 from deep_onnx.training.pair_parameters import (  # noqa: E402
     lattice_step,
     learn_parameters,
