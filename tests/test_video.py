@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -756,7 +757,11 @@ def test_a_truncated_video_is_refused(kind, wholes, command, options, tmp_path) 
 def test_ctrl_c_in_a_terminal_ends_it_and_leaves_nothing(portraits, tmp_path) -> None:
     source = write_clip(tmp_path / "a.mp4", [scene(portraits[0], STILL, seed=0)] * 400)
     command = [*CLI, "apply", str(source), "--expr", "happy", "--detector", "bundled"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+    # A shell starts what runs in the background deaf to Ctrl-C, and processes inherit that.
+    hearing = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=hearing
+    ) as running:
         until = time.monotonic() + 30
         while not any(f.name.startswith(".a") for f in tmp_path.iterdir()):
             assert running.poll() is None
