@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from deep_onnx import proto
 from deep_onnx.card import Card
-from deep_onnx.reading import card_of, check_graph
-from deep_onnx.session import Say, Session, read_file
+from deep_onnx.opening import open_file
+from deep_onnx.session import Say
 from pixelreg.arrays import Floats, Pixels
 from pixelreg.errors import ModelFileError, UsageError
 
@@ -43,17 +42,15 @@ class Generator:
         threads: int | None = None,
         say: Say | None = None,
     ) -> None:
-        content, name = read_file(path), str(path)
-        contents = proto.read(content, name)
-        self.card: Card = card_of(contents, name)
+        file = open_file(path)
+        self.card: Card = file.card
         if self.card.task != "generate" or self.card.target_kind != "noise":
             raise ModelFileError(
                 f"{path} makes no pictures from noise: it is a {self.card.architecture} that does "
                 f"{self.card.task!r}; change pictures with: pixelreg apply"
             )
-        check_graph(self.card, contents, name)
-        self.session = Session(content, provider, threads, say, name)
-        self.name = name
+        self.session = file.session(provider, threads, say)
+        self.name = file.name
 
     def noise(self, count: int, seed: int) -> Floats:
         """(count, numbers) float32 from N(0, 1); the first rows do not depend on the count."""

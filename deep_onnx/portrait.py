@@ -22,8 +22,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from deep_onnx import proto
 from deep_onnx.card import Card
+from deep_onnx.opening import open_file
 from deep_onnx.portrait_masks import (
     centres_of,
     cut_mask,
@@ -35,8 +35,8 @@ from deep_onnx.portrait_masks import (
 )
 from deep_onnx.portrait_network import NAMES, PortraitNetwork, Seen, is_portrait
 from deep_onnx.portrait_parser import Parser, parser_beside
-from deep_onnx.reading import card_of
-from deep_onnx.session import Say, Session, read_file
+from deep_onnx.session import Say, Session
+from deep_onnx.translator import CardTranslator
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.change import Change
 from pixelreg.errors import (
@@ -50,9 +50,8 @@ from pixelreg.faces.align import UNMOVED, crop
 from pixelreg.faces.locate import Locator, Placement
 from pixelreg.image import ImageLike, Picture, read
 from pixelreg.masks.labels import COMPONENTS, read_mask
-from pixelreg.model import Frame
 from pixelreg.protocol import Target
-from pixelreg.translator import Changer, FaceTranslator, Prepared, PreparedFaces
+from pixelreg.translator import Changer, Prepared, PreparedFaces
 
 PLAIN = 224  # grey of the background where none is given
 
@@ -112,12 +111,11 @@ def open_portrait(
     ModelFileError
         If a file is damaged or not to be trusted, no portrait model or no parser of its size.
     """
-    content, name = read_file(path), str(path)
-    contents = proto.read(content, name)
-    card = card_of(contents, name)
-    if not is_portrait(card, contents):
+    model = open_file(path)
+    card, name = model.card, model.name
+    if not is_portrait(card, model.contents):
         raise ModelFileError(f"{name} is no portrait model, but a {card.architecture}")
-    session = Session(content, provider, threads, say, name)
+    session = model.session(provider, threads, say)
     file = parser or parser_beside(path)
     found = Parser(file, provider, threads, say) if parser or file.is_file() else None
     if found is not None and found.card.size != card.size:
@@ -129,7 +127,7 @@ def open_portrait(
 
 
 @dataclass(frozen=True, eq=False)
-class PortraitTranslator(FaceTranslator):
+class PortraitTranslator(CardTranslator):
     """A portrait model on photos.
 
     Attributes
@@ -159,21 +157,6 @@ class PortraitTranslator(FaceTranslator):
     def targets(self) -> tuple[str, ...]:
         """None: what to make is said by masks and portraits."""
         return ()
-
-    @property
-    def source(self) -> str:
-        """What the model starts from."""
-        return self.card.source
-
-    @property
-    def size(self) -> int:
-        """Side of the crop in pixels."""
-        return self.card.size
-
-    @property
-    def frame(self) -> Frame | None:
-        """Where the eyes stand in the crop: wider than for expressions, with the hair."""
-        return self.card.frame
 
     def canonical(self, target: str) -> str:
         """Raise UsageError: there are no names."""
@@ -288,10 +271,6 @@ class PortraitTranslator(FaceTranslator):
             drawn += generator.permutation(len(portraits)).tolist()
         looks = [(portraits[k],) * len(NAMES) for k in drawn[:count]]
         return _quantised(self.network.portraits([own] * count, looks))
-
-    def computed_by(self, target: Any, pictures: int = 1) -> str:
-        """What runs the model."""
-        return f"onnxruntime, {self.session.providers[0]}"
 
     def describe(self) -> dict[str, Any]:
         """What the model is, what runs it, and where it comes from, ready for JSON."""

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from deep_onnx import proto
 from deep_onnx.card import Card
+from deep_onnx.opening import open_file
 from deep_onnx.padding import to_values
-from deep_onnx.reading import card_of
-from deep_onnx.session import Say, Session, read_file
+from deep_onnx.session import Say
 from pixelreg.arrays import Floats, Pixels
 from pixelreg.errors import InvalidArrayError, ModelFileError
 from pixelreg.masks.labels import LABELS
@@ -50,13 +49,14 @@ class Parser:
         threads: int | None = None,
         say: Say | None = None,
     ) -> None:
-        content, self.name = read_file(path), str(path)
-        self.card: Card = card_of(proto.read(content, self.name), self.name)
+        file = open_file(path)
+        self.card: Card = file.card
+        self.name = file.name
         if self.card.task != "parse":
             raise ModelFileError(
                 f"{path} finds no parts of faces: it is a {self.card.architecture}"
             )
-        self.session = Session(content, provider, threads, say, self.name)
+        self.session = file.session(provider, threads, say)
 
     def shares(self, crops: Pixels) -> Floats:
         """Crops (N, S, S, 3) uint8 -> (N, 11, S, S) float32: how likely every label is.

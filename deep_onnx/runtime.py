@@ -10,22 +10,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from deep_onnx import proto
 from deep_onnx.card import Card
 from deep_onnx.conditions import condition_of, name_of, targets_of
+from deep_onnx.opening import open_file
 from deep_onnx.portrait import PortraitTranslator, open_portrait
 from deep_onnx.portrait_network import is_portrait
 from deep_onnx.predictor import Predictor
-from deep_onnx.reading import card_of, check_graph
-from deep_onnx.session import Say, Session, read_file
+from deep_onnx.session import Say, Session
+from deep_onnx.translator import CardTranslator
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.change import Change
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
 from pixelreg.image import Picture
-from pixelreg.model import Frame
 from pixelreg.protocol import Target
-from pixelreg.translator import Changer, FaceTranslator, Prepared, PreparedWhole
+from pixelreg.translator import Changer, Prepared, PreparedWhole
 
 # The networks keep every layer of the whole picture: StarGAN needs over 2 KB for each of its
 # pixels, 3.5 GB for this many.
@@ -65,18 +64,15 @@ def load(
     MissingExtraError
         If onnxruntime is not installed.
     """
-    content, name = read_file(path), str(path)
-    contents = proto.read(content, name)
-    card = card_of(contents, name, meta)
-    check_graph(card, contents, name)
-    if is_portrait(card, contents):
+    file = open_file(path, meta)
+    if is_portrait(file.card, file.contents):
         return open_portrait(path, locator=locator, provider=provider, threads=threads, say=say)
-    session = Session(content, provider, threads, say, name)
-    return OnnxTranslator(Predictor(card, session), locator or Locator(), name)
+    session = file.session(provider, threads, say)
+    return OnnxTranslator(Predictor(file.card, session), locator or Locator(), file.name)
 
 
 @dataclass(frozen=True, eq=False)
-class OnnxTranslator(FaceTranslator):
+class OnnxTranslator(CardTranslator):
     """An ONNX model on photos.
 
     Attributes
@@ -104,21 +100,6 @@ class OnnxTranslator(FaceTranslator):
     def targets(self) -> tuple[str, ...]:
         """The names that a target may take; none for models that change no pictures."""
         return targets_of(self.card)
-
-    @property
-    def source(self) -> str:
-        """The expression or domain that the model starts from."""
-        return self.card.source
-
-    @property
-    def size(self) -> int:
-        """Side of the crop in pixels."""
-        return self.card.size
-
-    @property
-    def frame(self) -> Frame | None:
-        """Where the eyes stand in the crop, or None for models that need no face."""
-        return self.card.frame
 
     @property
     def sliders(self) -> Mapping[str, tuple[float, float]]:
@@ -160,10 +141,6 @@ class OnnxTranslator(FaceTranslator):
         if self.card.placement != "whole" or not self.card.dynamic:
             return super().prepare(picture, target, path)
         return PreparedWhole(picture, self._whole(self._condition(target), picture))
-
-    def computed_by(self, target: Target, pictures: int = 1) -> str:
-        """What runs the model."""
-        return f"onnxruntime, {self.session.providers[0]}"
 
     def describe(self) -> dict[str, Any]:
         """What the model is, what runs it, and where it comes from, ready for JSON."""
