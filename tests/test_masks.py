@@ -790,3 +790,9 @@ def test_photos_without_landmarks_need_opencv(few, tmp_path, monkeypatch):
     with pytest.raises(MissingExtraError, match="--neutral-only"):
         make_portraits(few, tmp_path, 128)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_readme_tells_the_colours_to_paint_with():
+    text = " ".join((Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8").split())
+    for name, colour in zip(labels.LABELS, labels.PALETTE, strict=True):
+        assert f"{name} `#{bytes(colour).hex()}`" in text
