@@ -164,6 +164,11 @@ class FaceTranslator(ABC):
         """Parameters, bytes, settings and provenance of the model, ready for JSON."""
 
     @property
+    def changes(self) -> tuple[str, ...]:
+        """The targets but the source, which pictures show already."""
+        return tuple(target for target in self.targets if target != self.source)
+
+    @property
     def sliders(self) -> Mapping[str, tuple[float, float]]:
         """The numbers that a target may set, each with its lowest and highest value."""
         return {}

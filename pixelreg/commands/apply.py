@@ -154,7 +154,7 @@ def _target(
             raise UsageError("--expr and --slide both say what to make: give one of them")
         return dict(map(_slide, slides)), "-".join(slides).replace("=", "")
     if expression is None:
-        known = [name for name in translator.targets if name != translator.source]
+        known = translator.changes
         if not known:
             translator.changer("")  # says what else the model does
         if len(known) != 1:

@@ -85,7 +85,7 @@ def compare(
         raise UsageError("give at least one picture to compare the models on")
     models = [(path.stem, _load(path, locator, running)) for path in files or (default_model(),)]
     made = [
-        (name, model, target) for name, model in models for target in expressions or _targets(model)
+        (name, model, target) for name, model in models for target in expressions or model.changes
     ]
     rows, failures = [], []
     with progress("comparing") as update:
@@ -119,11 +119,6 @@ def _load(path: Path, locator: Locator, running: options.Running) -> FaceTransla
     else:
         running = replace(running, backend="auto")
     return running.load(path, locator)
-
-
-def _targets(model: FaceTranslator) -> list[str]:
-    """All but the one that the pictures show already."""
-    return [target for target in model.targets if target != model.source]
 
 
 def _row(

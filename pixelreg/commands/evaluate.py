@@ -49,11 +49,7 @@ def evaluate(
     translator = running.load(file, locator)
     listing = scan(data, layout)
     asked = dict.fromkeys(map(translator.canonical, expressions))
-    wanted = asked or [
-        name
-        for name in translator.targets
-        if name in listing.expressions and name != translator.source
-    ]
+    wanted = asked or [name for name in translator.changes if name in listing.expressions]
     if not wanted:
         known = ", ".join(translator.targets)
         raise DataError(f"{data} has none of the model's expressions: {known}")
