@@ -32,7 +32,7 @@ class OnnxFile:
         self, provider: str = "auto", threads: int | None = None, say: Say | None = None
     ) -> Session:
         """What runs it; see `deep_onnx.session.Session`."""
-        return Session(self.content, provider, threads, say, self.name)
+        return Session(self.content, provider, threads, say, self.name, self.contents)
 
 
 def open_file(path: Path, meta: Path | None = None) -> OnnxFile:

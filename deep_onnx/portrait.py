@@ -23,7 +23,7 @@ from typing import Any, cast
 import numpy as np
 
 from deep_onnx.card import Card
-from deep_onnx.opening import open_file
+from deep_onnx.opening import OnnxFile, open_file
 from deep_onnx.portrait_masks import (
     centres_of,
     cut_mask,
@@ -89,7 +89,7 @@ class _Wish:
 
 
 def open_portrait(
-    path: Path,
+    model: Path | OnnxFile,
     *,
     locator: Locator | None = None,
     parser: Path | None = None,
@@ -101,7 +101,7 @@ def open_portrait(
 
     Parameters
     ----------
-    path : the ONNX file.
+    model : the ONNX file, or what `deep_onnx.opening.open_file` made of it.
     locator : how faces are found in photos.
     parser : the parser's file; None takes the one beside the model, where there is one.
     provider, threads, say : see `deep_onnx.session.Session`.
@@ -111,12 +111,12 @@ def open_portrait(
     ModelFileError
         If a file is damaged or not to be trusted, no portrait model or no parser of its size.
     """
-    model = open_file(path)
-    card, name = model.card, model.name
-    if not is_portrait(card, model.contents):
+    opened = model if isinstance(model, OnnxFile) else open_file(model)
+    card, name = opened.card, opened.name
+    if not is_portrait(card, opened.contents):
         raise ModelFileError(f"{name} is no portrait model, but a {card.architecture}")
-    session = model.session(provider, threads, say)
-    file = parser or parser_beside(path)
+    session = opened.session(provider, threads, say)
+    file = parser or parser_beside(Path(name))
     found = Parser(file, provider, threads, say) if parser or file.is_file() else None
     if found is not None and found.card.size != card.size:
         raise ModelFileError(

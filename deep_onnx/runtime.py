@@ -66,7 +66,7 @@ def load(
     """
     file = open_file(path, meta)
     if is_portrait(file.card, file.contents):
-        return open_portrait(path, locator=locator, provider=provider, threads=threads, say=say)
+        return open_portrait(file, locator=locator, provider=provider, threads=threads, say=say)
     session = file.session(provider, threads, say)
     return OnnxTranslator(Predictor(file.card, session), locator or Locator(), file.name)
 

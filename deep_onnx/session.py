@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deep_onnx import proto
+from deep_onnx.proto import Contents
 from pixelreg.arrays import Array
 from pixelreg.errors import (
     MissingExtraError,
@@ -62,6 +63,7 @@ class Session:
     say : told in one line when ``"auto"`` could have had CUDA, but did not get it; None for a
         RuntimeWarning.
     name : stands for the model in messages; None for the file's name.
+    contents : what `deep_onnx.proto.read` found in these very bytes; None reads them now.
 
     Attributes
     ----------
@@ -86,6 +88,7 @@ class Session:
         threads: int | None = None,
         say: Say | None = None,
         name: str | None = None,
+        contents: Contents | None = None,
     ) -> None:
         if provider not in PROVIDERS:
             raise UnknownNameError("provider", provider, PROVIDERS)
@@ -93,7 +96,7 @@ class Session:
             raise UsageError(f"threads must be at least 1, not {threads}")
         self.name = name or ("the model" if isinstance(model, bytes) else str(model))
         content = model if isinstance(model, bytes) else read_file(model)
-        self.contents = proto.read(content, self.name)
+        self.contents = contents or proto.read(content, self.name)
         self.warm_up_s: float | None = None
         self._turn = threading.Lock()
         self._ort = _onnxruntime()
