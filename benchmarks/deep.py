@@ -28,13 +28,13 @@ from deep_onnx.reading import read_card
 from deep_onnx.session import Session
 from pixelreg.arrays import Pixels
 from pixelreg.backends import get_backend
+from pixelreg.data.crops import Stack, load_stack
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import pair
-from pixelreg.data.stacks import Stack, load_stack
 from pixelreg.evaluation.comparison import as_json, compare, format_table
 from pixelreg.faces.locate import Locator
-from pixelreg.model import Frame
-from pixelreg.training import Recipe, choose_held_out
+from pixelreg.fitting.recipe import Recipe, choose_held_out
+from pixelreg.models.model import Frame
 
 REPEATS = 15
 CLOSED = {"rr": Recipe("rr"), "rr to identity": Recipe("rr", {"alpha": 2.0, "prior": "identity"})}

@@ -25,15 +25,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pixelreg.faces._train_data import Portrait, load_portraits
-from pixelreg.faces._train_fit import save_weights
-from pixelreg.faces._train_material import (
+from examples.detector.data import Portrait, load_portraits
+from examples.detector.fit import save_weights
+from examples.detector.material import (
     find_iris,
     shipped_pictures,
     smiling_landmarks,
     train_from,
 )
-from pixelreg.faces._train_textures import textures
+from examples.detector.textures import textures
 from pixelreg.faces.bundled import BundledDetector
 from pixelreg.faces.detect import Detector
 from pixelreg.faces.yunet import YuNetDetector

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import interleaved
-from pixelreg.plan import FlowPlan
-from pixelreg.warp import blur_weights
+from pixelreg.models.plans import FlowPlan
+from pixelreg.pictures.warp import blur_weights
 
 
 def flow_profile(plan: FlowPlan, picture: np.ndarray, rounds: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ RESULTS = Path(__file__).parent / "results" / "memory.json"
 INTERVAL = 0.02
 NAMES = """
 import pathlib, sys, time
-import pixelreg.streaming
+import pixelreg.fitting.learn
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import pair
 listing = scan(pathlib.Path(sys.argv[1]))

@@ -29,7 +29,7 @@ def train(arguments: Any, examples: Any, held_out: Any, seconds: float) -> dict[
     """One training, and how its losses on held-out people fell."""
     import torch
 
-    from deep_onnx.training.ocnn import OCNN
+    from deep_onnx.architectures.ocnn import OCNN
     from deep_onnx.training.schedule import Order, seed_of
 
     torch.manual_seed(seed_of(arguments.seed, "weights"))
@@ -57,8 +57,8 @@ def measure(data: Path, size: int, seconds: float, seeds: int, evaluations: int)
     """All methods, all seeds: the same people are held out for all."""
     import torch
 
+    from deep_onnx.architectures.ocnn_objective import OCNNArguments
     from deep_onnx.training.data import choose, load_examples, split
-    from deep_onnx.training.ocnn_objective import OCNNArguments
     from pixelreg.data.layouts import scan
     from pixelreg.faces.locate import Locator
 

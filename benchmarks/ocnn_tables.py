@@ -52,12 +52,12 @@ def networks() -> dict[str, Any]:
     """Exports with random weights: what is timed."""
     import torch
 
+    from deep_onnx.architectures.ocnn_objective import OCNNArguments
+    from deep_onnx.architectures.stargan_networks import MULTIPLE
+    from deep_onnx.architectures.stargan_networks import Generator as StarGAN
+    from deep_onnx.architectures.two_head import Generator
     from deep_onnx.card import Card
-    from deep_onnx.networks.stargan import MULTIPLE
-    from deep_onnx.networks.stargan import Generator as StarGAN
-    from deep_onnx.networks.two_head import Generator
     from deep_onnx.training.algorithm import Export
-    from deep_onnx.training.ocnn_objective import OCNNArguments
 
     def export(module: Any, entries: int, multiple: int) -> Export:
         names = tuple(f"K{k}" for k in range(entries))

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from benchmarks.machine import describe
 from pixelreg.backends import get_backend
+from pixelreg.data.crops import load_stack
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import grouped_holdout, pair
-from pixelreg.data.stacks import load_stack
 from pixelreg.evaluation.comparison import as_json, compare, table
 from pixelreg.faces.locate import Locator
-from pixelreg.model import Frame
-from pixelreg.training import Recipe
+from pixelreg.fitting.recipe import Recipe
+from pixelreg.models.model import Frame
 
 RECIPES = {
     "RR, lambda 0.4": Recipe("rr"),

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import describe
-from deep_onnx.training.penguin import minimise
+from deep_onnx.architectures.penguin import minimise
 from pixelreg.evaluation.comparison import format_table
 
 DIMENSIONS, EVALUATIONS, SEEDS, PENGUINS = (5, 30), 2000, 9, 32

@@ -24,22 +24,22 @@ import torch
 
 from benchmarks.machine import describe
 from deep_onnx.export import export_onnx
-from deep_onnx.portrait import PortraitTarget, open_portrait
-from deep_onnx.training.algorithm import to_tensor
-from deep_onnx.training.checkpoint import fingerprint, load, load_networks
-from deep_onnx.training.data import split
-from deep_onnx.training.loop import Run, train
-from deep_onnx.training.portrait import Portrait, PortraitArguments
-from deep_onnx.training.portraits import (
+from deep_onnx.portrait.labels import COMPONENTS
+from deep_onnx.portrait.portraits import (
     Batch,
     PortraitExamples,
     batch_of,
     load_portrait_examples,
 )
+from deep_onnx.portrait.training import Portrait, PortraitArguments
+from deep_onnx.portrait.translator import PortraitTarget, open_portrait
+from deep_onnx.portrait.windows import window_slices
+from deep_onnx.training.algorithm import to_tensor
+from deep_onnx.training.checkpoint import fingerprint, load, load_networks
+from deep_onnx.training.data import split
+from deep_onnx.training.loop import Run, train
 from deep_onnx.training.schedule import Schedule
 from pixelreg.arrays import Float64
-from pixelreg.masks.labels import COMPONENTS
-from pixelreg.masks.windows import window_slices
 
 VARIANTS: dict[str, dict[str, str]] = {
     "baseline": {},

@@ -29,16 +29,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.machine import describe
+from pixelreg.data.crops import Stack, load_stack
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import grouped_folds, pair
-from pixelreg.data.stacks import Stack, load_stack
 from pixelreg.evaluation.comparison import format_table
 from pixelreg.evaluation.metrics import psnr, ssim
-from pixelreg.evaluation.sheet import contact_sheet
 from pixelreg.faces.locate import Locator
-from pixelreg.image import Picture
-from pixelreg.model import Frame, Model
-from pixelreg.training import Recipe
+from pixelreg.fitting.recipe import Recipe
+from pixelreg.models.model import Frame, Model
+from pixelreg.pictures.image import Picture
+from pixelreg.pictures.sheet import contact_sheet
 from pixelreg.translator import PlanTranslator
 
 SIZE, LARGE, FOLDS, SEED = 128, 512, 4, 0

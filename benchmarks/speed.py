@@ -32,12 +32,12 @@ from benchmarks.rivals import (
     sklearn_ridge_seconds,
 )
 from benchmarks.timing import HEADER, Row, copy_bandwidth, interleaved, shown
-from pixelreg import modelfile
 from pixelreg.backends import get_backend
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.evaluation.comparison import format_table
-from pixelreg.model import Model
-from pixelreg.plan import AffinePlan, FlowPlan, KernelPlan, Plan
+from pixelreg.models import file as modelfile
+from pixelreg.models.model import Model
+from pixelreg.models.plans import AffinePlan, FlowPlan, KernelPlan, Plan
 from pixelreg.regression.levels import level_features
 
 PAIRS, SIDE, ALPHA = 400, 128, 0.4

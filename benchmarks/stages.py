@@ -17,7 +17,7 @@ import pixelreg
 from pixelreg.evaluation.comparison import format_table
 from pixelreg.faces.align import crop
 from pixelreg.faces.locate import Locator
-from pixelreg.image import encode, read_file
+from pixelreg.pictures.image import encode, read_file
 from pixelreg.translator import PlanTranslator
 
 REPEATS = 9

@@ -9,14 +9,14 @@ import numpy as np
 
 from deep_onnx.card import Card
 from pixelreg.arrays import Pixels
+from pixelreg.data.crops import Progress, read_photo
 from pixelreg.data.layouts import scan
 from pixelreg.data.layouts.reading import walk
 from pixelreg.data.photos import Photo, Problem
-from pixelreg.data.stacks import Progress, read_photo
 from pixelreg.errors import DataError, PixelregError
 from pixelreg.faces.align import crop
 from pixelreg.faces.locate import Locator
-from pixelreg.training import choose_held_out
+from pixelreg.fitting.recipe import choose_held_out
 
 JUDGED = 1 / 3  # share of the people whose pictures are kept apart
 

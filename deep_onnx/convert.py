@@ -1,7 +1,7 @@
 """From other people's PyTorch checkpoints to ONNX.
 
 Weights of yunjey/stargan, albertpumarola/GANimation and junyanz/pytorch-CycleGAN-and-pix2pix load
-into the networks of `deep_onnx.networks`, whose parameters have the same names. How these
+into the networks of `deep_onnx.architectures`, whose parameters have the same names. How these
 repositories test their models decides what the norms do:
 
 - StarGAN's test script never leaves training mode, so its instance norms use the statistics of the
@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deep_onnx import action_units
+from deep_onnx.architectures import action_units
 from deep_onnx.card import Card
 from deep_onnx.checkpoints import SHOWN, State, fill, read_checkpoint
 from pixelreg.data.expressions import canonical
 from pixelreg.errors import ModelFileError, UnknownNameError, UsageError
-from pixelreg.model import Frame, Provenance
+from pixelreg.models.model import Frame, Provenance
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -116,7 +116,7 @@ def convert(architecture: str, checkpoint: Path, output: Path, options: Conversi
 
 
 def _stargan(state: State, options: Conversion) -> tuple[nn.Module, Card]:
-    from deep_onnx.networks.stargan import MULTIPLE, Generator
+    from deep_onnx.architectures.stargan_networks import MULTIPLE, Generator
 
     width, classes, blocks = _trunk(state)
     names = options.targets
@@ -139,7 +139,7 @@ def _stargan(state: State, options: Conversion) -> tuple[nn.Module, Card]:
 
 
 def _ganimation(state: State, options: Conversion) -> tuple[nn.Module, Card]:
-    from deep_onnx.networks.ganimation import MULTIPLE, Generator
+    from deep_onnx.architectures.ganimation_networks import MULTIPLE, Generator
 
     width, units, blocks = _trunk(state)
     _shape(state, "attetion_reg.0.weight")  # StarGAN's weights are the same but for the end
@@ -187,7 +187,7 @@ def _unpaired_or_paired(name: str) -> Callable[[State, Conversion], tuple[nn.Mod
 
 
 def _unet(state: State) -> tuple[nn.Module, int]:
-    from deep_onnx.networks.unet import UNet
+    from deep_onnx.architectures.unet import UNet
 
     inner = re.compile(r"model\.model\.1(\.model\.3)*\.model\.1\.weight")
     depth = 1 + sum(bool(inner.fullmatch(name)) for name in state)
@@ -200,7 +200,7 @@ def _unet(state: State) -> tuple[nn.Module, int]:
 
 
 def _resnet(state: State) -> tuple[nn.Module, int]:
-    from deep_onnx.networks.resnet import MULTIPLE, ResNetGenerator
+    from deep_onnx.architectures.resnet import MULTIPLE, ResNetGenerator
 
     width = _shape(state, "model.1.weight")[0]
     blocks = _count(state, r"model\.\d+\.conv_block\.1\.weight")

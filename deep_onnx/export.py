@@ -26,7 +26,7 @@ from deep_onnx.training.algorithm import Export
 from pixelreg.arrays import Array, Pixels
 from pixelreg.errors import MissingExtraError, PixelregError
 from pixelreg.files import write_bytes
-from pixelreg.model import Provenance
+from pixelreg.models.model import Provenance
 
 if TYPE_CHECKING:
     from onnx import ModelProto

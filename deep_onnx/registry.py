@@ -23,42 +23,42 @@ class Architecture(NamedTuple):
 
 ARCHITECTURES: dict[str, Architecture] = {
     "dense-ae": Architecture(
-        "deep_onnx.training.autoencoders:DenseAutoencoder",
+        "deep_onnx.architectures.autoencoders:DenseAutoencoder",
         "Fully connected auto-encoder (Face2Sketch III-A).",
     ),
     "cae": Architecture(
-        "deep_onnx.training.autoencoders:ConvolutionalAutoencoder",
+        "deep_onnx.architectures.autoencoders:ConvolutionalAutoencoder",
         "Convolutional auto-encoder (Face2Sketch III-B).",
     ),
     "cvae": Architecture(
-        "deep_onnx.training.autoencoders:VariationalAutoencoder",
+        "deep_onnx.architectures.autoencoders:VariationalAutoencoder",
         "Convolutional variational auto-encoder (Face2Sketch III-C).",
     ),
     "pix2pix": Architecture(
-        "deep_onnx.training.pix2pix:Pix2Pix", "U-Net against a PatchGAN, on pairs."
+        "deep_onnx.architectures.pix2pix:Pix2Pix", "U-Net against a PatchGAN, on pairs."
     ),
     "cyclegan": Architecture(
-        "deep_onnx.training.cyclegan:CycleGAN",
+        "deep_onnx.architectures.cyclegan:CycleGAN",
         "Two generators that undo each other, unpaired.",
         "last",
     ),
     "stargan": Architecture(
-        "deep_onnx.training.stargan:StarGAN",
+        "deep_onnx.architectures.stargan:StarGAN",
         "One generator for all expressions, by their names.",
         "last",
     ),
     "ganimation": Architecture(
-        "deep_onnx.training.ganimation:GANimation",
+        "deep_onnx.architectures.ganimation:GANimation",
         "Attention and colour masks, by action units.",
         "last",
     ),
     "ocnn": Architecture(
-        "deep_onnx.training.ocnn:OCNN",
+        "deep_onnx.architectures.ocnn:OCNN",
         "A mask and a picture from one small network, by blendshapes, perhaps tuned by penguins.",
     ),
     "portrait": Architecture(
-        "deep_onnx.training.portrait:Portrait",
+        "deep_onnx.portrait.training:Portrait",
         "Portraits from masks and other portraits' parts; learns from pixelreg data masks.",
     ),
-    "dcgan": Architecture("deep_onnx.training.dcgan:DCGAN", "New faces from noise.", "last"),
+    "dcgan": Architecture("deep_onnx.architectures.dcgan:DCGAN", "New faces from noise.", "last"),
 }

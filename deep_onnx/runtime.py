@@ -13,16 +13,16 @@ from PIL import Image
 from deep_onnx.card import Card
 from deep_onnx.conditions import condition_of, name_of, targets_of
 from deep_onnx.opening import open_file
-from deep_onnx.portrait import PortraitTranslator, open_portrait
-from deep_onnx.portrait_network import is_portrait
+from deep_onnx.portrait.onnx_network import is_portrait
+from deep_onnx.portrait.translator import PortraitTranslator, open_portrait
 from deep_onnx.predictor import Predictor
 from deep_onnx.session import Say, Session
 from deep_onnx.translator import CardTranslator
 from pixelreg.arrays import Array, Floats, Pixels
-from pixelreg.change import Change
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
-from pixelreg.image import Picture
+from pixelreg.models.change import Change
+from pixelreg.pictures.image import Picture
 from pixelreg.protocol import Target
 from pixelreg.translator import Changer, Prepared, PreparedWhole
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from deep_onnx.card import Card
 from deep_onnx.session import Session
-from pixelreg.model import Frame
+from pixelreg.models.model import Frame
 from pixelreg.translator import FaceTranslator
 
 

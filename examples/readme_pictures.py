@@ -16,14 +16,14 @@ from PIL import Image
 import pixelreg
 import pixelreg.backends
 from pixelreg.api import bundled_model
+from pixelreg.data.crops import Stack, load_stack
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import pair
-from pixelreg.data.stacks import Stack, load_stack
 from pixelreg.data.synthetic import EXPRESSIONS, draw_face, random_identity
-from pixelreg.evaluation.sheet import contact_sheet
 from pixelreg.faces.locate import Locator
-from pixelreg.model import Frame
-from pixelreg.training import Recipe
+from pixelreg.fitting.recipe import Recipe
+from pixelreg.models.model import Frame
+from pixelreg.pictures.sheet import contact_sheet
 
 FOLDER = Path(__file__).parent / "pictures"
 LEARN, SHOW, SIZE = 80, 4, 128

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelreg.faces._train_data import load_portraits
-from pixelreg.faces._train_fit import save_weights
-from pixelreg.faces._train_material import shipped_pictures, smiling_landmarks, train_from
+from examples.detector.data import load_portraits
+from examples.detector.fit import save_weights
+from examples.detector.material import shipped_pictures, smiling_landmarks, train_from
 
 
 @dataclass(frozen=True)

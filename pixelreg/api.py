@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from pixelreg.errors import UsageError
-from pixelreg.image import ImageLike
+from pixelreg.pictures.image import ImageLike
 from pixelreg.protocol import Target, Translator
 
 LOADERS = {".safetensors": "pixelreg.api:load_plans", ".onnx": "deep_onnx.runtime:load"}
@@ -60,7 +60,7 @@ def translate(
 
 def load_plans(path: Path, **options: Any) -> Translator:
     """Load a closed-form model; see `load`."""
-    from pixelreg import modelfile
+    from pixelreg.models import file as modelfile
     from pixelreg.translator import PlanTranslator
 
     return PlanTranslator(modelfile.load(path), name=str(path), **options)

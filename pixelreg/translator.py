@@ -14,16 +14,16 @@ import numpy as np
 from pixelreg.arrays import Floats, Pixels
 from pixelreg.backends import get_backend, plan_work
 from pixelreg.backends.array import ArrayBackend
-from pixelreg.change import Change
 from pixelreg.data.expressions import canonical
 from pixelreg.errors import UsageError
 from pixelreg.faces.align import crop
 from pixelreg.faces.locate import Locator, Placement
 from pixelreg.faces.mask import face_mask
 from pixelreg.faces.paste import paste_change
-from pixelreg.image import ImageLike, Picture, read, restore, unchanged
-from pixelreg.model import Frame, Model
-from pixelreg.plan import Plan
+from pixelreg.models.change import Change
+from pixelreg.models.model import Frame, Model
+from pixelreg.models.plans import Plan
+from pixelreg.pictures.image import ImageLike, Picture, read, restore, unchanged
 from pixelreg.protocol import Target
 
 MAX_STRENGTH = 10.0

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from cli_tools import SIZE, Command, Result, pixels
 
-from pixelreg import modelfile
 from pixelreg.commands.main import main
 from pixelreg.data.synthetic import synthesise
-from pixelreg.model import Frame
+from pixelreg.models import file as modelfile
+from pixelreg.models.model import Frame
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

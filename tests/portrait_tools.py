@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from deep_onnx.portrait.folders import write_people
+from deep_onnx.portrait.labels import LABELS, write_mask
 from pixelreg.files import write_bytes
-from pixelreg.image import Picture, encode
-from pixelreg.masks.folders import write_people
-from pixelreg.masks.labels import LABELS, write_mask
+from pixelreg.pictures.image import Picture, encode
 
 # label, centre and radii as fractions of the side, painted in this order
 PARTS = (

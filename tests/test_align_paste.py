@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixelreg.change import Change
 from pixelreg.errors import FaceError
 from pixelreg.faces.align import (
     Similarity,
@@ -20,7 +19,8 @@ from pixelreg.faces.align import (
 from pixelreg.faces.locate import Locator
 from pixelreg.faces.mask import face_mask
 from pixelreg.faces.paste import paste_change
-from pixelreg.model import Frame
+from pixelreg.models.change import Change
+from pixelreg.models.model import Frame
 
 IDENTITY = Similarity(1.0, 0.0, 0.0, 0.0)
 
@@ -411,7 +411,7 @@ def test_landmarks_beside_the_photo_are_taken(tmp_path) -> None:
 
 def test_london_crops_put_pupils_where_the_frame_says(london) -> None:
     from pixelreg.faces.landmarks import landmarks_beside, read_landmarks
-    from pixelreg.image import read
+    from pixelreg.pictures.image import read
 
     path = london / "neutral_front" / "001_03.jpg"
     face = read_landmarks(landmarks_beside(path))

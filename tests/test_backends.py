@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 from cuda_on_cpu import stand_in
 
-from pixelreg import modelfile
 from pixelreg.backends import BACKENDS, EXTRAS, NUMBA_WORK, get_backend, plan_work
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.errors import InvalidArrayError, MissingExtraError, UnknownNameError
-from pixelreg.model import Model
-from pixelreg.plan import AffinePlan, FactoredPlan, FlowPlan, KernelPlan, Plan, SparsePlan
+from pixelreg.models import file as modelfile
+from pixelreg.models.model import Model
+from pixelreg.models.plans import AffinePlan, FactoredPlan, FlowPlan, KernelPlan, Plan, SparsePlan
+from pixelreg.models.sums import LevelSums, PixelSums
+from pixelreg.pictures.warp import fetch_cubic, fetch_linear
 from pixelreg.regression import FlowRidge, PixelKernelRidge, PixelRidge
 from pixelreg.regression.levels import level_features
-from pixelreg.sums import LevelSums, PixelSums
 from pixelreg.translator import PlanTranslator
-from pixelreg.warp import fetch_cubic, fetch_linear
 
 NUMPY = get_backend("numpy")
 KINDS = ("array mathematics", "numba", "cupy", "cupy's kernels on the CPU")
@@ -390,7 +390,7 @@ def test_translators_show_and_use_their_backend() -> None:
 
 
 def test_a_model_does_not_depend_on_what_computed_it() -> None:
-    from pixelreg.training import Recipe
+    from pixelreg.fitting.recipe import Recipe
 
     for kind in ("rr", "kr", "flow"):
         recipe = Recipe(kind, backend="numpy", threads=3)
@@ -429,7 +429,7 @@ APPLY = """
 import numpy as np
 from pixelreg.backends import get_backend
 from pixelreg.backends._loops_run import apply_affine
-from pixelreg.plan import AffinePlan
+from pixelreg.models.plans import AffinePlan
 plan = AffinePlan(*np.full((2, 8, 8, 3), 0.4, np.float32))
 made = get_backend("numba").apply(plan, np.full((8, 8, 3), 100, np.uint8))
 assert made[0, 0].tolist() == [142] * 3

@@ -14,7 +14,7 @@ import pytest
 from cli_tools import CLI, Command, files_in, pixels
 from PIL import Image
 
-from pixelreg.batch import Job, plan_jobs, run_jobs
+from pixelreg.commands.jobs import Job, plan_jobs, run_jobs
 from pixelreg.errors import FaceError, ImageError, UsageError
 
 

@@ -18,20 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pixelreg import blendshape as package
-from pixelreg.blendshape.components import Blendshapes
-from pixelreg.blendshape.file import load, save, to_bytes
-from pixelreg.blendshape.flow import (
-    dense_flow,
-    flow_lattice,
-    flow_parameters,
-    lattice,
-    learn_from_flow,
-)
-from pixelreg.blendshape.folders import aligned_landmarks
-from pixelreg.blendshape.learning import explained, learn
-from pixelreg.blendshape.meshes import Mesh, read_mesh, write_mesh
-from pixelreg.blendshape.picture import component_sheet, draw, moved_face
+from pixelreg import shapes as package
 from pixelreg.data.synthetic import synthesise
 from pixelreg.errors import (
     DataError,
@@ -42,7 +29,20 @@ from pixelreg.errors import (
     UnknownNameError,
     UsageError,
 )
-from pixelreg.model import Frame
+from pixelreg.models.model import Frame
+from pixelreg.shapes.components import Blendshapes
+from pixelreg.shapes.file import load, save, to_bytes
+from pixelreg.shapes.flow import (
+    dense_flow,
+    flow_lattice,
+    flow_parameters,
+    lattice,
+    learn_from_flow,
+)
+from pixelreg.shapes.folders import aligned_landmarks
+from pixelreg.shapes.learning import explained, learn
+from pixelreg.shapes.meshes import Mesh, read_mesh, write_mesh
+from pixelreg.shapes.picture import component_sheet, draw, moved_face
 
 SQUARE = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0.5], [0, 1, 0]])
 HALVES = [[0, 1, 2], [0, 2, 3]]
@@ -168,7 +168,7 @@ def test_same_input_same_components() -> None:
 
 
 def test_large_meshes_are_learnt_from_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pixelreg.blendshape import learning
+    from pixelreg.shapes import learning
 
     monkeypatch.setattr(learning, "COORDINATES", 40)  # of the 63 that move
     shapes, neutral, _, _ = known()
@@ -526,7 +526,7 @@ def test_flow_of_nothing_and_of_a_shift(opencv: None, crops: tuple) -> None:
 def test_flow_is_the_same_in_one_piece_and_in_chunks(
     opencv: None, crops: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pixelreg.blendshape import flow
+    from pixelreg.shapes import flow
 
     whole = flow_lattice(*crops, step=4)
     monkeypatch.setattr(flow, "CHUNK", 3)

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 import pixelreg
-from pixelreg import modelfile
 from pixelreg.api import bundled_model
 from pixelreg.backends import get_backend
 from pixelreg.faces.align import crop, similarity_from_eyes
@@ -18,8 +17,9 @@ from pixelreg.faces.detect import make_detector
 from pixelreg.faces.landmarks import read_landmarks
 from pixelreg.faces.locate import Locator
 from pixelreg.faces.mask import RADII, face_mask
-from pixelreg.model import Frame, Model
-from pixelreg.plan import FlowPlan
+from pixelreg.models import file as modelfile
+from pixelreg.models.model import Frame, Model
+from pixelreg.models.plans import FlowPlan
 
 SIZE = 128
 CORNERS = np.s_[84:94, 44:52], np.s_[84:94, 76:84]  # of the mouth: rows, columns in the crop

@@ -14,9 +14,9 @@ from cli_tools import Command, Result, files_in, pixels, places_of, spawn
 from PIL import Image
 from safetensors.numpy import load_file
 
-from pixelreg import modelfile
 from pixelreg.backends import get_backend
 from pixelreg.data.pairs import grouped_holdout
+from pixelreg.models import file as modelfile
 
 HEAD = ["expression", "method", "n", "PSNR", "dB", "SSIM", "MAE"]
 ROW = re.compile(r"(\w+) +(untouched input|pixelreg \w+) +(\d+) +([\d.]+) +(-?[\d.]+) +([\d.]+)")
@@ -379,7 +379,7 @@ def test_photographs_without_opencv(
         if path.suffix in (".jpg", ".tem") and not path.name.startswith(("001", "002", "003")):
             path.unlink()
     monkeypatch.setitem(sys.modules, "cv2", None)
-    monkeypatch.setattr("pixelreg.training.find_spec", lambda name: None)
+    monkeypatch.setattr("pixelreg.fitting.recipe.find_spec", lambda name: None)
     file = tmp_path / "out" / "m.safetensors"
     options = ("--data", folder, "--detector", "bundled", "--size", 32, "-o", file)
     result = command("fit", *options, "--model", "flow")

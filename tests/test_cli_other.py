@@ -21,8 +21,8 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import pixelreg
-from pixelreg import modelfile
 from pixelreg.commands.main import COMMANDS, cli
+from pixelreg.models import file as modelfile
 
 # ---------------------------------------------------------------- evaluate
 

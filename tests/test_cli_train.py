@@ -1,6 +1,5 @@
 """``pixelreg train`` and ``pixelreg generate``, from the folder to the ONNX files."""
 
-# ruff: noqa: E402
 from __future__ import annotations
 
 import csv

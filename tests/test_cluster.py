@@ -18,19 +18,19 @@ from cli_tools import Command
 from PIL import Image
 from safetensors.numpy import load_file
 
+from pixelreg.data.crops import Cutter
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import pair
-from pixelreg.data.stacks import Cutter
 from pixelreg.errors import PixelregError
 from pixelreg.faces.locate import Locator
-from pixelreg.sums import PixelSums
-from pixelreg.tally import Step, Tally
+from pixelreg.fitting.tally import Step, Tally
+from pixelreg.models.sums import PixelSums
 
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
-from pixelreg import cluster  # noqa: E402
-from pixelreg.streaming import fit_streamed, make_parts  # noqa: E402
-from pixelreg.training import Recipe  # noqa: E402
+from pixelreg.fitting import cluster
+from pixelreg.fitting.learn import fit_streamed, make_parts
+from pixelreg.fitting.recipe import Recipe
 
 # Sockets of killed workers are closed when they are collected.
 pytestmark = [

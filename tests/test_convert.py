@@ -15,22 +15,22 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-import official_networks as official  # noqa: E402
-from click.testing import CliRunner  # noqa: E402
+import official_networks as official
+from click.testing import CliRunner
 
-from deep_onnx import action_units  # noqa: E402
-from deep_onnx.card import Card  # noqa: E402
-from deep_onnx.checkpoints import fill, read_checkpoint  # noqa: E402
-from deep_onnx.commands.export_torch import export_torch  # noqa: E402
-from deep_onnx.convert import ARCHITECTURES, Conversion, convert  # noqa: E402
-from deep_onnx.reading import read_card  # noqa: E402
-from pixelreg.errors import (  # noqa: E402
+from deep_onnx.architectures import action_units
+from deep_onnx.card import Card
+from deep_onnx.checkpoints import fill, read_checkpoint
+from deep_onnx.commands.export_torch import export_torch
+from deep_onnx.convert import ARCHITECTURES, Conversion, convert
+from deep_onnx.reading import read_card
+from pixelreg.errors import (
     MissingExtraError,
     ModelFileError,
     UnknownNameError,
     UsageError,
 )
-from pixelreg.model import Frame  # noqa: E402
+from pixelreg.models.model import Frame
 
 SMALL = Conversion(size=32)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from examples.detector import data
+from examples.detector.fit import ridge, separate
+from examples.detector.material import find_iris
+from examples.detector.textures import textures
 from pixelreg.errors import DataError
 from pixelreg.faces import _gradients as gradients
-from pixelreg.faces import _train_data as data
-from pixelreg.faces._train_fit import ridge, separate
-from pixelreg.faces._train_material import find_iris
-from pixelreg.faces._train_textures import textures
 
 
 def portrait() -> data.Portrait:

@@ -16,14 +16,14 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from torch import nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
+from torch import nn
+from torch.nn import functional as F
 
-from deep_onnx.card import Card, card_from_json  # noqa: E402
-from deep_onnx.export import TOLERANCE, Exported, export_onnx, parity, refuse_training_mode  # noqa: E402
-from deep_onnx.training.algorithm import Export  # noqa: E402
-from pixelreg.errors import PixelregError  # noqa: E402
-from pixelreg.model import Provenance  # noqa: E402
+from deep_onnx.card import Card, card_from_json
+from deep_onnx.export import TOLERANCE, Exported, export_onnx, parity, refuse_training_mode
+from deep_onnx.training.algorithm import Export
+from pixelreg.errors import PixelregError
+from pixelreg.models.model import Provenance
 
 CARD = Card("toy", targets={"happy": ()}, size=16, dynamic=True, multiple=4)
 
@@ -309,7 +309,7 @@ def test_trap_8_the_multiple_is_what_the_network_needs(tmp_path) -> None:
 
 
 def test_trap_9_ganimation_keeps_the_picture_where_attention_is_one(tmp_path) -> None:
-    from deep_onnx.networks.ganimation import Generator
+    from deep_onnx.architectures.ganimation_networks import Generator
 
     torch.manual_seed(0)
     module = Generator(units=2, width=4, blocks=1)

@@ -442,7 +442,7 @@ import numpy as np
 from pixelreg.commands.main import main
 from pixelreg.regression.flow import FlowRidge
 from pixelreg.api import bundled_model, translate
-from pixelreg.modelfile import load
+from pixelreg.models.file import load
 model = load(bundled_model())
 assert model.kind == "flow"
 plan = model.plan("happy")

@@ -19,29 +19,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelreg import modelfile
-from pixelreg.model import Model
-from pixelreg.plan import AffinePlan
+from pixelreg.models import file as modelfile
+from pixelreg.models.model import Model
+from pixelreg.models.plans import AffinePlan
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     ("errors", "arrays", "files", "protocol"),
-    (
-        "pillow",
-        "metadata",
-        "image",
-        "change",
-        "plan",
-        "model",
-        "sums",
-        "sumsfile",
-        "backends",
-        "modelfile",
-        "warp",
-    ),
-    ("regression", "faces", "data", "evaluation", "blendshape", "masks"),
-    ("tally", "checkpoint", "workers", "solving", "merging"),
-    ("training", "streaming", "cluster", "translator", "batch", "api", "video"),
+    ("pictures",),
+    ("models", "evaluation", "backends"),
+    ("faces", "regression"),
+    ("data",),
+    ("fitting", "shapes", "translator", "api"),
+    ("video",),
     ("commands", "__main__"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(LAYERS) for room in rooms}
@@ -52,6 +42,10 @@ HEAVY = (
 )
 # Modules that take a package that need not be there: they are imported by name only.
 LOOPS = ("_jit", "_loops_fetch", "_loops_fit", "_loops_flow", "_loops_run", "numba")
+TORCH = (
+    *("framework", "judges", "layers", "local", "losses", "network_windows", "portraits"),
+    "training",
+)
 OPTIONAL = {
     "pixelreg.backends.cupy": "cupy",
     **{f"pixelreg.backends.{name}": "numba" for name in LOOPS},
@@ -152,7 +146,8 @@ def test_pixelreg_knows_deep_models_only_as_strings(name) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_only_base_packages_are_imported_with_a_module(name) -> None:
-    if name.startswith(("deep_onnx.networks", "deep_onnx.training", "deep_onnx.export")):
+    torch = ("architectures", "training", "export", *(f"portrait.{part}" for part in TORCH))
+    if name.startswith(tuple(f"deep_onnx.{part}" for part in torch)):
         pytest.skip("these modules are torch's own, and are imported by name only")
     if name in OPTIONAL:
         pytest.skip(f"this module is {OPTIONAL[name]}'s own, and is imported by name only")

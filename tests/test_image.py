@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
 from pixelreg.errors import ImageError, InvalidArrayError
-from pixelreg.image import (
+from pixelreg.pictures.image import (
     Picture,
     encode,
     format_of,

@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pixelreg.commands.data_masks import masks as masks_command
+from deep_onnx.commands.masks import masks as masks_command
+from deep_onnx.portrait import labels, landmarks, windows
+from deep_onnx.portrait.celebamask import MERGED, read_merged
+from deep_onnx.portrait.each import each
+from deep_onnx.portrait.folders import list_portraits, load_portraits, write_people
+from deep_onnx.portrait.framing import PORTRAIT_FRAME
+from deep_onnx.portrait.hair import lab_of
+from deep_onnx.portrait.making import cut_portrait, make_portraits
+from deep_onnx.portrait.pictures import mask_sheet, overlay
 from pixelreg.errors import (
     DataError,
     FaceError,
@@ -24,14 +32,6 @@ from pixelreg.errors import (
 )
 from pixelreg.faces.align import similarity_from_eyes
 from pixelreg.faces.landmarks import read_points
-from pixelreg.masks import labels, landmarks, windows
-from pixelreg.masks.celebamask import MERGED, read_merged
-from pixelreg.masks.each import each
-from pixelreg.masks.folders import list_portraits, load_portraits, write_people
-from pixelreg.masks.framing import PORTRAIT_FRAME
-from pixelreg.masks.hair import lab_of
-from pixelreg.masks.making import cut_portrait, make_portraits
-from pixelreg.masks.pictures import mask_sheet, overlay
 
 INDEX = {name: number for number, name in enumerate(labels.LABELS)}
 
@@ -658,7 +658,7 @@ def test_lab_is_skimages():
 
 def test_points_follow_a_moved_face():
     pytest.importorskip("cv2")
-    from pixelreg.masks.moved import moved_points
+    from deep_onnx.portrait.moved import moved_points
 
     photo, points = drawn_photo()[0], drawn_points()
     angle = np.radians(7)

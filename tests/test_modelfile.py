@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from safetensors.numpy import load as safetensors_load
 from safetensors.numpy import save as safetensors_save
 
-from pixelreg import modelfile
 from pixelreg.backends import get_backend
 from pixelreg.errors import ModelFileError, PixelregError, UnknownNameError, UsageError
 from pixelreg.files import write_atomically, write_bytes
-from pixelreg.model import Frame, Model, Provenance
-from pixelreg.plan import AffinePlan, FactoredPlan, KernelPlan, Plan, SparsePlan
+from pixelreg.models import file as modelfile
+from pixelreg.models.model import Frame, Model, Provenance
+from pixelreg.models.plans import AffinePlan, FactoredPlan, KernelPlan, Plan, SparsePlan
 from pixelreg.regression import FullRidge, MaskedRidge, PixelKernelRidge, PixelRidge
 
 TINY = Model(

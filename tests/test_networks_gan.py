@@ -6,11 +6,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch.nn import functional  # noqa: E402
+from torch.nn import functional
 
-from deep_onnx.networks import ganimation, stargan  # noqa: E402
-from deep_onnx.networks.patchgan import PatchDiscriminator  # noqa: E402
-from deep_onnx.networks.resnet import ResNetGenerator  # noqa: E402
+from deep_onnx.architectures import ganimation_networks as ganimation
+from deep_onnx.architectures import stargan_networks as stargan
+from deep_onnx.architectures.patchgan import PatchDiscriminator
+from deep_onnx.architectures.resnet import ResNetGenerator
 
 
 @pytest.fixture(autouse=True)

@@ -6,12 +6,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch import nn  # noqa: E402
+from torch import nn
 
-from deep_onnx.networks import autoencoders, dcgan  # noqa: E402
-from deep_onnx.networks.patchgan import PatchDiscriminator, smallest_side  # noqa: E402
-from deep_onnx.networks.unet import UNet  # noqa: E402
-from deep_onnx.networks.weights import kaiming_weights, normal_weights  # noqa: E402
+from deep_onnx.architectures import autoencoder_networks as autoencoders
+from deep_onnx.architectures import dcgan_networks as dcgan
+from deep_onnx.architectures.patchgan import PatchDiscriminator, smallest_side
+from deep_onnx.architectures.unet import UNet
+from deep_onnx.training.weights import kaiming_weights, normal_weights
 
 ENCODER_CHANNELS = [3, 4, 8, 16, 32, 32, 32]  # at width 4
 

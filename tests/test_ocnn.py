@@ -13,25 +13,25 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("cv2")
 pytest.importorskip("sklearn")
 
-from deep_onnx.networks.two_head import SCALES, Generator, applied, multiple_of  # noqa: E402
-from deep_onnx.training import checkpoint  # noqa: E402
-from deep_onnx.training.checkpoint import Progress  # noqa: E402
-from deep_onnx.training.examples import Examples  # noqa: E402
-from deep_onnx.training.ocnn import OCNN  # noqa: E402
-from deep_onnx.training.ocnn_objective import OCNNArguments, attention_loss  # noqa: E402
-from deep_onnx.training.pair_parameters import (  # noqa: E402
+from deep_onnx.architectures.ocnn import OCNN
+from deep_onnx.architectures.ocnn_objective import OCNNArguments, attention_loss
+from deep_onnx.architectures.pair_parameters import (
     lattice_step,
     learn_parameters,
     mirrored_lattice,
 )
-from deep_onnx.training.tuned_weights import search_layers, search_start  # noqa: E402
-from pixelreg.blendshape.flow import flow_lattice  # noqa: E402
-from pixelreg.data.pairs import Pair  # noqa: E402
-from pixelreg.data.photos import Photo  # noqa: E402
-from pixelreg.data.stacks import Stack  # noqa: E402
-from pixelreg.data.synthetic import pairs_array  # noqa: E402
-from pixelreg.errors import DataError, UsageError  # noqa: E402
-from pixelreg.model import Frame, Provenance  # noqa: E402
+from deep_onnx.architectures.tuned_weights import search_layers, search_start
+from deep_onnx.architectures.two_head import SCALES, Generator, applied, multiple_of
+from deep_onnx.training import checkpoint
+from deep_onnx.training.checkpoint import Progress
+from deep_onnx.training.examples import Examples
+from pixelreg.data.crops import Stack
+from pixelreg.data.pairs import Pair
+from pixelreg.data.photos import Photo
+from pixelreg.data.synthetic import pairs_array
+from pixelreg.errors import DataError, UsageError
+from pixelreg.models.model import Frame, Provenance
+from pixelreg.shapes.flow import flow_lattice
 
 SIZE = 32
 LEARNT: dict[object, object] = {}
@@ -58,7 +58,7 @@ def learnt_once(monkeypatch: pytest.MonkeyPatch) -> None:
             LEARNT[key] = learn_parameters(sources, targets, *rest)  # type: ignore[arg-type]
         return LEARNT[key]
 
-    monkeypatch.setattr("deep_onnx.training.ocnn.learn_parameters", remembered)
+    monkeypatch.setattr("deep_onnx.architectures.ocnn.learn_parameters", remembered)
 
 
 @pytest.fixture(scope="module")

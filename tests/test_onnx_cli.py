@@ -15,7 +15,7 @@ from cli_tools import Command, files_in, pixels, spawn
 from onnx_tools import brightness, identity, save, sliders
 from PIL import Image
 
-from pixelreg.model import Frame, Provenance
+from pixelreg.models.model import Frame, Provenance
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from pixelreg.errors import (
     UnknownNameError,
     UsageError,
 )
-from pixelreg.model import Frame
+from pixelreg.models.model import Frame
 from pixelreg.protocol import Translator
 
 

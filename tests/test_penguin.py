@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from deep_onnx.training.penguin import (
+from deep_onnx.architectures.penguin import (
     Result,
     breathe,
     eat,
@@ -177,7 +177,7 @@ def test_values_that_are_not_finite_are_the_worst() -> None:
 
 
 def test_groups_give_and_take_but_never_die(monkeypatch: pytest.MonkeyPatch) -> None:
-    from deep_onnx.training import penguin
+    from deep_onnx.architectures import penguin
 
     sizes = []
     migrate = penguin._Colony.migrate
@@ -276,7 +276,7 @@ def test_bad_arrays(bounds: list, start: list | None, reason: str) -> None:
 
 def test_it_needs_no_torch() -> None:
     code = (
-        "import sys, deep_onnx.training.penguin\n"
+        "import sys, deep_onnx.architectures.penguin\n"
         "assert not {'torch', 'scipy'} & set(sys.modules), 'too much'"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)

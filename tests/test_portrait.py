@@ -14,39 +14,39 @@ torch = pytest.importorskip("torch")
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package)
 
-from benchmarks.portrait import kid, polynomial_mmd  # noqa: E402
-from deep_onnx.export import parity  # noqa: E402
-from deep_onnx.networks.portrait import windows  # noqa: E402
-from deep_onnx.networks.portrait.framework import PortraitNetwork  # noqa: E402
-from deep_onnx.networks.portrait.judges import MultiscaleDiscriminator  # noqa: E402
-from deep_onnx.networks.portrait.layers import down, folded, up  # noqa: E402
-from deep_onnx.portrait import (  # noqa: E402
+from benchmarks.portrait import kid, polynomial_mmd
+from deep_onnx.export import parity
+from deep_onnx.portrait import losses
+from deep_onnx.portrait import network_windows as windows
+from deep_onnx.portrait.editing import fading, swapped, tidied
+from deep_onnx.portrait.framework import PortraitNetwork
+from deep_onnx.portrait.judges import MultiscaleDiscriminator
+from deep_onnx.portrait.labels import COMPONENTS, LABELS, read_mask, write_mask
+from deep_onnx.portrait.layers import down, folded, up
+from deep_onnx.portrait.onnx_network import NAMES, Seen
+from deep_onnx.portrait.portraits import augmented, load_portrait_examples
+from deep_onnx.portrait.training import Portrait, PortraitArguments
+from deep_onnx.portrait.translator import (
     PortraitTarget,
     PortraitTranslator,
     open_portrait,
 )
-from deep_onnx.portrait_masks import fading, swapped, tidied  # noqa: E402
-from deep_onnx.portrait_network import NAMES, Seen  # noqa: E402
-from deep_onnx.runtime import load  # noqa: E402
-from deep_onnx.session import Session  # noqa: E402
-from deep_onnx.training import portrait_losses as losses  # noqa: E402
-from deep_onnx.training.data import split  # noqa: E402
-from deep_onnx.training.examples import Examples  # noqa: E402
-from deep_onnx.training.portrait import Portrait, PortraitArguments  # noqa: E402
-from deep_onnx.training.portraits import augmented, load_portrait_examples  # noqa: E402
-from pixelreg.commands.main import main  # noqa: E402
-from pixelreg.errors import (  # noqa: E402
+from deep_onnx.portrait.windows import grown, window_centres, window_slices
+from deep_onnx.runtime import load
+from deep_onnx.session import Session
+from deep_onnx.training.data import split
+from deep_onnx.training.examples import Examples
+from pixelreg.commands.main import main
+from pixelreg.errors import (
     DataError,
     FaceError,
     InvalidArrayError,
     UnknownNameError,
     UsageError,
 )
-from pixelreg.image import Picture, encode, read_file  # noqa: E402
-from pixelreg.masks.labels import COMPONENTS, LABELS, read_mask, write_mask  # noqa: E402
-from pixelreg.masks.windows import grown, window_centres, window_slices  # noqa: E402
-from pixelreg.model import Provenance  # noqa: E402
-from pixelreg.translator import PreparedFaces  # noqa: E402
+from pixelreg.models.model import Provenance
+from pixelreg.pictures.image import Picture, encode, read_file
+from pixelreg.translator import PreparedFaces
 
 SIZE, WIDTH, STEPS = 64, 4, 12
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from portrait_tools import drawn_portrait
 
-from deep_onnx.portrait_masks import (
+from deep_onnx.portrait.editing import (
     centres_of,
     cut_mask,
     fading,
@@ -15,11 +15,11 @@ from deep_onnx.portrait_masks import (
     tidied,
     uncovered,
 )
+from deep_onnx.portrait.labels import COMPONENTS, LABELS, one_hot
+from deep_onnx.portrait.windows import window_centres
 from pixelreg.errors import FaceError, InvalidArrayError
 from pixelreg.faces.align import UNMOVED, Similarity
-from pixelreg.masks.labels import COMPONENTS, LABELS, one_hot
-from pixelreg.masks.windows import window_centres
-from pixelreg.model import Frame
+from pixelreg.models.model import Frame
 
 SIZE = 64
 

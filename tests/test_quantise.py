@@ -16,18 +16,18 @@ from PIL import Image
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from click.testing import CliRunner  # noqa: E402
-from onnx import helper, numpy_helper  # noqa: E402
+from click.testing import CliRunner
+from onnx import helper, numpy_helper
 
-from deep_onnx.calibration import Calibration, read_pictures  # noqa: E402
-from deep_onnx.card import Card  # noqa: E402
-from deep_onnx.commands.quantise import quantise as quantise_command  # noqa: E402
-from deep_onnx.onnxfile import finish  # noqa: E402
-from deep_onnx.quantise import card_to_quantise, inner_convolutions, quantise  # noqa: E402
-from deep_onnx.reading import read_card  # noqa: E402
-from deep_onnx.runtime import load  # noqa: E402
-from pixelreg.data.synthetic import pairs_array  # noqa: E402
-from pixelreg.errors import (  # noqa: E402
+from deep_onnx.calibration import Calibration, read_pictures
+from deep_onnx.card import Card
+from deep_onnx.commands.quantise import quantise as quantise_command
+from deep_onnx.onnxfile import finish
+from deep_onnx.quantise import card_to_quantise, inner_convolutions, quantise
+from deep_onnx.reading import read_card
+from deep_onnx.runtime import load
+from pixelreg.data.synthetic import pairs_array
+from pixelreg.errors import (
     DataError,
     MissingExtraError,
     ModelFileError,
@@ -35,7 +35,7 @@ from pixelreg.errors import (  # noqa: E402
     UnknownNameError,
     UsageError,
 )
-from pixelreg.faces.locate import Locator  # noqa: E402
+from pixelreg.faces.locate import Locator
 
 SIZE, WIDTH, LAYERS = 32, 24, 4
 CARD = Card(
@@ -288,7 +288,7 @@ def test_too_few_pictures_are_told(tmp_path) -> None:
 
 
 def test_faces_are_aligned_as_the_card_says(london) -> None:
-    from pixelreg.model import Frame
+    from pixelreg.models.model import Frame
 
     card = replace(CARD, placement="face", frame=Frame(), size=64)
     found = read_pictures(london, card, Locator(), 6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pixelreg.errors import InvalidArrayError
-from pixelreg.evaluation.sheet import GAP, INK, PAPER, contact_sheet
+from pixelreg.pictures.sheet import GAP, INK, PAPER, contact_sheet
 
 
 def plain(colour: tuple[int, int, int], height: int = 40, width: int = 40) -> np.ndarray:

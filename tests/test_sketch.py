@@ -11,11 +11,11 @@ from cli_tools import files_in, pixels
 from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 
+from pixelreg.data.crops import load_stack
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import grouped_holdout, pair
 from pixelreg.data.photos import Photo
 from pixelreg.data.sketch import sketch, write_sketches
-from pixelreg.data.stacks import load_stack
 from pixelreg.data.synthetic import draw_face, random_identity
 from pixelreg.errors import DataError, InvalidArrayError, UsageError
 from pixelreg.faces.locate import Locator

@@ -19,23 +19,23 @@ from cli_tools import ROOT, Command, files_in
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from pixelreg import sumsfile
-from pixelreg.checkpoint import Checkpoint, fingerprint
+from pixelreg.data.crops import Cutter, load_stack, read_photo
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import pair
-from pixelreg.data.stacks import Cutter, load_stack, read_photo
 from pixelreg.errors import DataError, ModelFileError, PixelregError
 from pixelreg.faces.align import crop, similarity_from_eyes
 from pixelreg.faces.landmarks import face_from_eyes, read_landmarks
 from pixelreg.faces.locate import Locator
-from pixelreg.image import read_file, read_reduced
-from pixelreg.model import Frame
+from pixelreg.fitting import sumsfile
+from pixelreg.fitting.checkpoint import Checkpoint, fingerprint
+from pixelreg.fitting.learn import LocalWorkers, fit_streamed, local_workers, make_parts
+from pixelreg.fitting.recipe import Recipe
+from pixelreg.fitting.tally import Tally
+from pixelreg.fitting.workers import pool
+from pixelreg.models.model import Frame
+from pixelreg.pictures.image import read_file, read_reduced
 from pixelreg.regression.kernel import PixelKernelRidge
 from pixelreg.regression.ridge import PixelRidge
-from pixelreg.streaming import LocalWorkers, fit_streamed, local_workers, make_parts
-from pixelreg.tally import Tally
-from pixelreg.training import Recipe
-from pixelreg.workers import pool
 
 LINKED = 96  # pairs: more than threads read, few enough for a test
 
@@ -159,17 +159,17 @@ def test_no_usable_pair(tmp_path: Path, command: Command) -> None:
 
 SLOW = """
 import os, sys, time
-import pixelreg.checkpoint, pixelreg.streaming
+import pixelreg.fitting.checkpoint, pixelreg.fitting.learn
 from pixelreg.commands.main import main
-save = pixelreg.checkpoint.Checkpoint.save
+save = pixelreg.fitting.checkpoint.Checkpoint.save
 def save_slowly(self, tally):
     save(self, tally)
     time.sleep(0.05)
 if __name__ == "__main__":
-    pixelreg.checkpoint.Checkpoint.save = save_slowly
-    pixelreg.checkpoint.SECONDS = 0
-    pixelreg.streaming.CHUNK = 4
-    pixelreg.streaming.SMALL = int(os.environ["SMALL"])
+    pixelreg.fitting.checkpoint.Checkpoint.save = save_slowly
+    pixelreg.fitting.checkpoint.SECONDS = 0
+    pixelreg.fitting.learn.CHUNK = 4
+    pixelreg.fitting.learn.SMALL = int(os.environ["SMALL"])
     sys.exit(main(sys.argv[1:]))
 """
 
@@ -602,7 +602,7 @@ def test_a_worker_that_dies_is_told() -> None:
 
 
 def test_more_pairs_than_sums_can_hold(crowd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pixelreg.streaming.MAX_PAIRS", 95)
+    monkeypatch.setattr("pixelreg.fitting.learn.MAX_PAIRS", 95)
     pairing = pair(scan(crowd), "neutral", "happy")
     with pytest.raises(DataError, match="more pairs than the 95"):
         make_parts({"happy": pairing}, frozenset())

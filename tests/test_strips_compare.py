@@ -14,16 +14,17 @@ import pytest
 from cli_tools import SIZE, Command, files_in, pixels, places_of
 from PIL import Image, ImageSequence
 
-from pixelreg import load, modelfile
+from pixelreg import load
 from pixelreg.errors import ImageError
-from pixelreg.evaluation.strips import (
+from pixelreg.models import file as modelfile
+from pixelreg.models.model import Model
+from pixelreg.models.plans import AffinePlan
+from pixelreg.pictures.strips import (
     ANIMATION_SIDE,
     STRIP_SIDE,
     strength_animation,
     strength_strip,
 )
-from pixelreg.model import Model
-from pixelreg.plan import AffinePlan
 
 
 def square(strength: float, height: int = 40, width: int = 60) -> np.ndarray:

@@ -10,19 +10,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from deep_onnx import action_units  # noqa: E402
-from deep_onnx.card import card_from_json  # noqa: E402
-from deep_onnx.training import cyclegan, ganimation, optimising, stargan  # noqa: E402
-from deep_onnx.training.algorithm import to_tensor  # noqa: E402
-from deep_onnx.training.cyclegan import CycleGAN, History  # noqa: E402
-from deep_onnx.training.examples import Examples  # noqa: E402
-from deep_onnx.training.ganimation import GANimation  # noqa: E402
-from deep_onnx.training.stargan import StarGAN  # noqa: E402
-from pixelreg.data.pairs import Pair  # noqa: E402
-from pixelreg.data.photos import Photo  # noqa: E402
-from pixelreg.data.stacks import Stack  # noqa: E402
-from pixelreg.errors import DataError, UsageError  # noqa: E402
-from pixelreg.model import Frame, Provenance  # noqa: E402
+from deep_onnx.architectures import action_units, cyclegan, ganimation, stargan
+from deep_onnx.architectures.cyclegan import CycleGAN, History
+from deep_onnx.architectures.ganimation import GANimation
+from deep_onnx.architectures.stargan import StarGAN
+from deep_onnx.card import card_from_json
+from deep_onnx.training import optimising
+from deep_onnx.training.algorithm import to_tensor
+from deep_onnx.training.examples import Examples
+from pixelreg.data.crops import Stack
+from pixelreg.data.pairs import Pair
+from pixelreg.data.photos import Photo
+from pixelreg.errors import DataError, UsageError
+from pixelreg.models.model import Frame, Provenance
 
 SIZE, PEOPLE = 32, 4
 ALL = {"cyclegan": CycleGAN, "stargan": StarGAN, "ganimation": GANimation}

@@ -1,6 +1,5 @@
 """The training loop, with a small algorithm of its own that uses all that an algorithm may."""
 
-# ruff: noqa: E402
 from __future__ import annotations
 
 import csv
@@ -50,7 +49,7 @@ from pixelreg.errors import (
     PixelregError,
     UsageError,
 )
-from pixelreg.model import Provenance
+from pixelreg.models.model import Provenance
 
 SIZE = 8
 

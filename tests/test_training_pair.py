@@ -11,11 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from deep_onnx.card import card_from_json  # noqa: E402
-from deep_onnx.registry import ARCHITECTURES  # noqa: E402
-from deep_onnx.training import losses as objectives  # noqa: E402
-from deep_onnx.training.algorithm import to_pixels  # noqa: E402
-from deep_onnx.training.autoencoders import (  # noqa: E402
+from deep_onnx.architectures.autoencoders import (
     ConvolutionalArguments,
     ConvolutionalAutoencoder,
     DenseArguments,
@@ -23,15 +19,19 @@ from deep_onnx.training.autoencoders import (  # noqa: E402
     VariationalArguments,
     VariationalAutoencoder,
 )
-from deep_onnx.training.dcgan import DCGAN, DCGANArguments, energy_distance  # noqa: E402
-from deep_onnx.training.examples import Examples  # noqa: E402
-from deep_onnx.training.pix2pix import Pix2Pix, Pix2PixArguments  # noqa: E402
-from pixelreg.data.pairs import Pair  # noqa: E402
-from pixelreg.data.photos import Photo  # noqa: E402
-from pixelreg.data.stacks import Stack  # noqa: E402
-from pixelreg.data.synthetic import draw_face, random_identity  # noqa: E402
-from pixelreg.errors import DataError, UsageError  # noqa: E402
-from pixelreg.model import Frame, Provenance  # noqa: E402
+from deep_onnx.architectures.dcgan import DCGAN, DCGANArguments, energy_distance
+from deep_onnx.architectures.pix2pix import Pix2Pix, Pix2PixArguments
+from deep_onnx.card import card_from_json
+from deep_onnx.registry import ARCHITECTURES
+from deep_onnx.training import losses as objectives
+from deep_onnx.training.algorithm import to_pixels
+from deep_onnx.training.examples import Examples
+from pixelreg.data.crops import Stack
+from pixelreg.data.pairs import Pair
+from pixelreg.data.photos import Photo
+from pixelreg.data.synthetic import draw_face, random_identity
+from pixelreg.errors import DataError, UsageError
+from pixelreg.models.model import Frame, Provenance
 
 PEOPLE = [f"p{k}" for k in range(6)]
 

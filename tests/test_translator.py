@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 import pixelreg
-from pixelreg import modelfile
 from pixelreg.api import default_model
 from pixelreg.backends import get_backend
 from pixelreg.errors import (
@@ -26,8 +25,9 @@ from pixelreg.errors import (
 from pixelreg.faces.align import similarity_from_eyes
 from pixelreg.faces.locate import Locator
 from pixelreg.faces.mask import face_mask
-from pixelreg.model import Frame, Model, Provenance
-from pixelreg.plan import AffinePlan
+from pixelreg.models import file as modelfile
+from pixelreg.models.model import Frame, Model, Provenance
+from pixelreg.models.plans import AffinePlan
 from pixelreg.protocol import Translator
 from pixelreg.regression import MaskedRidge, PixelKernelRidge, PixelRidge
 from pixelreg.translator import PlanTranslator

@@ -20,9 +20,7 @@ from cli_tools import CLI, files_in
 from PIL import Image
 from scipy.signal import lfilter
 
-from pixelreg import modelfile
 from pixelreg.api import load
-from pixelreg.change import Change
 from pixelreg.errors import FaceError, ImageError, MissingExtraError, UsageError
 from pixelreg.faces.align import Similarity, crop, similarity_from_eyes
 from pixelreg.faces.bundled import BundledDetector
@@ -30,8 +28,10 @@ from pixelreg.faces.detect import choose_faces
 from pixelreg.faces.landmarks import Face, face_from_points
 from pixelreg.faces.locate import Locator
 from pixelreg.faces.paste import paste_change
-from pixelreg.model import Frame, Model
-from pixelreg.plan import AffinePlan, FlowPlan
+from pixelreg.models import file as modelfile
+from pixelreg.models.change import Change
+from pixelreg.models.model import Frame, Model
+from pixelreg.models.plans import AffinePlan, FlowPlan
 from pixelreg.translator import PlanTranslator
 from pixelreg.video.ahead import ahead
 from pixelreg.video.convert import FrameChanger, change_video
@@ -673,7 +673,7 @@ def test_a_face_smiles_however_the_clip_is_stored(rotation, portraits, command, 
     source = write_clip(tmp_path / "in.mp4", stored, rotation=rotation)
     target = tmp_path / "out.mp4"
     options = ("--expr", "happy", "--detector", "bundled", "--model")
-    bundled = Path(modelfile.__file__).parent / "models" / "london-happy.safetensors"
+    bundled = Path(modelfile.__file__).parent / "london-happy.safetensors"
     result = command("apply", source, *options, bundled, "-o", target)
     assert result.code == 0, result.err
     assert "20 frames, 0 of them without a face" in result.err

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pixelreg.warp import fetch_cubic, fetch_linear, gaussian_blur
+from pixelreg.pictures.warp import fetch_cubic, fetch_linear, gaussian_blur
 
 both = pytest.mark.parametrize("fetch", [fetch_linear, fetch_cubic])
 
@@ -50,7 +50,7 @@ def keys(distance: np.ndarray, a: float) -> np.ndarray:
 
 
 def test_cubic_is_keys_convolution() -> None:
-    from pixelreg.warp import KEYS
+    from pixelreg.pictures.warp import KEYS
 
     picture = noise(11, 14)
     x, y = somewhere((6, 7), 11, 14)

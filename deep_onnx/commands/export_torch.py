@@ -12,7 +12,7 @@ from pixelreg.commands import options
 from pixelreg.commands.console import give, give_json
 from pixelreg.commands.fit import check_output
 from pixelreg.errors import UsageError
-from pixelreg.model import Frame, Provenance
+from pixelreg.models.model import Frame, Provenance
 
 
 @click.command("export-torch")

@@ -11,9 +11,9 @@ from deep_onnx.generate import MOST, Generator
 from pixelreg.commands import options
 from pixelreg.commands.console import say
 from pixelreg.errors import UsageError
-from pixelreg.evaluation.sheet import GAP, contact_sheet
 from pixelreg.files import write_bytes
-from pixelreg.image import SUFFIX_FORMATS, Picture, encode
+from pixelreg.pictures.image import SUFFIX_FORMATS, Picture, encode
+from pixelreg.pictures.sheet import GAP, contact_sheet
 
 
 @click.command()

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 import numpy as np
 
+from deep_onnx.portrait.labels import COMPONENTS
 from pixelreg.commands import options
 from pixelreg.commands.console import say
 from pixelreg.errors import ModelFileError, UsageError
-from pixelreg.evaluation.sheet import GAP, contact_sheet
 from pixelreg.files import write_bytes
-from pixelreg.image import Picture, encode, format_of, read_file
-from pixelreg.masks.labels import COMPONENTS
+from pixelreg.pictures.image import Picture, encode, format_of, read_file
+from pixelreg.pictures.sheet import GAP, contact_sheet
 from pixelreg.translator import check_strength
 
 if TYPE_CHECKING:
-    from deep_onnx.portrait import PortraitTarget, PortraitTranslator
-    from deep_onnx.portrait_network import Seen
+    from deep_onnx.portrait.onnx_network import Seen
+    from deep_onnx.portrait.translator import PortraitTarget, PortraitTranslator
     from pixelreg.faces.locate import Locator
 
 MODEL = Path("portrait.onnx")
@@ -117,7 +117,7 @@ def _loading(function: Any) -> Any:
         **kwargs: Any,
     ) -> Any:
         def load() -> PortraitTranslator:
-            from deep_onnx.portrait import open_portrait
+            from deep_onnx.portrait.translator import open_portrait
 
             if not model.is_file():
                 raise ModelFileError(f"there is no {model}; make one with: pixelreg train portrait")
@@ -294,8 +294,8 @@ def mask(
       pixelreg portrait mask in.png -o mask.png
       pixelreg portrait mask in.png --crop -o mask.png --overlay seen.png
     """
-    from pixelreg.masks.labels import write_mask
-    from pixelreg.masks.pictures import overlay as laid_over
+    from deep_onnx.portrait.labels import write_mask
+    from deep_onnx.portrait.pictures import overlay as laid_over
 
     output = output or input.with_name(f"{input.stem}-mask.png")
     if output.suffix.lower() != ".png":
@@ -324,7 +324,7 @@ def _change(
     whole: bool,
     output: Path | None,
 ) -> None:
-    from deep_onnx.portrait import PortraitTarget
+    from deep_onnx.portrait.translator import PortraitTarget
 
     output = output or path.with_name(f"{path.stem}-{verb}{path.suffix}")
     file_format = format_of(output)
@@ -336,8 +336,8 @@ def _change(
 
 
 def _portraits(folder: Path, size: int) -> list[Seen]:
-    from deep_onnx.portrait_network import Seen
-    from pixelreg.masks.folders import load_portraits
+    from deep_onnx.portrait.folders import load_portraits
+    from deep_onnx.portrait.onnx_network import Seen
 
     stack = load_portraits(folder, size)
     return [Seen(*each) for each in zip(stack.images, stack.masks, stack.centres, strict=True)]

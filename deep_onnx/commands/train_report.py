@@ -22,9 +22,9 @@ from pixelreg.commands.console import give, give_json, say
 from pixelreg.commands.fit_report import SHEET_ROWS
 from pixelreg.evaluation.comparison import Scores, compare, table
 from pixelreg.evaluation.comparison import as_json as scores_as_json
-from pixelreg.evaluation.sheet import contact_sheet
 from pixelreg.files import write_bytes
-from pixelreg.image import Picture, encode
+from pixelreg.pictures.image import Picture, encode
+from pixelreg.pictures.sheet import contact_sheet
 
 if TYPE_CHECKING:
     from deep_onnx.commands.train_run import Request

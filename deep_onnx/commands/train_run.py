@@ -164,7 +164,7 @@ def _pictures(request: Request) -> Loaded:
 
 
 def _portraits(request: Request) -> Loaded:
-    from deep_onnx.training.portraits import load_portrait_examples
+    from deep_onnx.portrait.portraits import load_portrait_examples
 
     if request.source or request.expressions or request.layout != "auto":
         raise UsageError(f"{request.name} knows no expressions: leave out --layout, --from, --expr")

@@ -10,13 +10,13 @@ import numpy as np
 
 from deep_onnx.training.examples import Examples
 from pixelreg.arrays import Pixels
+from pixelreg.data.crops import Cutter, Progress, Stack, load_stack
 from pixelreg.data.expressions import canonical
 from pixelreg.data.pairs import Pair, Pairing, pair, targets
 from pixelreg.data.photos import Listing, Photo, Problem
-from pixelreg.data.stacks import Cutter, Progress, Stack, load_stack
 from pixelreg.errors import DataError, PixelregError, UnknownNameError, UsageError
 from pixelreg.faces.locate import Locator
-from pixelreg.training import choose_frame, choose_held_out, choose_pairings, provenance
+from pixelreg.fitting.recipe import choose_frame, choose_held_out, choose_pairings, provenance
 
 WORKERS = 2
 
@@ -25,7 +25,7 @@ UNPAIRED = ("cyclegan",)  # one target, whose pairs only serve to judge it
 LABELLED = ("stargan", "ganimation")  # any number of expressions
 SEVERAL = ("ocnn",)  # any number of expressions, from their pairs
 PLAIN = ("dcgan",)  # pictures, whatever they show
-MASKED = ("portrait",)  # portraits with masks; see deep_onnx.training.portraits
+MASKED = ("portrait",)  # portraits with masks; see deep_onnx.portrait.portraits
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pixelreg.arrays import Pixels
-from pixelreg.data.stacks import Stack
-from pixelreg.model import Frame, Provenance
+from pixelreg.data.crops import Stack
+from pixelreg.models.model import Frame, Provenance
 
 
 @dataclass(frozen=True, eq=False)

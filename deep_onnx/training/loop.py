@@ -25,9 +25,9 @@ from deep_onnx.training.examples import Examples
 from deep_onnx.training.history import History
 from deep_onnx.training.schedule import Order, Schedule, seed_of
 from pixelreg.errors import DataError, ModelFileError, UsageError
-from pixelreg.evaluation.sheet import contact_sheet
 from pixelreg.files import write_bytes
-from pixelreg.image import Picture, encode
+from pixelreg.pictures.image import Picture, encode
+from pixelreg.pictures.sheet import contact_sheet
 
 SECONDS = 30.0  # between two checkpoints, at the least
 SHARE = 20  # and this many times as long as writing one takes

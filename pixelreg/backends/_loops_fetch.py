@@ -1,4 +1,4 @@
-"""Compiled look-ups between the pixels; what they compute is written down in `pixelreg.warp`.
+"""Compiled look-ups between the pixels; `pixelreg.pictures.warp` says what they compute.
 
 RGB bytes are packed into one number a pixel, with a border, so that a tap is one load and many
 look-ups go side by side; other pictures are looked up value by value.
@@ -12,7 +12,7 @@ import numpy as np
 
 from pixelreg.arrays import Array, Floats
 from pixelreg.backends._jit import compiled
-from pixelreg.warp import KEYS
+from pixelreg.pictures.warp import KEYS
 
 A = np.float32(KEYS)
 ONE = np.float32(1)

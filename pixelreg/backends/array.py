@@ -9,14 +9,14 @@ import numpy as np
 
 from pixelreg.arrays import Array, Float64, Floats, Pixels
 from pixelreg.backends import plans
-from pixelreg.change import Change
 from pixelreg.errors import InvalidArrayError
-from pixelreg.image import check_unit_range
-from pixelreg.plan import Plan
-from pixelreg.warp import fetch_cubic, fetch_linear
+from pixelreg.models.change import Change
+from pixelreg.models.plans import Plan
+from pixelreg.pictures.image import check_unit_range
+from pixelreg.pictures.warp import fetch_cubic, fetch_linear
 
 if TYPE_CHECKING:  # fitting is not needed to run a plan
-    from pixelreg.sums import LevelSums, PixelSums
+    from pixelreg.models.sums import LevelSums, PixelSums
 
 
 class ArrayBackend:
@@ -104,7 +104,7 @@ class ArrayBackend:
 
         Parameters
         ----------
-        plan : any plan of `pixelreg.plan`, or what `load` made of it.
+        plan : any plan of `pixelreg.models.plans`, or what `load` made of it.
         pictures : (..., H, W, C) uint8 (read as /255) or float in [0, 1].
 
         Returns
@@ -141,13 +141,13 @@ class ArrayBackend:
         return Change(self._host_array(found.colour), moves)
 
     def fetch_linear(self, values: Array, x: Array, y: Array) -> Floats:
-        """Bilinear look-up; see `pixelreg.warp.fetch_linear`."""
+        """Bilinear look-up; see `pixelreg.pictures.warp.fetch_linear`."""
         source, across, down = map(self.to_device, (values, x, y))
         found: Floats = self._like(fetch_linear(source, across, down, self.xp), values)
         return found
 
     def fetch_cubic(self, values: Array, x: Array, y: Array) -> Floats:
-        """Cubic look-up, slightly sharpening; see `pixelreg.warp.fetch_cubic`."""
+        """Cubic look-up, slightly sharpening; see `pixelreg.pictures.warp.fetch_cubic`."""
         source, across, down = map(self.to_device, (values, x, y))
         found: Floats = self._like(fetch_cubic(source, across, down, self.xp), values)
         return found

@@ -16,9 +16,9 @@ import numpy as np
 from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.backends.solvers import normal_equations, repaired
-from pixelreg.plan import GREY_LEVELS, AffinePlan, FlowPlan, KernelPlan, Plan, SparsePlan
-from pixelreg.sums import LevelSums, PixelSums
-from pixelreg.warp import blur_weights
+from pixelreg.models.plans import GREY_LEVELS, AffinePlan, FlowPlan, KernelPlan, Plan, SparsePlan
+from pixelreg.models.sums import LevelSums, PixelSums
+from pixelreg.pictures.warp import blur_weights
 
 KERNELS = Path(__file__).with_name("kernels.cu")
 BLOCK = 256  # threads that run together

@@ -13,10 +13,10 @@ from pixelreg.backends import _loops_flow as moving
 from pixelreg.backends import _loops_run as running
 from pixelreg.backends._jit import cores, spread
 from pixelreg.backends.numpy import NumpyBackend
-from pixelreg.change import Change
-from pixelreg.plan import GREY_LEVELS, AffinePlan, FlowPlan, KernelPlan, SparsePlan
-from pixelreg.sums import LevelSums, PixelSums
-from pixelreg.warp import blur_weights
+from pixelreg.models.change import Change
+from pixelreg.models.plans import GREY_LEVELS, AffinePlan, FlowPlan, KernelPlan, SparsePlan
+from pixelreg.models.sums import LevelSums, PixelSums
+from pixelreg.pictures.warp import blur_weights
 
 THREAD_NUMBERS = 1_000_000  # starting a thread takes longer than a loop over fewer numbers
 FETCH_WORK = 8  # a value that is looked up between pixels takes as long as this many others
@@ -62,11 +62,11 @@ class NumbaBackend(NumpyBackend):
         return weight, bias
 
     def fetch_linear(self, values: Array, x: Array, y: Array) -> Floats:
-        """Bilinear look-up; see `pixelreg.warp.fetch_linear`."""
+        """Bilinear look-up; see `pixelreg.pictures.warp.fetch_linear`."""
         return self._fetch(values, x, y, False)
 
     def fetch_cubic(self, values: Array, x: Array, y: Array) -> Floats:
-        """Cubic look-up, slightly sharpening; see `pixelreg.warp.fetch_cubic`."""
+        """Cubic look-up, slightly sharpening; see `pixelreg.pictures.warp.fetch_cubic`."""
         return self._fetch(values, x, y, True)
 
     def _fetch(self, values: Array, x: Array, y: Array, cubic: bool) -> Floats:

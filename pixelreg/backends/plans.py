@@ -1,6 +1,6 @@
 """What plans compute, in array mathematics for any array module ``xp`` (NumPy or CuPy).
 
-A plan is here anything with the fields of its class in `pixelreg.plan` as arrays of ``xp``.
+A plan is here anything with the fields of its class in `pixelreg.models.plans` as arrays of ``xp``.
 Pictures are (..., H, W, C) uint8 (read as /255) or float32 in [0, 1].
 """
 
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from pixelreg.arrays import Array, Floats, Pixels
-from pixelreg.change import Change
-from pixelreg.plan import AffinePlan, FactoredPlan, FlowPlan, KernelPlan, SparsePlan
-from pixelreg.warp import fetch_cubic, fetch_linear, gaussian_blur
+from pixelreg.models.change import Change
+from pixelreg.models.plans import AffinePlan, FactoredPlan, FlowPlan, KernelPlan, SparsePlan
+from pixelreg.pictures.warp import fetch_cubic, fetch_linear, gaussian_blur
 
 
 def predict(xp: Any, plan: Any, pictures: Array) -> Floats:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pixelreg.arrays import Array, Float64
-from pixelreg.plan import GREY_LEVELS
-from pixelreg.sums import LevelSums, PixelSums
+from pixelreg.models.plans import GREY_LEVELS
+from pixelreg.models.sums import LevelSums, PixelSums
 
 COUNT_PIXELS, COUNT_SAMPLES = 256, 1024  # counted at once, so that the counts stay in the cache
 LEVEL_NUMBERS = 1_000_000  # float64 numbers that stay in the cache while levels are solved

@@ -17,10 +17,10 @@ from pixelreg.arrays import Pixels
 from pixelreg.commands import options
 from pixelreg.commands.console import progress, say
 from pixelreg.errors import PixelregError, UsageError
-from pixelreg.evaluation.sheet import contact_sheet
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
-from pixelreg.image import Picture, encode, format_of, read_file
+from pixelreg.pictures.image import Picture, encode, format_of, read_file
+from pixelreg.pictures.sheet import contact_sheet
 from pixelreg.protocol import Translator
 from pixelreg.translator import FaceTranslator, check_strength
 

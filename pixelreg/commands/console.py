@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from pixelreg.data.stacks import Progress
+    from pixelreg.data.crops import Progress
 
 
 def say(message: str) -> None:

@@ -8,23 +8,42 @@ import click
 
 from pixelreg.commands import options
 from pixelreg.commands.console import give, give_json, progress, say
-from pixelreg.commands.data_masks import masks
-from pixelreg.commands.data_sketch import sketch
+from pixelreg.commands.main import LazyGroup
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import pair, targets
 from pixelreg.data.photos import Listing
 
+# As in the main command: portraits' masks are known as a string only.
+COMMANDS = {
+    "download": (
+        "pixelreg.commands.data:download",
+        "Fetch the public set NAME (london) into FOLDER, checking every file.",
+    ),
+    "list": (
+        "pixelreg.commands.data:list_",
+        "Show what FOLDER holds: layout, people, expressions, pairs, problems.",
+    ),
+    "masks": (
+        "deep_onnx.commands.masks:masks",
+        "Make portraits and masks of eleven labels from FOLDER, and write them...",
+    ),
+    "sketch": (
+        "pixelreg.commands.data_sketch:sketch",
+        "Draw pencil sketches of the photographs in FOLDER, and write pairs...",
+    ),
+    "synthesise": (
+        "pixelreg.commands.data:synthesise",
+        "Draw faces with the seven expressions of KDEF into FOLDER, in the...",
+    ),
+}
 
-@click.group()
+
+@click.group(cls=LazyGroup, lazy=COMMANDS)
 def data() -> None:
     """List, draw or download training pictures."""
 
 
-data.add_command(masks)
-data.add_command(sketch)
-
-
-@data.command("list")
+@click.command("list")
 @click.argument("folder", type=options.FOLDER)
 @options.layout
 @options.as_json
@@ -57,7 +76,7 @@ def list_(folder: Path, layout: str, as_json: bool) -> None:
         _print(listing, facts)
 
 
-@data.command()
+@click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--people",
@@ -95,7 +114,7 @@ def synthesise(folder: Path, people: int, size: int, sessions: int, seed: int) -
     say(f"wrote {count} pictures of {people} people into {folder}")
 
 
-@data.command()
+@click.command()
 @click.argument("name")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--only", help="Fetch only paths like this, such as 'neutral_front/*'.")

@@ -14,8 +14,8 @@ from pixelreg.errors import DataError, UnknownNameError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pixelreg.data.crops import Cutter
     from pixelreg.data.photos import Listing, Photo
-    from pixelreg.data.stacks import Cutter
     from pixelreg.faces.locate import Locator
 
 
@@ -106,9 +106,9 @@ def _cutter(
 ) -> Cutter | None:
     if size is None:
         return None
+    from pixelreg.data.crops import Cutter
     from pixelreg.data.pairs import Pair
-    from pixelreg.data.stacks import Cutter
-    from pixelreg.training import choose_frame
+    from pixelreg.fitting.recipe import choose_frame
 
     pairs = [Pair(photo.person, photo.session, photo, photo) for photo in photos]
     frame = choose_frame(listing, pairs, locator)

@@ -11,20 +11,15 @@ from typing import Any
 import click
 import numpy as np
 
-from pixelreg import modelfile
 from pixelreg.backends import get_backend
 from pixelreg.commands.console import give, progress, say
+from pixelreg.data.crops import Stack, load_stack
 from pixelreg.data.layouts import scan
-from pixelreg.data.stacks import Stack, load_stack
 from pixelreg.data.synthetic import synthesise
 from pixelreg.evaluation.comparison import format_table, table
-from pixelreg.evaluation.sheet import contact_sheet
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
-from pixelreg.image import Picture, encode
-from pixelreg.model import Model
-from pixelreg.plan import Plan
-from pixelreg.training import (
+from pixelreg.fitting.recipe import (
     Fitted,
     Recipe,
     choose_held_out,
@@ -32,6 +27,11 @@ from pixelreg.training import (
     fit_target,
     make_model,
 )
+from pixelreg.models import file as modelfile
+from pixelreg.models.model import Model
+from pixelreg.models.plans import Plan
+from pixelreg.pictures.image import Picture, encode
+from pixelreg.pictures.sheet import contact_sheet
 
 # Cross-validated on drawn faces (pixelreg fit --cv); the paper's values suit its photographs.
 SETTINGS = {"rr": {"alpha": 0.04}, "kr": {"alpha": 0.01, "sigma": 1.0}}

@@ -10,9 +10,9 @@ import numpy as np
 from pixelreg.commands import options
 from pixelreg.commands.console import give, give_json, progress, say
 from pixelreg.commands.found import report_problems, show_found
+from pixelreg.data.crops import load_stack
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import pair
-from pixelreg.data.stacks import load_stack
 from pixelreg.errors import DataError
 from pixelreg.evaluation.comparison import as_json as scores_as_json
 from pixelreg.evaluation.comparison import compare, table

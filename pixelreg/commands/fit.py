@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from pixelreg import modelfile
 from pixelreg.api import LOCAL_MODEL
 from pixelreg.backends import get_backend
 from pixelreg.commands import options
@@ -19,15 +18,12 @@ from pixelreg.commands.console import progress, say
 from pixelreg.commands.fit_report import cv_table, report, write_sheet
 from pixelreg.commands.fit_stream import Streaming, fit_from_stream, save_sums
 from pixelreg.commands.found import report_problems, show_found
+from pixelreg.data.crops import Cutter, load_stack
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import Pair
-from pixelreg.data.stacks import Cutter, load_stack
 from pixelreg.errors import PixelregError, UsageError
 from pixelreg.faces.locate import Locator
-from pixelreg.model import Frame
-from pixelreg.regression import ESTIMATORS
-from pixelreg.sumsfile import KINDS, Sums
-from pixelreg.training import (
+from pixelreg.fitting.recipe import (
     PAPER_SIZE,
     Recipe,
     choose_frame,
@@ -38,6 +34,10 @@ from pixelreg.training import (
     make_model,
     paper_recipe,
 )
+from pixelreg.fitting.sumsfile import KINDS, Sums
+from pixelreg.models import file as modelfile
+from pixelreg.models.model import Frame
+from pixelreg.regression import ESTIMATORS
 
 
 @click.command()

@@ -8,11 +8,11 @@ from pathlib import Path
 from pixelreg.commands.console import give, give_json, say
 from pixelreg.evaluation.comparison import as_json as scores_as_json
 from pixelreg.evaluation.comparison import format_table, table
-from pixelreg.evaluation.sheet import contact_sheet
 from pixelreg.files import write_bytes
-from pixelreg.image import Picture, encode
+from pixelreg.fitting.recipe import Fitted
+from pixelreg.pictures.image import Picture, encode
+from pixelreg.pictures.sheet import contact_sheet
 from pixelreg.regression.validation import Score, best
-from pixelreg.training import Fitted
 
 SHEET_ROWS = 8
 

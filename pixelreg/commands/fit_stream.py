@@ -10,19 +10,20 @@ from typing import Any
 
 import PIL
 
-from pixelreg import __version__, sumsfile
+from pixelreg import __version__
 from pixelreg.backends.array import ArrayBackend
-from pixelreg.checkpoint import Checkpoint, fingerprint
 from pixelreg.commands.console import progress, say
+from pixelreg.data.crops import Cutter
 from pixelreg.data.pairs import Pair, Pairing
 from pixelreg.data.photos import Listing
-from pixelreg.data.stacks import Cutter
 from pixelreg.errors import PixelregError, UsageError
-from pixelreg.model import Model
-from pixelreg.streaming import Workers, fit_streamed, local_workers, make_parts
-from pixelreg.sumsfile import Sums, TrainingSums
-from pixelreg.tally import Part
-from pixelreg.training import Fitted, Recipe
+from pixelreg.fitting import sumsfile
+from pixelreg.fitting.checkpoint import Checkpoint, fingerprint
+from pixelreg.fitting.learn import Workers, fit_streamed, local_workers, make_parts
+from pixelreg.fitting.recipe import Fitted, Recipe
+from pixelreg.fitting.sumsfile import Sums, TrainingSums
+from pixelreg.fitting.tally import Part
+from pixelreg.models.model import Model
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _workers(
 ) -> AbstractContextManager[Workers]:
     if cluster is None:
         return local_workers(cutter, pairs)
-    from pixelreg.cluster import cluster_workers
+    from pixelreg.fitting.cluster import cluster_workers
 
     return cluster_workers(cluster, cutter, kind)
 

@@ -30,7 +30,7 @@ COMMANDS = {
         "Turn published PyTorch weights into an ONNX model.",
     ),
     "blendshape": (
-        "pixelreg.commands.blendshape:blendshape",
+        "pixelreg.commands.shapes:blendshape",
         "Learn sparse components of expressions.",
     ),
     "info": ("pixelreg.commands.info:info", "Show what a model file holds."),

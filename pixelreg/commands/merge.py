@@ -7,15 +7,16 @@ from pathlib import Path
 
 import click
 
-from pixelreg import modelfile, sumsfile
 from pixelreg.api import LOCAL_MODEL
 from pixelreg.backends import get_backend
 from pixelreg.commands import options
 from pixelreg.commands.console import give_json, say
 from pixelreg.commands.fit import check_output, check_settings
 from pixelreg.errors import UsageError
-from pixelreg.merging import as_kind, choose_settings, merge_sums, overlaps, solve_model
-from pixelreg.sumsfile import TrainingSums
+from pixelreg.fitting import sumsfile
+from pixelreg.fitting.merge import as_kind, choose_settings, merge_sums, overlaps, solve_model
+from pixelreg.fitting.sumsfile import TrainingSums
+from pixelreg.models import file as modelfile
 
 
 @click.command()

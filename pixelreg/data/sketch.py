@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from pixelreg.arrays import Pixels
+from pixelreg.data.crops import Cutter, Progress, read_photo
 from pixelreg.data.photos import Photo, Problem
-from pixelreg.data.stacks import Cutter, Progress, read_photo
 from pixelreg.errors import DataError, InvalidArrayError, PixelregError, UsageError
 from pixelreg.files import write_bytes
 

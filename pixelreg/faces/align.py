@@ -12,7 +12,7 @@ from PIL import Image
 
 from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.errors import FaceError
-from pixelreg.model import Frame
+from pixelreg.models.model import Frame
 
 WHOLE = 1e-6  # a scale this little under a whole number is one
 

@@ -14,6 +14,7 @@ SUFFIXES = (".tem", ".pts")
 
 # Which points of a file average to each of the five landmarks. The London template has no point
 # on the nose tip: 54 and 60 lie on its sides and 55 under it, and their mean falls on the tip.
+PUPILS = (0, 1)  # in the 189 points of the London set
 _TEM_189 = ((0,), (1,), (54, 55, 60), (87,), (93,))
 # The 68-point mark-up outlines each eye with six points and puts the nose tip at 30 (from 0).
 _PTS_68 = (tuple(range(36, 42)), tuple(range(42, 48)), (30,), (48,), (54,))

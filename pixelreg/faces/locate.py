@@ -21,7 +21,7 @@ from pixelreg.faces.landmarks import (
     landmarks_beside,
     read_landmarks,
 )
-from pixelreg.model import Frame
+from pixelreg.models.model import Frame
 
 SMALLEST_EYE_DISTANCE = 8.0  # photo pixels; below this there is no face to speak of
 

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from pixelreg.arrays import Array, Floats
-from pixelreg.change import Change
 from pixelreg.faces.align import UNMOVED, Similarity
-from pixelreg.warp import fetch_cubic
+from pixelreg.models.change import Change
+from pixelreg.pictures.warp import fetch_cubic
 
 FINER = 5  # odd, so that the crop's own pixel centres are among the finer ones
 

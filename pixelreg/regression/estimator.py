@@ -11,7 +11,7 @@ import numpy as np
 
 from pixelreg.arrays import Array, Float64
 from pixelreg.errors import InvalidArrayError, PixelregError, UsageError
-from pixelreg.image import check_unit_range
+from pixelreg.pictures.image import check_unit_range
 
 E = TypeVar("E", bound="Estimator")
 

@@ -16,7 +16,8 @@ import numpy as np
 from pixelreg.arrays import Array, Float64
 from pixelreg.errors import InvalidArrayError, MissingExtraError, UsageError
 from pixelreg.faces.mask import face_mask
-from pixelreg.plan import FlowPlan, Shape, plan_array
+from pixelreg.models.plans import FlowPlan, Shape, plan_array
+from pixelreg.pictures.warp import fetch_linear, gaussian_blur
 from pixelreg.regression.estimator import (
     Estimator,
     as_unit,
@@ -24,7 +25,6 @@ from pixelreg.regression.estimator import (
     check_positive,
     check_samples,
 )
-from pixelreg.warp import fetch_linear, gaussian_blur
 
 CHANGE_RADII = (0.33, 0.45)  # skin changes colour in a smaller ellipse than the one that moves
 FLOW_BLUR = 1.0  # pixels at 128, on every training flow
@@ -61,8 +61,8 @@ class FlowRidge(Estimator):
 
     Notes
     -----
-    Pictures must be square RGB crops in the canonical frame (see `pixelreg.model.Frame`). Fitting
-    needs OpenCV (the extra ``align``); predicting does not.
+    Pictures must be square RGB crops in the canonical frame (see `pixelreg.models.model.Frame`).
+    Fitting needs OpenCV (the extra ``align``); predicting does not.
     """
 
     def __init__(

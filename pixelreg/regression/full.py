@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pixelreg.arrays import Float64
-from pixelreg.plan import FactoredPlan, Shape, plan_array
+from pixelreg.models.plans import FactoredPlan, Shape, plan_array
 from pixelreg.regression.estimator import (
     Estimator,
     as_unit,

@@ -16,7 +16,8 @@ from pixelreg.arrays import Array, Float64
 from pixelreg.backends import get_backend
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.errors import InvalidArrayError, UnknownNameError, UsageError
-from pixelreg.plan import KernelPlan, Shape, plan_array
+from pixelreg.models.plans import KernelPlan, Shape, plan_array
+from pixelreg.models.sums import LevelSums
 from pixelreg.regression.dense import predict_dense
 from pixelreg.regression.estimator import (
     Estimator,
@@ -26,7 +27,6 @@ from pixelreg.regression.estimator import (
     check_samples,
 )
 from pixelreg.regression.levels import grey_levels, level_features
-from pixelreg.sums import LevelSums
 
 SOLVERS = ("auto", "dense", "levels")
 COUNT_WORK = 8  # operations on every value of the training pairs, see `get_backend`

@@ -15,8 +15,8 @@ import numpy as np
 from pixelreg.arrays import Array, Float64
 from pixelreg.backends import get_backend
 from pixelreg.backends.solvers import gaussian_kernel, normal_equations
-from pixelreg.plan import GREY_LEVELS
-from pixelreg.sums import LevelSums
+from pixelreg.models.plans import GREY_LEVELS
+from pixelreg.models.sums import LevelSums
 
 # At 1e-12 a set of nearly equal pixels comes 1.5e-8 away from the dense solve (sigma 0.3,
 # alpha 0.01); at 1e-13 the worst found is 4e-10, and the decomposition is still well above noise.

@@ -15,7 +15,7 @@ import numpy as np
 
 from pixelreg.arrays import Array, Float64
 from pixelreg.errors import InvalidArrayError, UsageError
-from pixelreg.plan import Shape, SparsePlan, plan_array
+from pixelreg.models.plans import Shape, SparsePlan, plan_array
 from pixelreg.regression.estimator import (
     Estimator,
     as_unit,

@@ -10,7 +10,8 @@ from pixelreg.arrays import Array, Float64
 from pixelreg.backends import get_backend
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.errors import UnknownNameError
-from pixelreg.plan import AffinePlan, Shape, plan_array
+from pixelreg.models.plans import AffinePlan, Shape, plan_array
+from pixelreg.models.sums import PixelSums
 from pixelreg.regression.estimator import (
     Estimator,
     as_unit,
@@ -18,7 +19,6 @@ from pixelreg.regression.estimator import (
     check_positive,
     check_samples,
 )
-from pixelreg.sums import PixelSums
 
 PRIORS = ("zero", "identity")
 SUM_WORK = 5  # operations on every value of the training pairs, see `get_backend`

@@ -21,7 +21,7 @@ from pixelreg.faces.align import Similarity, similarity_from_eyes
 from pixelreg.faces.bundled import align
 from pixelreg.faces.landmarks import Face
 from pixelreg.faces.locate import Locator
-from pixelreg.model import Frame
+from pixelreg.models.model import Frame
 from pixelreg.video.smooth import SteadySimilarity
 
 LOOK = 0.5  # seconds between two looks for faces while all goes well

@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from pixelreg.arrays import Array, Floats
-from pixelreg.change import Change
 from pixelreg.faces.align import Similarity
+from pixelreg.models.change import Change
+from pixelreg.pictures.warp import fetch_cubic
 from pixelreg.video.planes import Canvas
-from pixelreg.warp import fetch_cubic
 
 Box = tuple[int, int, int, int]
 

@@ -1,0 +1,259 @@
+"""CycleGAN: two generators that undo each other, learnt from pictures that are not paired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deep_onnx.architectures.paired import evaluating, frozen, placement
+from deep_onnx.architectures.patchgan import PatchDiscriminator, smallest_side
+from deep_onnx.architectures.resnet import MULTIPLE, ResNetGenerator
+from deep_onnx.card import Card
+from deep_onnx.training import algorithm, pictures
+from deep_onnx.training.algorithm import Algorithm, Export, argument, to_pixels
+from deep_onnx.training.augment import augment
+from deep_onnx.training.examples import Examples
+from deep_onnx.training.optimising import descend, fading, numbers, set_rate, still
+from deep_onnx.training.weights import normal_weights
+from pixelreg.arrays import Pixels
+from pixelreg.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Arguments(algorithm.Arguments):
+    """The paper's choices: Zhu et al., ICCV 2017, sections 3 and 4 and appendix 7."""
+
+    blocks: int = argument(9, "Residual blocks of a generator.")
+    layers: int = argument(3, "Halvings of a discriminator; 3 judge patches of 70 x 70 pixels.")
+    dropout: float = argument(0.0, "Share of values dropped in residual blocks while training.")
+    cycle: float = argument(10.0, "Weight of coming back to the same picture.")
+    identity: float = argument(
+        0.5, "Weight, times that of the cycle, of leaving alone what shows the target already."
+    )
+    buffer: int = argument(50, "Earlier pictures kept to train each discriminator on.")
+
+
+class History:
+    """Pictures made before, so that a discriminator does not forget them (section 4).
+
+    Parameters
+    ----------
+    capacity : pictures kept.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.kept: list[Tensor] = []
+
+    def exchanged(self, made: Tensor) -> Tensor:
+        """What to train the discriminator on instead of ``made``, (N, C, H, W).
+
+        Until it is full, the history keeps every picture and gives it back. Then it keeps each
+        picture with a chance of one half, and gives the one back whose place it takes.
+        """
+        shown = []
+        for picture in made.detach():
+            if len(self.kept) < self.capacity:
+                self.kept.append(picture.clone())
+            elif self.capacity and torch.rand(()).item() < 0.5:
+                place = int(torch.randint(self.capacity, ()))
+                picture, self.kept[place] = self.kept[place], picture.clone()
+            shown.append(picture)
+        return torch.stack(shown)
+
+
+class CycleGAN(Algorithm):
+    """Learns source -> target ("forth") and target -> source ("back") at once."""
+
+    Arguments = Arguments
+
+    def __init__(self, arguments: Any, examples: Examples) -> None:
+        super().__init__(arguments, examples)
+        pictures.check(arguments, MULTIPLE, smallest_side(arguments.layers))
+        if arguments.dropout >= 1:
+            raise UsageError(f"--dropout is {arguments.dropout:g}; it must be below 1")
+        self.source, self.target = examples.source, _only_target(examples)
+        self.start = {"forth": self.source, "back": self.target}
+        self.shown = {name: pictures.showing(examples, name) for name in (self.source, self.target)}
+        self.networks = {
+            "forth": self._generator(),
+            "back": self._generator(),
+            "target-critic": self._critic(),
+            "source-critic": self._critic(),
+        }
+        for network in self.networks.values():
+            normal_weights(network)
+        self.optimisers = {
+            "generators": self._adam("forth", "back"),
+            "critics": self._adam("target-critic", "source-critic"),
+        }
+        self.histories = {
+            "target-critic": History(arguments.buffer),
+            "source-critic": History(arguments.buffer),
+        }
+
+    @property
+    def items(self) -> int:
+        """Pictures of the label that has more."""
+        return max(map(len, self.shown.values()))
+
+    def step(self, items: Sequence[int], progress: float) -> dict[str, float]:
+        """One step of both generators, then one of both discriminators."""
+        set_rate(self.optimisers, fading(self.arguments.learning_rate, progress, start=0.5))
+        for network in self.networks.values():
+            network.train()
+        sources, targets = self._draw(items)
+        losses, made_targets, made_sources = self._learn_generators(sources, targets)
+        shown = {"target-critic": (targets, made_targets), "source-critic": (sources, made_sources)}
+        return losses | self._learn_critics(shown)
+
+    def validate(self, held_out: Examples) -> dict[str, float]:
+        """L1 to the truth where there are pairs, and what coming back loses."""
+        losses = {}
+        with evaluating(self.networks.values()):
+            for pairs in pictures.judged(held_out, [self.target]):
+                made = self._made("forth", self._tensor(pairs.sources))
+                losses["l1"] = functional.l1_loss(made, self._tensor(pairs.truths))
+            for there, back in (("forth", "back"), ("back", "forth")):
+                found = held_out.showing(self.start[there])[: pictures.JUDGED]
+                if len(found):
+                    values = self._tensor(found)
+                    again = self._made(back, self._made(there, values))
+                    losses[f"cycle-{there}"] = functional.l1_loss(again, values)
+        return numbers(losses)
+
+    def sample(self, held_out: Examples) -> list[tuple[str, Sequence[Pixels]]]:
+        """There and back again, both ways."""
+        columns: list[tuple[str, Sequence[Pixels]]] = []
+        with evaluating(self.networks.values()):
+            for there, again in (("forth", "back"), ("back", "forth")):
+                before, after = self.start[there], self.start[again]
+                found = held_out.showing(before)[: pictures.SHOWN]
+                if len(found):
+                    made = self._made(there, self._tensor(found))
+                    returned = self._made(again, made)
+                    columns.append((before, list(found)))
+                    columns.append((f"made {after}", list(to_pixels(made.cpu()))))
+                    columns.append((f"{before} again", list(to_pixels(returned.cpu()))))
+        rows = min((len(column) for _, column in columns), default=0)
+        return [(label, column[:rows]) for label, column in columns]
+
+    def exports(self) -> list[Export]:
+        """Both directions."""
+        return [
+            self._export("forth", ""),
+            self._export("back", "-back"),
+        ]
+
+    def state(self) -> dict[str, Tensor]:
+        """The histories, (count, 3, S, S) each."""
+        size = self.arguments.size
+        empty = torch.empty(0, 3, size, size)
+        return {
+            name: torch.stack(history.kept) if history.kept else empty
+            for name, history in self.histories.items()
+        }
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take back what `state` gave."""
+        if set(tensors) != set(self.histories):
+            raise ValueError(f"the state holds {', '.join(sorted(tensors)) or 'nothing'}")
+        for name, history in self.histories.items():
+            history.kept = list(tensors[name].clone())
+
+    def _generator(self) -> nn.Module:
+        arguments = self.arguments
+        return ResNetGenerator(arguments.width, arguments.blocks, arguments.dropout)
+
+    def _critic(self) -> nn.Module:
+        return PatchDiscriminator(3, self.arguments.width, self.arguments.layers, affine=False)
+
+    def _adam(self, *names: str) -> torch.optim.Adam:
+        learnt = chain.from_iterable(self.networks[name].parameters() for name in names)
+        return torch.optim.Adam(learnt, self.arguments.learning_rate, betas=(0.5, 0.999))
+
+    def _draw(self, items: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The items' sources, and targets at random: nobody's pair."""
+        sources, targets = self.shown[self.source], self.shown[self.target]
+        drawn = torch.randint(len(targets), (len(items),)).tolist()
+        chosen = [sources[[item % len(sources) for item in items]], targets[drawn]]
+        if self.arguments.augment:
+            chosen = [augment([found])[0] for found in chosen]
+        return self._tensor(chosen[0]), self._tensor(chosen[1])
+
+    def _tensor(self, chosen: Pixels) -> Tensor:
+        return pictures.tensor_for(self.networks["forth"], chosen)
+
+    def _made(self, name: str, values: Tensor) -> Tensor:
+        return pictures.in_parts(self.networks[name], values)
+
+    def _learn_generators(
+        self, sources: Tensor, targets: Tensor
+    ) -> tuple[dict[str, float], Tensor, Tensor]:
+        forth, back = self.networks["forth"], self.networks["back"]
+        judges = [self.networks[name] for name in ("target-critic", "source-critic")]
+        cycle, identity = self.arguments.cycle, self.arguments.identity
+        weights = {"cycle-forth": cycle, "cycle-back": cycle, "identity": cycle * identity}
+        with still(*judges):
+            made_targets, made_sources = forth(sources), back(targets)
+            losses = {
+                "forth": _verdict(judges[0](made_targets), real=True),
+                "back": _verdict(judges[1](made_sources), real=True),
+                "cycle-forth": functional.l1_loss(back(made_targets), sources),
+                "cycle-back": functional.l1_loss(forth(made_sources), targets),
+            }
+            if identity:
+                kept = functional.l1_loss(forth(targets), targets)
+                kept = kept + functional.l1_loss(back(sources), sources)
+                losses["identity"] = kept
+            descend(self.optimisers["generators"], losses, weights)
+        return numbers(losses), made_targets, made_sources
+
+    def _learn_critics(self, shown: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
+        losses = {}
+        for name, (real, made) in shown.items():
+            judge, earlier = self.networks[name], self.histories[name].exchanged(made)
+            verdicts = _verdict(judge(real), real=True) + _verdict(judge(earlier), real=False)
+            losses[name] = verdicts / 2
+        descend(self.optimisers["critics"], losses, {})
+        return numbers(losses)
+
+    def _export(self, name: str, suffix: str) -> Export:
+        size, frame = self.arguments.size, self.examples.frame
+        source = self.start[name]
+        (target,) = {self.source, self.target} - {source}
+        card = Card(
+            architecture="cyclegan",
+            target_kind=pictures.target_kind((source, target)),
+            targets={target: ()},
+            source=source,
+            size=size,
+            dynamic=True,
+            multiple=MULTIPLE,
+            placement=placement(frame, dynamic=True),
+            frame=frame,
+        )
+        inputs = {card.image_input: torch.zeros(2, 3, size, size)}
+        return Export(frozen(self.networks[name]), card, inputs, suffix)
+
+
+def _verdict(values: Tensor, real: bool) -> Tensor:
+    """The least-squares loss of a discriminator's values against 1 or 0 (section 4)."""
+    return functional.mse_loss(values, torch.full_like(values, float(real)))
+
+
+def _only_target(examples: Examples) -> str:
+    """The label to translate to: the one that has pairs, or that is there besides the source."""
+    others = list(examples.stacks)
+    if len(others) != 1:
+        others = [name for name in pictures.labels(examples) if name != examples.source]
+    if len(others) != 1:
+        names = ", ".join(others) or "none"
+        raise UsageError(f"CycleGAN learns one target, not {names}; give it with --expr")
+    return others[0]

@@ -1,0 +1,339 @@
+"""``ocnn``: faces moved by blendshape parameters, a mask and a picture from one network.
+
+Source: *An Efficient Automatic Image-to-Image Transformation using a Deep Learning Model* (OCNN).
+The parameter vector p of a photograph is the flow from it to the same person's neutral one,
+projected on components that were learnt from such flows; p of the neutral one is 0. Every pair is
+learnt both ways with its own p, and back again: I_gen = G(I_org, p_trg), I_rec = G(I_gen, p_org).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deep_onnx.architectures.ocnn_objective import OCNNArguments, attention_loss, check, distance
+from deep_onnx.architectures.pair_parameters import PairParameters, learn_parameters
+from deep_onnx.architectures.paired import evaluating, frozen, placement
+from deep_onnx.architectures.patchgan import PatchDiscriminator
+from deep_onnx.architectures.tuned_weights import Cost, Search, search_layers, search_start
+from deep_onnx.architectures.two_head import Generator
+from deep_onnx.card import Card
+from deep_onnx.training import pictures
+from deep_onnx.training.algorithm import Algorithm, Export, to_pixels
+from deep_onnx.training.augment import augment
+from deep_onnx.training.examples import Examples
+from deep_onnx.training.losses import adversarial, discrimination
+from deep_onnx.training.optimising import descend, fading, numbers, set_rate, still
+from pixelreg.arrays import Pixels
+from pixelreg.errors import DataError
+
+BETAS = (0.5, 0.999)
+OPEN = 0.5  # the share in which masks may stay open; Eq. 15 gains its weight little by little
+FADES = 0.5  # the share of the training after which the learning rate falls to 0
+HEADS_AT = 0.9  # the share after which penguins take the heads over
+LOOKED_AT = 16  # pairs that penguins judge weights on
+SLID = 3  # components that a sample sheet shows at -1 and 1
+
+
+class OCNN(Algorithm):
+    """Learns to give a face the blendshape parameters that it is told.
+
+    Attributes
+    ----------
+    parameters : p of every pair.
+    sources, targets : (N, S, S, 3) uint8, the pairs of all targets.
+    search : what penguins did, or None so far.
+    """
+
+    Arguments = OCNNArguments
+
+    def __init__(self, arguments: OCNNArguments, examples: Examples) -> None:
+        super().__init__(arguments, examples)
+        check(arguments)
+        self.generator = Generator(
+            arguments.components, arguments.width, arguments.blocks, arguments.scale
+        )
+        self.sources, self.targets, labels = _pairs(examples)
+        self.parameters: PairParameters = learn_parameters(
+            self.sources,
+            self.targets,
+            labels,
+            arguments.components,
+            arguments.sparsity,
+            examples.frame,
+        )
+        self.search: Search | None = None
+        self.networks: dict[str, nn.Module] = {"generator": self.generator}
+        if arguments.adversarial:
+            self.networks["discriminator"] = PatchDiscriminator(6, arguments.width)
+        self.optimisers = {
+            name: torch.optim.Adam(network.parameters(), arguments.learning_rate, BETAS)
+            for name, network in self.networks.items()
+        }
+        self._own: tuple[Examples, dict[str, Tensor]] | None = None
+
+    @property
+    def items(self) -> int:
+        """All pairs there, then all pairs back."""
+        return 2 * len(self.sources)
+
+    def step(self, items: Sequence[int], progress: float) -> dict[str, float]:
+        set_rate(self.optimisers, fading(self.arguments.learning_rate, progress, FADES))
+        self._send_penguins(progress)
+        for network in self.networks.values():
+            network.train()
+        source, target, wanted, shown = self.draw(items, bool(self.arguments.augment))
+        made, losses = self.losses(source, target, wanted, shown)
+        weights = self.weights
+        weights["attention"] *= min(1.0, progress / OPEN)
+        told: dict[str, Tensor] = {}
+        if "discriminator" in self.networks:
+            told = {"discriminator": self._learn_discriminator(source, target, made.detach())}
+            with still(self.networks["discriminator"]):
+                losses["adversarial"] = adversarial(self._verdict(source, made), True)
+                descend(self.optimisers["generator"], losses, weights)
+        else:
+            descend(self.optimisers["generator"], losses, weights)
+        return numbers(losses | told)
+
+    def losses(
+        self, source: Tensor, target: Tensor, wanted: Tensor, shown: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What pictures become, and what the generator minimises, before weights.
+
+        Parameters
+        ----------
+        source, target : (N, 3, S, S) on [-1, 1].
+        wanted, shown : (N, k), p of the target and of the source.
+        """
+        made, mask = self.generator.composed(source, wanted)
+        again, mask_back = self.generator.composed(made, shown)
+        return made, {
+            "reconstruction": distance(made, target),
+            "recovered": distance(again, source),
+            "attention": attention_loss(mask, mask_back),
+        }
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """What the generator's losses weigh."""
+        names = ("reconstruction", "recovered", "attention", "adversarial")
+        return {name: getattr(self.arguments, name) for name in names}
+
+    def draw(self, items: Sequence[int], changed: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Pictures, what they are to become, p of the latter, p of the former.
+
+        ``changed`` mirrors and shifts the pictures at random. A mirrored face has other parameters;
+        what tells whether a picture was mirrored is a ramp that goes through the same change.
+        """
+        count = len(self.sources)
+        rows = [item % count for item in items]
+        stacks: list[Pixels] = [self.sources[rows], self.targets[rows]]
+        p = self.parameters.own[rows]
+        if changed:
+            side = stacks[0].shape[2]
+            ramp = np.linspace(0, 255, side).astype(np.uint8)[:, None]
+            *stacks, ramps = augment([*stacks, np.broadcast_to(ramp, stacks[0].shape)])
+            turned = torch.from_numpy(ramps[:, 0, 0, 0] > ramps[:, 0, -1, 0])
+            p = torch.where(turned[:, None], self.parameters.mirrored[rows], p)
+        source, target = (pictures.tensor_for(self.generator, stack) for stack in stacks)
+        p = p.to(source.device)
+        back = torch.tensor([item >= count for item in items], device=source.device)
+        four = back[:, None, None, None]
+        return (
+            torch.where(four, target, source),
+            torch.where(four, source, target),
+            torch.where(back[:, None], torch.zeros_like(p), p),
+            torch.where(back[:, None], p, torch.zeros_like(p)),
+        )
+
+    def validate(self, held_out: Examples) -> dict[str, float]:
+        """L1 to the truth with everybody's own p, with the names' mean p, and of untouched
+        pictures; and how much of the pictures is masked."""
+        own = self._own_parameters(held_out)
+        found: dict[str, list[Tensor]] = {"own": [], "l1": [], "untouched": [], "mask": []}
+        for pairs in pictures.judged(held_out, own):
+            source, truth = (
+                pictures.tensor_for(self.generator, side) for side in (pairs.sources, pairs.truths)
+            )
+            mean = self._condition(pairs.target, len(source))
+            for name, p in (("l1", mean), ("own", own[pairs.target].to(mean))):
+                made = self._in_parts(source, p)
+                found[name].append((made - truth).abs().mean((1, 2, 3)))
+            found["untouched"].append((source - truth).abs().mean((1, 2, 3)))
+            masks = self._in_parts(source, mean, masks=True)
+            found["mask"].append(masks.mean((1, 2, 3)))
+        return {name: float(torch.cat(rows).mean()) for name, rows in found.items() if rows}
+
+    def sample(self, held_out: Examples) -> list[tuple[str, Sequence[Pixels]]]:
+        """Every target made and true, its mask (white: the picture changes), and the first
+        components at -1 and 1."""
+        columns: list[tuple[str, Sequence[Pixels]]] = []
+        for pairs in pictures.judged(held_out, self.parameters.expressions):
+            sources, truths = (side[: pictures.SHOWN] for side in (pairs.sources, pairs.truths))
+            values = pictures.tensor_for(self.generator, sources)
+            p = self._condition(pairs.target, len(values))
+            masks = self._in_parts(values, p, masks=True)
+            large = functional.interpolate(masks, values.shape[2:]).expand(-1, 3, -1, -1)
+            columns += [
+                (held_out.source, list(sources)),
+                (f"made {pairs.target}", self._made(values, p)),
+                (pairs.target, list(truths)),
+                ("mask", list(to_pixels(large.cpu(), 0.0, 1.0))),
+            ]
+        if columns:
+            for k, name in enumerate(self.parameters.shapes.names[:SLID]):
+                for value in (-1.0, 1.0):
+                    alone = torch.zeros_like(p)
+                    alone[:, k] = value
+                    columns.append((f"{name} {value:+.0f}", self._made(values, alone)))
+        return columns
+
+    def exports(self) -> list[Export]:
+        """The generator, with the names' mean p; the source's, 0, is last."""
+        size, frame, shapes = self.arguments.size, self.examples.frame, self.parameters.shapes
+        expressions = self.parameters.expressions
+        source = self.examples.source
+        card = Card(
+            architecture="ocnn",
+            target_kind="blendshapes",
+            targets={**expressions, source: (0.0,) * shapes.count},
+            condition=shapes.names,
+            condition_range=(-1.0, 1.0),
+            source=source,
+            condition_input="condition",
+            size=size,
+            dynamic=True,
+            multiple=self.generator.multiple,
+            placement=placement(frame, dynamic=True),
+            frame=frame,
+            notes=self._notes(),
+        )
+        inputs = {
+            card.image_input: torch.zeros(2, 3, size, size),
+            card.condition_input: torch.tensor(next(iter(expressions.values()))).expand(2, -1),
+        }
+        return [Export(frozen(self.generator), card, inputs)]
+
+    def state(self) -> dict[str, Tensor]:
+        """The pairs' parameters, and what penguins did."""
+        state = {f"parameters/{k}": value for k, value in self.parameters.state().items()}
+        if self.search is not None:
+            row = tuple(asdict(self.search).values())
+            state["search"] = torch.tensor(row, dtype=torch.float64)
+        return state
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        found = {key.removeprefix("parameters/"): value for key, value in tensors.items()}
+        self.parameters = self.parameters.restored(found)
+        if "search" in found:
+            dimensions, evaluations, before, after = found["search"].tolist()
+            self.search = Search(int(dimensions), int(evaluations), before, after)
+            self._hold_heads()
+
+    def _learn_discriminator(self, source: Tensor, target: Tensor, made: Tensor) -> Tensor:
+        against = discrimination(self._verdict(source, target), self._verdict(source, made))
+        descend(self.optimisers["discriminator"], {"discriminator": against}, {})
+        return against
+
+    def _verdict(self, source: Tensor, picture: Tensor) -> Tensor:
+        logits: Tensor = self.networks["discriminator"](torch.cat([source, picture], 1))
+        return logits
+
+    def _send_penguins(self, progress: float) -> None:
+        """Let penguins search, once: before all gradients, or after most of them.
+
+        The heads then stay as penguins leave them, while gradients go on in all other layers.
+        """
+        chosen = self.arguments
+        if self.search is not None or chosen.penguins == "none":
+            return
+        if chosen.penguins == "initial":
+            cost = self._cost(fresh=True)
+            self.search = search_start(self.generator, cost, chosen.penguin_evaluations)
+        elif progress >= HEADS_AT:
+            self.search = search_layers(self._heads, self._cost(), chosen.penguin_evaluations)
+            self._hold_heads()
+
+    def _cost(self, fresh: bool = False) -> Cost:
+        """Of the generator as it is: its weighted losses on some pairs, always the same.
+
+        ``fresh`` takes the norms' statistics from those pairs, as they have not learnt any yet.
+        """
+        spread = np.linspace(0, self.items - 1, min(LOOKED_AT, self.items)).round().astype(int)
+        batch = self.draw(spread.tolist(), changed=False)
+
+        def cost() -> float:
+            with evaluating([self.generator]):
+                self.generator.train(fresh)
+                losses = self.losses(*batch)[1]
+                return float(sum(self.weights[name] * loss for name, loss in losses.items()))
+
+        return cost
+
+    @property
+    def _heads(self) -> list[nn.Module]:
+        return [self.generator.heads]
+
+    def _hold_heads(self) -> None:
+        if self.arguments.penguins == "head":
+            for head in self._heads:
+                head.requires_grad_(False)
+                for parameter in head.parameters():
+                    parameter.grad = None
+
+    def _condition(self, target: str, count: int) -> Tensor:
+        where = next(self.generator.parameters()).device
+        p = torch.tensor(self.parameters.expressions[target], device=where)
+        return p.expand(count, -1)
+
+    def _made(self, values: Tensor, p: Tensor) -> list[Pixels]:
+        return list(to_pixels(self._in_parts(values, p).cpu()))
+
+    def _in_parts(self, values: Tensor, p: Tensor, masks: bool = False) -> Tensor:
+        """Pictures made, or their masks, as the exported network makes them."""
+        generator = self.generator
+        with evaluating([generator]):
+            if masks:
+                return pictures.in_parts(lambda *part: generator.masks(*part)[0], values, p)
+            return pictures.in_parts(generator, values, p)
+
+    def _own_parameters(self, held_out: Examples) -> dict[str, Tensor]:
+        """p of other people's pairs, by target; flow takes long, so it is found once."""
+        if self._own is None or self._own[0] is not held_out:
+            known = self.parameters.expressions
+            own = {
+                pairs.target: self.parameters.of(pairs.sources, pairs.truths)
+                for pairs in pictures.judged(held_out, known)
+            }
+            self._own = held_out, own
+        return self._own[1]
+
+    def _notes(self) -> dict[str, object]:
+        chosen, shapes = self.arguments, self.parameters.shapes
+        return {
+            "scale": chosen.scale,
+            "blocks": chosen.blocks,
+            "ranges_px": [round(float(value), 3) for value in shapes.ranges],
+            "explained": round(self.parameters.explained, 4),
+            "penguins": chosen.penguins,
+            **({} if self.search is None else {"search": asdict(self.search)}),
+        }
+
+
+def _pairs(examples: Examples) -> tuple[Pixels, Pixels, list[str]]:
+    """The pairs of all targets, and what each target shows."""
+    stacks = {name: stack for name, stack in examples.stacks.items() if len(stack.sources)}
+    if not stacks:
+        raise DataError("OCNN learns from pairs, and there are none")
+    labels = [name for name, stack in stacks.items() for _ in stack.sources]
+    sources, targets = (
+        np.concatenate([getattr(stack, side) for stack in stacks.values()])
+        for side in ("sources", "targets")
+    )
+    return sources, targets, labels

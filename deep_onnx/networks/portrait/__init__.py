@@ -1,1 +1,0 @@
-"""The networks of Conditional GAN based Mask Guided Portrait Editing, §3."""

@@ -1,0 +1,224 @@
+"""Portraits with masks made of photographs with landmarks, or of CelebAMask-HQ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deep_onnx.portrait.celebamask import is_celebamask
+from deep_onnx.portrait.each import each
+from deep_onnx.portrait.folders import (
+    MASKS,
+    PICTURES,
+    PortraitFile,
+    list_portraits,
+    read_portrait,
+    write_people,
+)
+from deep_onnx.portrait.framing import PORTRAIT_FRAME
+from deep_onnx.portrait.labels import write_mask
+from deep_onnx.portrait.landmarks import portrait_mask, resized_mask
+from deep_onnx.portrait.moved import moved_points
+from deep_onnx.portrait.windows import face_problem, window_sizes
+from pixelreg.arrays import Float64, Pixels
+from pixelreg.data.layouts import scan
+from pixelreg.data.photos import Photo, Problem
+from pixelreg.errors import DataError, MissingExtraError, PixelregError
+from pixelreg.faces.align import crop, similarity_from_eyes
+from pixelreg.faces.landmarks import PUPILS, read_points
+from pixelreg.faces.locate import Locator
+from pixelreg.files import write_bytes
+from pixelreg.pictures.image import Picture, encode, read_file
+
+DRAWN = 512  # side at which masks are drawn, and hair is told from skin
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made of a folder.
+
+    Attributes
+    ----------
+    people : the person of every portrait written, by the portrait's name.
+    problems : the photographs left out, and why.
+    """
+
+    people: dict[str, str]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A photograph; its landmarks are ``guide``'s own where that is the same photo."""
+
+    photo: Photo
+    guide: Photo
+
+    @property
+    def name(self) -> str:
+        return self.photo.path.stem
+
+    @property
+    def person(self) -> str:
+        return self.photo.person
+
+    @property
+    def file(self) -> Path:
+        return self.photo.path
+
+    def cut(self, size: int) -> tuple[Pixels, Pixels]:
+        assert self.guide.landmarks is not None
+        points = read_points(self.guide.landmarks)
+        pixels = read_file(self.photo.path).pixels
+        if self.guide is not self.photo:
+            eyes = Locator().faces(pixels)[0].eyes
+            points = moved_points(read_file(self.guide.path).pixels, points, pixels, eyes)
+        return cut_portrait(pixels, points, size)
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A portrait that has a mask already, of another layout."""
+
+    portrait: PortraitFile
+
+    @property
+    def name(self) -> str:
+        return self.portrait.name
+
+    @property
+    def person(self) -> str:
+        return self.portrait.person
+
+    @property
+    def file(self) -> Path:
+        return self.portrait.image
+
+    def cut(self, size: int) -> tuple[Pixels, Pixels]:
+        image, mask, _ = read_portrait(self.portrait, size)
+        return image, mask
+
+
+def cut_portrait(pixels: Pixels, points: Float64, size: int) -> tuple[Pixels, Pixels]:
+    """A photograph's portrait (S, S, 3) and its mask (S, S) from its 189 landmarks.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) uint8, a face before a plain light backdrop.
+    points : (189, 2), (x, y) in its pixels.
+    size : side of the results in pixels, a multiple of 16.
+
+    Raises
+    ------
+    DataError
+        If no mask can be drawn, or the face cannot be used (`face_problem`).
+    FaceError
+        If the face lies outside the picture.
+    InvalidArrayError
+        If ``size`` is not a multiple of 16.
+    """
+    window_sizes(size)
+    eyes = points[list(PUPILS)]
+    large = similarity_from_eyes(eyes, PORTRAIT_FRAME, DRAWN)
+    drawn = portrait_mask(crop(pixels, large, DRAWN), large.to_crop(points))
+    mask = resized_mask(drawn, size)
+    reason = face_problem(mask)
+    if reason:
+        raise DataError(reason)
+    return crop(pixels, similarity_from_eyes(eyes, PORTRAIT_FRAME, size), size), mask
+
+
+def make_portraits(
+    root: Path,
+    out: Path,
+    size: int = 128,
+    neutral_only: bool = False,
+    progress: Progress | None = None,
+    workers: int = 2,
+) -> Made:
+    """Write portraits and their masks into ``out``, in the layout of `deep_onnx.portrait.folders`.
+
+    Photographs without landmarks take those of another photograph of the same person, carried
+    over by optical flow.
+
+    Parameters
+    ----------
+    root : the London set or a folder laid out like it, or CelebAMask-HQ.
+    out : the folder to write ``images/``, ``masks/`` and ``people.csv`` to.
+    size : side of the portraits in pixels, a multiple of 16.
+    neutral_only : leave out photographs that have no landmarks of their own.
+    progress : called with (done, total) after every photograph.
+    workers : threads.
+
+    Raises
+    ------
+    DataError
+        If the folder holds nothing to make masks of, or no portrait could be made.
+    InvalidArrayError
+        If ``size`` is not a multiple of 16.
+    MissingExtraError
+        If landmarks are to be carried over and OpenCV is not installed.
+    PixelregError
+        If a file cannot be written.
+    """
+    window_sizes(size)
+    jobs, problems = _jobs(Path(root), neutral_only)
+    people: dict[str, str] = {}
+    for done, (job, outcome) in enumerate(each(lambda job: job.cut(size), jobs, workers), 1):
+        if isinstance(outcome, MissingExtraError):
+            raise outcome
+        if isinstance(outcome, PixelregError):
+            problems.append(Problem(job.file, str(outcome)))
+        else:
+            image, mask = outcome
+            write_bytes(out / PICTURES / f"{job.name}.png", encode(Picture(image), "PNG"))
+            write_mask(out / MASKS / f"{job.name}.png", mask)
+            people[job.name] = job.person
+        if progress is not None:
+            progress(done, len(jobs))
+    if not people:
+        first = problems[-1]
+        raise DataError(
+            f"none of the {len(jobs)} photographs in {root} can be used; "
+            f"the last reason: {first.path.name}: {first.reason}"
+        )
+    write_people(out, people)
+    return Made(people, tuple(problems))
+
+
+def _jobs(root: Path, neutral_only: bool) -> tuple[list[_Job | _Copy], list[Problem]]:
+    if is_celebamask(root):
+        files, problems = list_portraits(root)
+        return [_Copy(file) for file in files], list(problems)
+    listing = scan(root)
+    guides = {photo.person: photo for photo in listing.photos if photo.landmarks is not None}
+    if not guides:
+        raise DataError(
+            f"no photograph in {root} has a landmark file NAME.tem beside it, as in the London "
+            "set, nor is this CelebAMask-HQ"
+        )
+    jobs: list[_Job | _Copy] = []
+    problems_found = list(listing.problems)
+    for photo in listing.photos:
+        if photo.landmarks is not None:
+            jobs.append(_Job(photo, photo))
+        elif photo.person in guides:
+            jobs += [] if neutral_only else [_Job(photo, guides[photo.person])]
+        else:
+            problems_found.append(Problem(photo.path, "no landmarks of this person"))
+    carried = any(isinstance(job, _Job) and job.guide is not job.photo for job in jobs)
+    if carried:
+        _require_opencv()
+    return jobs, problems_found
+
+
+def _require_opencv() -> None:
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            "OpenCV", "align", "masks of photos without landmarks (others: --neutral-only)"
+        ) from error

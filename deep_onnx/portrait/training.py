@@ -1,0 +1,351 @@
+"""``portrait``: Conditional GAN based Mask Guided Portrait Editing, §3 and §4.
+
+A step has two phases (§3.3), each with an update of the discriminators and one of the framework:
+the first on portraits and their own masks, the second on one portrait's components and another's
+mask and background. The parser learns alongside, on real portraits only; what it says of made ones
+counts for the framework once it has learnt a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from deep_onnx.architectures.paired import evaluating, frozen
+from deep_onnx.card import Card
+from deep_onnx.portrait.framework import (
+    EYE_CROPS,
+    MASK_ENCODERS,
+    SIZES,
+    PortraitGraph,
+    PortraitNetwork,
+)
+from deep_onnx.portrait.framing import PORTRAIT_FRAME
+from deep_onnx.portrait.judges import FaceParser, MultiscaleDiscriminator, ParserGraph
+from deep_onnx.portrait.labels import painted
+from deep_onnx.portrait.layers import Network, folded
+from deep_onnx.portrait.losses import (
+    Weights,
+    discriminator_loss,
+    global_loss,
+    local_loss,
+    matching_loss,
+    paired_loss,
+    parsing_loss,
+    sigmoid_loss,
+    unpaired_loss,
+)
+from deep_onnx.portrait.network_windows import NAMES, one_hot
+from deep_onnx.portrait.portraits import (
+    Batch,
+    PortraitExamples,
+    augmented,
+    batch_of,
+    first,
+    portraits_of,
+)
+from deep_onnx.portrait.windows import Centres
+from deep_onnx.training import algorithm
+from deep_onnx.training.algorithm import Algorithm, Export, argument, to_pixels
+from deep_onnx.training.examples import Examples
+from deep_onnx.training.losses import divergence
+from deep_onnx.training.optimising import descend, fading, numbers, set_rate, still
+from deep_onnx.training.pictures import check
+from pixelreg.arrays import Pixels
+from pixelreg.errors import UsageError
+
+BETAS = (0.5, 0.999)
+EMBEDDINGS = ("ae", "vae")
+JUDGED, SHOWN, AT_ONCE = 32, 6, 8  # held-out portraits
+PARSER_STEPS = 3  # for each of the framework's; it is small, and what it says guides the rest
+AXES = 16  # at most, along which new appearances are invented
+
+
+@dataclass(frozen=True)
+class PortraitArguments(algorithm.Arguments):
+    """What the portrait framework can be told."""
+
+    batch: int = argument(4, "Portraits a phase; the paper's is 12.")
+    eye_crop: str = argument(
+        "window",
+        "Whether the eyes' pictures keep the skin around them (§4.5.1).",
+        choices=EYE_CROPS,
+    )
+    mask_encoder: str = argument(
+        "single",
+        "One encoder for the mask, or one for each component (§4.5.2).",
+        choices=MASK_ENCODERS,
+    )
+    embedding: str = argument(
+        "ae", "Plain or variational auto-encoders of the components (§4.5.3).", choices=EMBEDDINGS
+    )
+    local_weight: float = argument(10.0, "Weight of the local reconstruction, Eq. 3.1.")
+    global_weight: float = argument(
+        1.0, "Weight of the global reconstruction, Eq. 3.2; short trainings want 100 or more."
+    )
+    gan_weight: float = argument(1.0, "Weight of the adversarial losses, Eq. 3.6.")
+    parsing_weight: float = argument(1.0, "Weight of the face parsing loss, Eq. 3.8.")
+    matching_weight: float = argument(
+        10.0, "Weight of the feature matching in Eq. 3.6, which the paper does not tell."
+    )
+    kl_weight: float = argument(1.0, "Weight of the divergence of variational auto-encoders.")
+    parser_start: float = argument(
+        0.1, "Share of the training before the parser's word counts for the framework."
+    )
+
+
+class Portrait(Algorithm):
+    """The framework, its two discriminators and the face parser.
+
+    Made portraits are parsed against masks whose eyes and mouth are grown by a tenth (§4.2.2); the
+    parser itself learns the masks as they are.
+    """
+
+    Arguments = PortraitArguments
+
+    def __init__(self, arguments: PortraitArguments, examples: Examples) -> None:
+        super().__init__(arguments, portraits_of(examples))
+        _check(arguments)
+        self.weights = Weights(
+            arguments.local_weight,
+            arguments.global_weight,
+            arguments.gan_weight,
+            arguments.parsing_weight,
+            arguments.matching_weight,
+        )
+        self.framework = PortraitNetwork(
+            arguments.size,
+            arguments.width,
+            arguments.eye_crop,
+            arguments.mask_encoder,
+            arguments.embedding == "vae",
+        )
+        self.judge = MultiscaleDiscriminator(arguments.width)
+        self.parser = FaceParser(arguments.width)
+        self.networks = {
+            "framework": self.framework,
+            "discriminators": self.judge,
+            "parser": self.parser,
+        }
+        self.optimisers = {
+            name: Adam(network.parameters(), arguments.learning_rate, BETAS)
+            for name, network in self.networks.items()
+        }
+
+    @property
+    def items(self) -> int:
+        """The portraits."""
+        return len(self.examples.pictures)
+
+    def step(self, items: Sequence[int], progress: float) -> dict[str, float]:
+        """Both phases, and the parser's step."""
+        for network in self.networks.values():
+            network.train()
+        set_rate(self.optimisers, fading(self.arguments.learning_rate, progress, 0.0))
+        target = self._drawn(items)
+        parser = self._parsing(target)
+        listens = progress >= self.arguments.parser_start
+        same = self._phase(target, target, listens, paired=True)
+        other = self._phase(self._others(items, target), target, listens, paired=False)
+        losses = {**same, **{f"unpaired {name}": value for name, value in other.items()}}
+        return numbers({**losses, **parser})
+
+    def validate(self, held_out: Examples) -> dict[str, float]:
+        """How well held-out portraits are rebuilt, and parsed."""
+        found: dict[str, list[Tensor]] = {}
+        with evaluating(self.networks.values()):
+            for batch in self._batches(portraits_of(held_out)):
+                for name, value in self._judged(batch).items():
+                    found.setdefault(name, []).append(value * len(batch.pictures))
+        count = min(JUDGED, len(held_out.pictures))
+        return {name: float(torch.stack(values).sum()) / count for name, values in found.items()}
+
+    def sample(self, held_out: Examples) -> list[tuple[str, Sequence[Pixels]]]:
+        """Portraits, masks, both again, and each portrait's appearance in the next one's mask."""
+        shown = first(portraits_of(held_out), SHOWN)
+        if not len(shown.pictures):
+            return []
+        with evaluating(self.networks.values()):
+            batch = self._tensors(shown.pictures, shown.masks, shown.centres)
+            again, _, _ = self._made(batch, batch)
+            mixed, _, _ = self._made(batch.rolled(), batch)
+            parsed = self.parser(batch.pictures).argmax(1).cpu().numpy().astype(np.uint8)
+        return [
+            ("portrait", list(shown.pictures)),
+            ("mask", list(painted(shown.masks))),
+            ("parsed", list(painted(parsed))),
+            ("again", list(to_pixels(again.cpu()))),
+            ("look of", list(np.roll(shown.pictures, 1, axis=0))),
+            ("in this mask", list(to_pixels(mixed.cpu()))),
+        ]
+
+    def exports(self) -> list[Export]:
+        """The framework, and the parser."""
+        examples = first(portraits_of(self.examples), 2)
+        batch = batch_of(examples.pictures, examples.masks, examples.centres)
+        mean, axes = self._appearances()
+        count = len(NAMES)
+        inputs = {
+            "image": batch.pictures,
+            "mask": batch.masks,
+            "centres": batch.centres,
+            "sources": batch.pictures.flip(0)[:, None].expand(-1, count, -1, -1, -1).contiguous(),
+            "source_masks": batch.masks.flip(0)[:, None].expand(-1, count, -1, -1).contiguous(),
+            "source_centres": batch.centres.flip(0),
+            "invented": torch.full((len(batch.pictures), count), 0.25),
+            "noise": torch.ones(len(batch.pictures), len(axes)),
+        }
+        framework = _frozen(self.framework)
+        framework.local.local = nn.ModuleList()  # only learning needs the pictures rebuilt
+        graph = PortraitGraph(folded(framework), mean, axes).eval()
+        parser = ParserGraph(folded(_frozen(self.parser))).eval()
+        return [
+            Export(graph, self._card("portrait", "portrait"), inputs),
+            Export(
+                parser, self._card("portrait-parser", "parse"), {"image": batch.pictures}, "-parser"
+            ),
+        ]
+
+    def _card(self, architecture: str, task: str) -> Card:
+        return Card(
+            architecture,
+            task=task,
+            target_kind="mask",
+            source="portrait",
+            size=self.arguments.size,
+            placement="face",
+            frame=self.examples.frame or PORTRAIT_FRAME,
+        )
+
+    def _phase(
+        self, source: Batch, target: Batch, listens: bool, paired: bool
+    ) -> dict[str, Tensor]:
+        """Teach the discriminators, then the framework; the losses."""
+        made, rebuilt, extra = self._made(source, target)
+        channels = one_hot(target.masks)
+        against, _ = self.judge(made.detach(), channels)
+        real, wanted = self.judge(target.pictures, channels)
+        judging = {"discriminator": discriminator_loss(real, against)}
+        descend(self.optimisers["discriminators"], judging, {})
+        with still(self.judge, self.parser):
+            verdicts, features = self.judge(made, channels)
+            losses = {
+                "local": local_loss(*rebuilt),
+                "adversarial": sigmoid_loss(verdicts),
+                "parsing": parsing_loss(self.parser(made), target.grown),
+            }
+            if paired:
+                losses["global"] = global_loss(made, source.pictures)
+                losses["matching"] = matching_loss(features, wanted)
+            counted = {**losses} if listens else {**losses, "parsing": torch.zeros(())}
+            total = (paired_loss if paired else unpaired_loss)(counted, self.weights)
+            weighed = [self.arguments.kl_weight * value for value in extra.values()]
+            descend(self.optimisers["framework"], {"total": total + sum(weighed)}, {})
+        return {**losses, **extra, **judging}
+
+    def _parsing(self, batch: Batch) -> dict[str, Tensor]:
+        """Teach the parser, on this batch and on others; the loss of this one."""
+        found = []
+        for k in range(PARSER_STEPS):
+            if k:
+                batch = self._drawn(torch.randint(self.items, (len(batch.pictures),)).tolist())
+            found.append({"parser": parsing_loss(self.parser(batch.pictures), batch.masks)})
+            descend(self.optimisers["parser"], found[-1], {})
+        self.parser.eval()
+        return found[0]
+
+    def _made(
+        self, source: Batch, target: Batch
+    ) -> tuple[Tensor, tuple[list[Tensor], list[Tensor]], dict[str, Tensor]]:
+        """Portraits; the components, rebuilt and true; the variational part, if there is one."""
+        net, count = self.framework, len(NAMES)
+        parts = net.components([source.pictures] * count, [source.masks] * count, source.centres)
+        means, spreads = net.local.encode(parts)
+        drawn = net.local.draw(means, spreads)
+        made = net.compose(drawn, target.pictures, target.masks, target.centres)
+        each = [divergence(mean, spread) for mean, spread in zip(means, spreads, strict=False)]
+        extra = {"divergence": torch.stack(each).sum()} if each else {}
+        return made, (net.local.rebuild(drawn), parts), extra
+
+    def _judged(self, batch: Batch) -> dict[str, Tensor]:
+        made, rebuilt, _ = self._made(batch, batch)
+        mixed, _, _ = self._made(batch.rolled(), batch)
+        logits = self.parser(batch.pictures)
+        return {
+            "global": global_loss(made, batch.pictures),
+            "local": local_loss(*rebuilt),
+            "parser": parsing_loss(logits, batch.masks),
+            "parser error": (logits.argmax(1) != batch.masks).float().mean(),
+            "unpaired parsing": parsing_loss(self.parser(mixed), batch.masks),
+        }
+
+    def _batches(self, held_out: PortraitExamples) -> list[Batch]:
+        count = min(JUDGED, len(held_out.pictures))
+        parts = [slice(k, min(k + AT_ONCE, count)) for k in range(0, count, AT_ONCE)]
+        return [
+            self._tensors(held_out.pictures[p], held_out.masks[p], held_out.centres[p])
+            for p in parts
+        ]
+
+    def _drawn(self, items: Sequence[int]) -> Batch:
+        """Portraits by their numbers, changed at random if wanted."""
+        examples, chosen = portraits_of(self.examples), list(items)
+        arrays = examples.pictures[chosen], examples.masks[chosen], examples.centres[chosen]
+        return self._tensors(*(augmented(*arrays) if self.arguments.augment else arrays))
+
+    def _others(self, items: Sequence[int], batch: Batch) -> Batch:
+        """For every portrait another one, where there is one."""
+        if len(items) > 1 or self.items == 1:
+            return batch.rolled()
+        further = int(torch.randint(1, self.items, ()))
+        return self._drawn([(items[0] + further) % self.items])
+
+    def _tensors(self, pictures: Pixels, masks: Pixels, centres: Centres) -> Batch:
+        return batch_of(pictures, masks, centres, next(self.framework.parameters()).device)
+
+    def _appearances(self) -> tuple[Tensor, Tensor]:
+        """The mean embedding of the learning portraits, and the axes along which they vary.
+
+        All five components' embeddings are taken together, so that an invented portrait's eyes
+        suit its skin.
+        """
+        examples, rows = portraits_of(self.examples), []
+        with evaluating(self.networks.values()):
+            for k in range(0, self.items, AT_ONCE):
+                part = np.s_[k : k + AT_ONCE]
+                batch = self._tensors(
+                    examples.pictures[part], examples.masks[part], examples.centres[part]
+                )
+                count = len(NAMES)
+                means, _ = self.framework.local.encode(
+                    self.framework.components(
+                        [batch.pictures] * count, [batch.masks] * count, batch.centres
+                    )
+                )
+                rows.append(torch.cat(means, dim=1).cpu())
+        all_rows = torch.cat(rows)
+        mean = all_rows.mean(0)
+        _, values, axes = torch.linalg.svd(all_rows - mean, full_matrices=False)
+        kept = max(1, min(AXES, self.items - 1))
+        scale = values[:kept] / max(1, self.items - 1) ** 0.5
+        return mean, scale[:, None] * axes[:kept]
+
+
+def _frozen(network: Network) -> Network:
+    return cast(Network, frozen(network))
+
+
+def _check(arguments: PortraitArguments) -> None:
+    if arguments.size not in SIZES:
+        raise UsageError(
+            f"portraits must have a --size of {', '.join(map(str, SIZES))}, not {arguments.size}"
+        )
+    check(arguments, 16, SIZES[0])
+    if arguments.parser_start > 1:
+        raise UsageError(f"--parser-start is a share, 0 to 1, not {arguments.parser_start:g}")

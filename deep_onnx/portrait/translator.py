@@ -1,0 +1,409 @@
+"""Portraits edited by masks, and given other portraits' looks: the trained framework on photos.
+
+One network does everything; what differs is where the shape and the look of each component come
+from (Conditional GAN based Mask Guided Portrait Editing, §4.4):
+
+============== ====================== ======================= ===============
+               shape                  look                    figures
+============== ====================== ======================= ===============
+edit           a mask                 the photo's own         4.8, 4.9, 4.10
+swap           another's component    another's component     4.8, 4.9
+style          the photo's own        another's component     4.11, 4.13, 4.14
+synthesise     one mask               many portraits'         4.7
+============== ====================== ======================= ===============
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from deep_onnx.card import Card
+from deep_onnx.opening import OnnxFile, open_file
+from deep_onnx.portrait.editing import (
+    centres_of,
+    cut_mask,
+    fading,
+    photo_mask,
+    swapped,
+    tidied,
+    uncovered,
+)
+from deep_onnx.portrait.labels import COMPONENTS, read_mask
+from deep_onnx.portrait.onnx_network import NAMES, PortraitNetwork, Seen, is_portrait
+from deep_onnx.portrait.parser import Parser, parser_beside
+from deep_onnx.session import Say, Session
+from deep_onnx.translator import CardTranslator
+from pixelreg.arrays import Array, Floats, Pixels
+from pixelreg.errors import (
+    ImageError,
+    InvalidArrayError,
+    ModelFileError,
+    UnknownNameError,
+    UsageError,
+)
+from pixelreg.faces.align import UNMOVED, crop
+from pixelreg.faces.locate import Locator, Placement
+from pixelreg.models.change import Change
+from pixelreg.pictures.image import ImageLike, Picture, read
+from pixelreg.protocol import Target
+from pixelreg.translator import Changer, Prepared, PreparedFaces
+
+PLAIN = 224  # grey of the background where none is given
+
+
+@dataclass(frozen=True, eq=False)
+class PortraitTarget:
+    """What to make of a portrait.
+
+    Attributes
+    ----------
+    mask : the shape to take, (H, W) labels or the file of a mask: of the photo's size, or a square
+        one of the crop. None keeps the photo's own.
+    shapes : component -> the portrait whose shape it takes.
+    looks : component -> the portrait whose look it takes.
+    own_mask : the photo's own mask; None asks the parser.
+    whole : give the whole portrait back, not only what is asked to change.
+    """
+
+    mask: Array | Path | str | None = None
+    shapes: Mapping[str, ImageLike | Seen] = field(default_factory=dict)
+    looks: Mapping[str, ImageLike | Seen] = field(default_factory=dict)
+    own_mask: Array | Path | str | None = None
+    whole: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Wish:
+    """A `PortraitTarget` whose masks are read."""
+
+    mask: Array | None
+    own_mask: Array | None
+    shapes: Mapping[str, ImageLike | Seen]
+    looks: Mapping[str, ImageLike | Seen]
+    whole: bool
+
+
+def open_portrait(
+    model: Path | OnnxFile,
+    *,
+    locator: Locator | None = None,
+    parser: Path | None = None,
+    provider: str = "auto",
+    threads: int | None = None,
+    say: Say | None = None,
+) -> PortraitTranslator:
+    """Load a portrait model and its parser.
+
+    Parameters
+    ----------
+    model : the ONNX file, or what `deep_onnx.opening.open_file` made of it.
+    locator : how faces are found in photos.
+    parser : the parser's file; None takes the one beside the model, where there is one.
+    provider, threads, say : see `deep_onnx.session.Session`.
+
+    Raises
+    ------
+    ModelFileError
+        If a file is damaged or not to be trusted, no portrait model or no parser of its size.
+    """
+    opened = model if isinstance(model, OnnxFile) else open_file(model)
+    card, name = opened.card, opened.name
+    if not is_portrait(card, opened.contents):
+        raise ModelFileError(f"{name} is no portrait model, but a {card.architecture}")
+    session = opened.session(provider, threads, say)
+    file = parser or parser_beside(Path(name))
+    found = Parser(file, provider, threads, say) if parser or file.is_file() else None
+    if found is not None and found.card.size != card.size:
+        raise ModelFileError(
+            f"{file} parses {found.card.size} pixels, but {name} takes {card.size}: "
+            "they were not trained together"
+        )
+    return PortraitTranslator(PortraitNetwork(card, session), found, locator or Locator(), name)
+
+
+@dataclass(frozen=True, eq=False)
+class PortraitTranslator(CardTranslator):
+    """A portrait model on photos.
+
+    Attributes
+    ----------
+    network : what makes portraits.
+    parser : makes the masks of photos; without one they must be given.
+    locator : how faces are found in photos.
+    name : the model's file.
+    """
+
+    network: PortraitNetwork
+    parser: Parser | None
+    locator: Locator = field(default_factory=Locator)
+    name: str = ""
+
+    @property
+    def card(self) -> Card:
+        """What the model is."""
+        return self.network.card
+
+    @property
+    def session(self) -> Session:
+        """What runs the model."""
+        return self.network.session
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """None: what to make is said by masks and portraits."""
+        return ()
+
+    def canonical(self, target: str) -> str:
+        """Raise UsageError: there are no names."""
+        raise UsageError(f"{self.name} makes portraits from masks; use: pixelreg portrait")
+
+    def translate(self, image: ImageLike, target: Any, strength: float = 1.0) -> ImageLike:
+        """Change a portrait; see `FaceTranslator.translate`.
+
+        Parameters
+        ----------
+        image : a photo.
+        target : a mask, (H, W) labels or the path of a palette PNG, whose shape it takes (edit);
+            another portrait, whose look all its components take; a mapping from components to
+            portraits, whose looks these take (style); or a `PortraitTarget`.
+        strength : s in x + s (y - x).
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no component of a name.
+        FaceError
+            If no face is found, or a mask lacks an eye or the mouth.
+        UsageError
+            If a mask is needed, not given, and there is no parser.
+        """
+        return super().translate(image, cast(Target, target), strength)
+
+    def prepare(self, picture: Picture, target: Any, path: Path | None = None) -> Prepared:
+        """Find the faces and their changes once; see `FaceTranslator.prepare`."""
+        wish, parts = self._wish(target), []
+        for placement in self.place(picture.pixels, path):
+            own = self._cut(picture.pixels, placement, wish.own_mask)
+            shape = self._shape(picture.pixels, placement, wish.mask)
+            parts.append((placement, self._change(own, shape, wish)))
+        return PreparedFaces(picture, tuple(parts))
+
+    def changer(self, target: Any) -> Changer:
+        """What a target does to crops; see `FaceTranslator.changer`."""
+        if isinstance(target, str):
+            self.canonical(target)
+        wish = self._wish(target)
+        whole = Placement(UNMOVED)
+
+        def change(crop: Any) -> Change:
+            pixels = _levels(crop)
+            own = self._cut(pixels, whole, wish.own_mask)
+            return self._change(own, self._shape(pixels, whole, wish.mask), wish)
+
+        return Changer(change, self.size, masked=True)
+
+    def run(self, target: Any, crops: Pixels) -> Pixels:
+        """Change crops (N, S, S, 3) uint8; they come back as the network makes them, whole."""
+        wish, whole = self._wish(target), Placement(UNMOVED)
+        made = []
+        for each in crops:
+            own = self._cut(each, whole, wish.own_mask)
+            asked, looks = self._asked(own, self._shape(each, whole, wish.mask), wish)
+            made.append(_quantised(self.network.portraits([asked], [looks])[0]))
+        return np.stack(made)
+
+    def seen(self, image: ImageLike, mask: Array | Path | str | None = None) -> Seen:
+        """A photo's largest face as the network takes it; without a mask the parser makes one."""
+        path = Path(image) if isinstance(image, (str, Path)) else None
+        pixels = read(image).pixels
+        labels = _labels(mask)
+        return self._cut(pixels, self.place(pixels, path)[0], labels)
+
+    def mask(self, image: ImageLike) -> Pixels:
+        """The mask of a photo's largest face, (H, W) uint8 labels, as the parser finds it."""
+        path = Path(image) if isinstance(image, (str, Path)) else None
+        pixels = read(image).pixels
+        placement = self.place(pixels, path)[0]
+        shares = self._parser().shares(crop(pixels, placement.similarity, self.size)[None])[0]
+        size = pixels.shape[0], pixels.shape[1]
+        return tidied(photo_mask(shares, placement.similarity, size))
+
+    def synthesise(
+        self,
+        mask: Array | Path | str,
+        count: int = 8,
+        seed: int = 0,
+        portraits: Sequence[Seen] = (),
+        background: Seen | None = None,
+    ) -> Pixels:
+        """Different portraits of one shape (Fig. 4.7).
+
+        Parameters
+        ----------
+        mask : the shape, square (H, H) labels or the file of a mask.
+        count : how many portraits.
+        seed : decides which.
+        portraits : whose looks they take, drawn at random; without any, looks are invented: drawn
+            from a normal distribution like that of the learning portraits' embeddings.
+        background : the portrait whose background they take; None for plain grey.
+
+        Returns
+        -------
+        (count, S, S, 3) uint8; the first ones do not depend on the count.
+        """
+        labels = mask if isinstance(mask, np.ndarray) else read_mask(Path(mask))
+        shape = cut_mask(labels, UNMOVED, self.size, (self.size, self.size))
+        plain = np.full((self.size, self.size, 3), PLAIN, np.uint8)
+        image = plain if background is None else uncovered(background.image, background.mask, shape)
+        own = Seen(image, shape, centres_of(shape, "it is the one that was given"))
+        generator = np.random.default_rng(seed)
+        if not portraits:
+            noise = generator.standard_normal((count, self.network.noises), np.float32)
+            invented = [(own,) * len(NAMES)] * count  # only their number counts
+            return _quantised(self.network.portraits([own] * count, invented, noise))
+        drawn: list[int] = []
+        while len(drawn) < count:  # everybody once before anybody twice
+            drawn += generator.permutation(len(portraits)).tolist()
+        looks = [(portraits[k],) * len(NAMES) for k in drawn[:count]]
+        return _quantised(self.network.portraits([own] * count, looks))
+
+    def describe(self) -> dict[str, Any]:
+        """What the model is, what runs it, and where it comes from, ready for JSON."""
+        card = self.card
+        return {
+            "name": self.name,
+            "model": card.architecture,
+            "task": card.task,
+            "target_kind": card.target_kind,
+            "components": list(NAMES),
+            "size": card.size,
+            "frame": None if card.frame is None else asdict(card.frame),
+            "parser": None if self.parser is None else self.parser.name,
+            "parameters": card.parameters or self.session.contents.parameters,
+            "opset": self.session.contents.opsets.get("", 0),
+            "providers": list(self.session.providers),
+            **asdict(card.provenance),
+            "notes": dict(card.notes),
+        }
+
+    def _wish(self, target: Any) -> _Wish:
+        """A target of any kind, its masks read and its names known."""
+        if isinstance(target, PortraitTarget):
+            wish = target
+        elif isinstance(target, Mapping):
+            wish = PortraitTarget(looks=target)
+        elif _is_mask(target):
+            wish = PortraitTarget(mask=target)
+        else:
+            wish = PortraitTarget(looks=dict.fromkeys(NAMES, target), whole=True)
+        for name in (*wish.shapes, *wish.looks):
+            if name not in NAMES:
+                raise UnknownNameError("component", name, NAMES)
+        masks = _labels(wish.mask), _labels(wish.own_mask)
+        return _Wish(*masks, wish.shapes, wish.looks, wish.whole)
+
+    def _cut(self, pixels: Pixels, placement: Placement, mask: Array | None) -> Seen:
+        """A face as the network takes it; without a mask, the parser makes one."""
+        image = crop(pixels, placement.similarity, self.size)
+        labels = self._shape(pixels, placement, mask)
+        if labels is not None:
+            return Seen(image, labels, centres_of(labels, "it is the one that was given"))
+        labels = tidied(self._parser().masks(image[None])[0])
+        what = "it is the parser's; paint what is missing, and give it as the photo's own"
+        # The crop was aligned by the eyes, so even where small ones are overlooked they are there.
+        return Seen(image, labels, centres_of(labels, what, self.frame))
+
+    def _shape(self, pixels: Pixels, placement: Placement, mask: Array | None) -> Pixels | None:
+        """A mask of the crop, if there is one."""
+        if mask is None:
+            return None
+        return cut_mask(mask, placement.similarity, self.size, (pixels.shape[0], pixels.shape[1]))
+
+    def _parser(self) -> Parser:
+        if self.parser is None:
+            raise UsageError(
+                f"masks of photos need the parser {parser_beside(Path(self.name)).name} beside "
+                f"{self.name}; without it, give every mask"
+            )
+        return self.parser
+
+    def _change(self, own: Seen, shape: Pixels | None, wish: _Wish) -> Change:
+        """What is done to a portrait, where it is asked for.
+
+        Where the shape changes, the made portrait takes the photo's place. Where only the look
+        does, the difference is added that it makes to the portrait's own look as the network makes
+        it: so what the network cannot do is left to the photo.
+        """
+        target, looks = self._asked(own, shape, wish)
+        photo = own.image / np.float32(255)
+        if wish.whole:
+            made = self.network.portraits([target], [looks])[0]
+            everywhere = np.ones(own.mask.shape, bool)
+            return _difference(made, photo, fading(everywhere))
+        mine = (own,) * len(NAMES)
+        made, again = self.network.portraits([target, own], [looks, mine])
+        shaped = fading(target.mask != own.mask)
+        labels = [label for name in wish.looks for label in COMPONENTS[name]]
+        styled = fading(np.isin(target.mask, labels)) * (1.0 - shaped)
+        replaced, added = _difference(made, photo, shaped), _difference(made, again, styled)
+        return Change(replaced.colour + added.colour)
+
+    def _asked(self, own: Seen, shape: Pixels | None, wish: _Wish) -> tuple[Seen, tuple[Seen, ...]]:
+        """The shape with its background, and the five components' portraits."""
+        known: dict[int, Seen] = {}
+
+        def other(portrait: ImageLike | Seen) -> Seen:
+            if isinstance(portrait, Seen):
+                return portrait
+            if id(portrait) not in known:
+                known[id(portrait)] = self.seen(portrait)
+            return known[id(portrait)]
+
+        mask = own.mask if shape is None else shape
+        for name, portrait in wish.shapes.items():
+            mask = swapped(mask, other(portrait).mask, name)
+        looks = tuple(other(wish.looks[name]) if name in wish.looks else own for name in NAMES)
+        image = uncovered(own.image, own.mask, mask)
+        known_eyes = self.frame if shape is None else None
+        centres = centres_of(mask, "it is the one to be made", known_eyes)
+        return Seen(image, mask, centres), looks
+
+
+def _difference(made: Floats, before: Array, weights: Floats) -> Change:
+    """From one picture (S, S, 3) to another, weighed by (S, S)."""
+    return Change((made - before.astype(np.float32)) * weights[..., None])
+
+
+def _quantised(made: Floats) -> Pixels:
+    levels: Pixels = np.rint(made * np.float32(255)).astype(np.uint8)
+    return levels
+
+
+def _is_mask(target: Any) -> bool:
+    """Whether a target is a mask, and no portrait."""
+    if isinstance(target, np.ndarray):
+        if target.ndim == 2 and target.dtype.kind not in "iu":
+            raise InvalidArrayError(f"a mask holds whole numbers, not {target.dtype}")
+        return target.ndim == 2
+    if not isinstance(target, (str, Path)):
+        return False
+    try:
+        read_mask(Path(target))
+    except ImageError:
+        return False
+    return True
+
+
+def _labels(mask: Array | Path | str | None) -> Array | None:
+    """A mask, its file read."""
+    return read_mask(Path(mask)) if isinstance(mask, (str, Path)) else mask
+
+
+def _levels(crop: Any) -> Pixels:
+    levels: Pixels = crop if crop.dtype == np.uint8 else np.rint(crop * 255).astype(np.uint8)
+    return levels

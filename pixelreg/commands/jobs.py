@@ -1,0 +1,170 @@
+"""Many pictures in, many pictures out: which file becomes which, and going on past a bad one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pixelreg.errors import ImageError, PixelregError, UsageError
+from pixelreg.pictures.image import READABLE_SUFFIXES, SUFFIX_FORMATS
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to be changed.
+
+    Attributes
+    ----------
+    input, output : the files.
+    folder : the folder that all outputs of the batch lie in or below.
+    """
+
+    input: Path
+    output: Path
+    folder: Path
+
+
+def plan_jobs(inputs: Sequence[Path], output: str | None, label: str) -> list[Job]:
+    """Decide where the picture of every input goes.
+
+    Parameters
+    ----------
+    inputs : files and folders; of a folder, all pictures below it, sub-folders kept.
+    output : a file (for one input file), a folder, or None for names with ``label`` beside the
+        inputs.
+
+    Raises
+    ------
+    UsageError
+        If an input does not exist, several would go to one file, or one would replace another.
+    ImageError
+        If a folder holds no picture.
+    """
+    for path in inputs:
+        if not path.exists():
+            raise UsageError(f"no such file or folder: {path}")
+    jobs = [job for path in inputs for job in _jobs_of(path, output, label, len(inputs) > 1)]
+    seen: dict[Path, Path] = {}
+    read = {job.input for job in jobs}
+    for job in jobs:
+        if job.output in read and job.output != job.input:
+            raise UsageError(
+                f"{job.input} would become {job.output}, which is to be changed as well; "
+                "write into a folder with -o"
+            )
+        if job.output in seen:
+            raise UsageError(
+                f"{seen[job.output]} and {job.input} would both become {job.output}; "
+                "rename one, or apply them into different folders"
+            )
+        seen[job.output] = job.input
+    return jobs
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    work: Callable[[Job], None],
+    progress: Callable[[int, int], None],
+    workers: int | None = None,
+) -> list[tuple[Job, str]]:
+    """Do all jobs, going on past failures, a few at a time so that memory stays flat.
+
+    Returns
+    -------
+    The jobs that failed, in order, each with the reason.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    count = workers or min(8, os.cpu_count() or 1)
+    failed: dict[int, str] = {}
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            for done, (index, error) in enumerate(_outcomes(pool, jobs, work, 2 * count), 1):
+                if error is not None:
+                    failed[index] = error
+                progress(done, len(jobs))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [(jobs[index], failed[index]) for index in sorted(failed)]
+
+
+def _outcomes(
+    pool: ThreadPoolExecutor, jobs: Sequence[Job], work: Callable[[Job], None], most: int
+) -> Iterable[tuple[int, str | None]]:
+    """(index, error or None) of each job as it ends, with at most ``most`` under way."""
+    running: dict[Future[str | None], int] = {}
+    for index, job in enumerate(jobs):
+        running[pool.submit(_attempt, work, job)] = index
+        while len(running) >= most:
+            yield from _ended(running)
+    while running:
+        yield from _ended(running)
+
+
+def _ended(running: dict[Future[str | None], int]) -> list[tuple[int, str | None]]:
+    from concurrent.futures import FIRST_COMPLETED, wait
+
+    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+    return [(running.pop(future), future.result()) for future in ended]
+
+
+def _attempt(work: Callable[[Job], None], job: Job) -> str | None:
+    try:
+        work(job)
+    except PixelregError as error:
+        return str(error)
+    return None
+
+
+def _jobs_of(path: Path, output: str | None, label: str, several: bool) -> list[Job]:
+    if path.is_dir():
+        named = path.resolve() if path.name in ("", "..") else path
+        folder = Path(output) if output else named.with_name(f"{named.name}-{label}")
+        if folder.is_file():
+            raise UsageError(f"{folder} is a file; a folder of pictures needs a folder to go to")
+        return [
+            Job(file, folder / file.relative_to(path).with_suffix(_suffix_for(file)), folder)
+            for file in _pictures(path, folder)
+        ]
+    suffix = _suffix_for(path)
+    if output is None:
+        target = path.with_name(f"{path.stem}-{label}{suffix}")
+    elif several or Path(output).is_dir() or output.endswith(("/", os.sep)):
+        if Path(output).is_file():
+            raise UsageError(f"{output} is a file; several pictures need a folder to go to")
+        target = Path(output) / path.with_suffix(suffix).name
+    else:
+        target = Path(output)
+    return [Job(path, target, target.parent)]
+
+
+def _suffix_for(path: Path) -> str:
+    """The suffix of the changed picture: its own, or one that can be written."""
+    suffix = path.suffix.lower()
+    if suffix in SUFFIX_FORMATS:
+        return path.suffix
+    return ".jpg" if suffix in READABLE_SUFFIXES else ".png"  # .jfif and .jpe are JPEG
+
+
+def _pictures(folder: Path, leave_out: Path) -> list[Path]:
+    """All pictures below a folder, hidden ones and earlier outputs left out."""
+    away = leave_out.resolve()
+    inside = folder.resolve() in away.parents
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in READABLE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not (inside and away in path.resolve().parents)
+        and path.is_file()
+    ]
+    if not files:
+        raise ImageError(f"{folder} holds no picture")
+    return files

@@ -1,0 +1,1 @@
+"""Fitting: from pairs to models."""

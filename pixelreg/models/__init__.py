@@ -1,0 +1,1 @@
+"""Models: frozen plans, their provenance, and their files."""

@@ -1,0 +1,226 @@
+"""Models as .safetensors files: tensors, and metadata as strings. Nothing is ever executed.
+
+Layout: tensor ``<target>/<field>`` holds a plan's field; metadata ``format`` is ``pixelreg`` and
+``format_version`` is ``1``; everything else of the metadata is JSON. Tensors stored as int8 have
+companions ``<target>/<field>.scale`` and ``.offset`` (one number for each entry of the first
+axis): value = offset + scale * stored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pixelreg.arrays import Array
+from pixelreg.errors import ModelFileError, PixelregError, UnknownNameError, UsageError
+from pixelreg.files import write_bytes
+from pixelreg.models.metadata import (
+    as_text,
+    frame_of,
+    provenance_of,
+    settings_of,
+    targets_and_size,
+    text_of,
+)
+from pixelreg.models.model import Model
+from pixelreg.models.plans import Plan, plan_class
+
+FORMAT, FORMAT_VERSION = "pixelreg", "1"
+COLOUR = "sRGB"
+DTYPES = ("float32", "float16", "int8")
+MAX_BYTES = 2**31
+MAX_HEADER_BYTES = 2**20
+
+
+def save(model: Model, path: Path, dtype: str = "float32") -> int:
+    """Write ``model`` to ``path``, whole or not at all, and return the file's size in bytes.
+
+    Raises
+    ------
+    UnknownNameError
+        If ``dtype`` is not float32, float16 or int8.
+    PixelregError
+        If the file cannot be written.
+    """
+    content = to_bytes(model, dtype)
+    write_bytes(path, content)
+    return len(content)
+
+
+def load(path: Path) -> Model:
+    """Read a model file and check all of it.
+
+    Raises
+    ------
+    ModelFileError
+        If it is missing, damaged, of another version, or not one of ours.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ModelFileError(f"{path} is larger than any model of pixelreg")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
+    return from_bytes(content, str(path))
+
+
+def to_bytes(model: Model, dtype: str = "float32") -> bytes:
+    """A model file's bytes; see `save`."""
+    from safetensors.numpy import save as save_tensors
+
+    if dtype not in DTYPES:
+        raise UnknownNameError("dtype", dtype, DTYPES)
+    tensors: dict[str, Array] = {}
+    for target, plan in model.plans.items():
+        for name, array in plan.tensors().items():
+            tensors.update(_pack(f"{target}/{name}", array, dtype))
+    return in_order(bytes(save_tensors(tensors, _metadata(model))))
+
+
+def from_bytes(content: bytes, name: str) -> Model:
+    """Read a model file's bytes; ``name`` stands for the file in errors. See `load`."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as load_tensors
+
+    metadata = _read_metadata(content, name)
+    try:
+        tensors = load_tensors(content)
+        return _assemble(metadata, tensors)
+    except (
+        SafetensorError,
+        PixelregError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OverflowError,
+    ) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ModelFileError(f"{name} is not a usable model: {reason}") from error
+
+
+def rounding_error(model: Model, dtype: str) -> float:
+    """The largest error, in grey levels (0..255), that storing as ``dtype`` costs.
+
+    Every plan is run on all-equal pictures of 16 grey levels, with and without rounding.
+    """
+    from pixelreg.backends import get_backend
+
+    backend = get_backend("numpy")
+    stored = from_bytes(to_bytes(model, dtype), "the rounded model")
+    worst = 0.0
+    for target, plan in model.plans.items():
+        for level in range(0, 256, 17):
+            picture = np.full(plan.shape, level, np.uint8)
+            gap = backend.predict(stored.plans[target], picture) - backend.predict(plan, picture)
+            worst = max(worst, float(np.abs(gap).max()) * 255.0)
+    return worst
+
+
+def _metadata(model: Model) -> dict[str, str]:
+    values = {
+        "source": model.source,
+        "targets": list(model.targets),
+        "plans": {target: plan.kind for target, plan in model.plans.items()},
+        "model": model.kind,
+        "settings": {target: dict(values) for target, values in model.settings.items()},
+        "size": model.size,
+        "colour": COLOUR,
+        "frame": None if model.frame is None else asdict(model.frame),
+        "provenance": asdict(model.provenance),
+    }
+    return {"format": FORMAT, "format_version": FORMAT_VERSION, **as_text(values)}
+
+
+def in_order(content: bytes) -> bytes:
+    """A safetensors file with its metadata sorted: the library writes it in a random order."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[start:]
+
+
+def _read_metadata(content: bytes, name: str) -> dict[str, Any]:
+    """The header's metadata, before anything else of the file is believed."""
+    length = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or not 2 <= length <= min(MAX_HEADER_BYTES, len(content) - 8):
+        raise ModelFileError(f"{name} is not a .safetensors file, or is cut short")
+    try:
+        texts = json.loads(content[8 : 8 + length])["__metadata__"]
+        kind, version = texts.pop("format"), texts.pop("format_version")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelFileError(f"{name} is not a model of pixelreg") from error
+    if kind != FORMAT:
+        raise ModelFileError(f"{name} is not a model of pixelreg")
+    if version != FORMAT_VERSION:
+        raise ModelFileError(
+            f"{name} has format version {version}, but this pixelreg reads {FORMAT_VERSION}; "
+            "install a newer pixelreg"
+        )
+    try:
+        return {key: json.loads(value) for key, value in texts.items()}
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ModelFileError(f"{name} has damaged metadata: {error}") from error
+
+
+def _assemble(metadata: Mapping[str, Any], tensors: Mapping[str, Array]) -> Model:
+    targets, size = targets_and_size(metadata)
+    if metadata["colour"] != COLOUR:
+        raise ValueError(f"colour must be {COLOUR!r}, not {metadata['colour']!r}")
+    left = dict(tensors)
+    plans: dict[str, Plan] = {}
+    for target in targets:
+        cls = plan_class(metadata["plans"][target])
+        plans[target] = cls.from_tensors(
+            {item.name: _unpack(left, f"{target}/{item.name}") for item in fields(cls)}
+        )
+    if left:
+        raise ValueError(f"unknown tensors {sorted(left)[:3]}")
+    model = Model(
+        plans,
+        text_of(metadata, "source"),
+        text_of(metadata, "model"),
+        settings_of(metadata["settings"]),
+        frame_of(metadata["frame"]),
+        provenance_of(metadata["provenance"]),
+    )
+    if model.size != size:
+        raise ValueError(f"the plans are for size {model.size}, the metadata says {size}")
+    return model
+
+
+def _pack(key: str, array: Array, dtype: str) -> dict[str, Array]:
+    if dtype == "float32" or not np.issubdtype(array.dtype, np.floating):
+        return {key: np.ascontiguousarray(array)}
+    if dtype == "float16":
+        if np.abs(array).max() > np.finfo(np.float16).max:
+            raise UsageError(f"{key} holds values too large for float16; keep float32")
+        return {key: array.astype(np.float16)}
+    rows = array.reshape(len(array), -1)
+    low, high = rows.min(axis=1), rows.max(axis=1)
+    scale = np.maximum((high - low) / 255.0, np.finfo(np.float32).tiny).astype(np.float32)
+    offset = (low + 128.0 * scale).astype(np.float32)
+    steps = np.rint((rows - offset[:, None]) / scale[:, None])
+    stored = np.clip(steps, -128, 127).astype(np.int8).reshape(array.shape)
+    return {key: stored, f"{key}.scale": scale, f"{key}.offset": offset}
+
+
+def _unpack(tensors: dict[str, Array], key: str) -> Array:
+    """Take a field out of ``tensors``, as float32 unless it is a field of integers."""
+    array = tensors.pop(key)
+    if f"{key}.scale" in tensors:
+        scale, offset = tensors.pop(f"{key}.scale"), tensors.pop(f"{key}.offset")
+        if array.ndim == 0 or not scale.shape == offset.shape == (len(array),):
+            raise ValueError(f"{key} has a scale or offset of the wrong shape")
+        wide = (len(array),) + (1,) * (array.ndim - 1)
+        with np.errstate(over="ignore", invalid="ignore"):  # plans refuse what is not finite
+            return array.astype(np.float32) * scale.reshape(wide) + offset.reshape(wide)
+    if array.dtype not in (np.float32, np.float16, np.int8):
+        raise ValueError(f"{key} has type {array.dtype}")
+    return array.astype(np.float32) if array.dtype == np.float16 else array

@@ -1,0 +1,1 @@
+"""Pictures: reading, writing, moving and laying them out."""

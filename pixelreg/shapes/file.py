@@ -1,0 +1,93 @@
+"""Blendshapes as .safetensors files: tensors, and metadata as JSON. Nothing is ever executed.
+
+Tensors ``mean``, ``components``, ``ranges`` (float32) and ``faces`` (int32); metadata ``format`` is
+``pixelreg-blendshapes`` and ``format_version`` is ``1``; everything else of the metadata is JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pixelreg.arrays import Array
+from pixelreg.errors import ModelFileError, PixelregError
+from pixelreg.files import write_bytes
+from pixelreg.fitting.sumsfile import read_tensors
+from pixelreg.models.file import in_order
+from pixelreg.models.metadata import as_text, frame_of, provenance_of, text_of
+from pixelreg.shapes.components import Blendshapes
+
+FORMAT, FORMAT_VERSION = "pixelreg-blendshapes", "1"
+TENSORS = ("mean", "components", "ranges", "faces")
+
+
+def save(shapes: Blendshapes, path: Path) -> int:
+    """Write blendshapes to ``path``, whole or not at all, and return the file's size in bytes.
+
+    Raises
+    ------
+    PixelregError
+        If the file cannot be written.
+    """
+    content = to_bytes(shapes)
+    write_bytes(Path(path), content)
+    return len(content)
+
+
+def to_bytes(shapes: Blendshapes) -> bytes:
+    """The file's bytes; the same for the same blendshapes."""
+    from safetensors.numpy import save as save_tensors
+
+    tensors = {name: np.ascontiguousarray(getattr(shapes, name)) for name in TENSORS}
+    values = {
+        "names": list(shapes.names),
+        "kind": shapes.kind,
+        "size": shapes.size,
+        "frame": None if shapes.frame is None else asdict(shapes.frame),
+        "expressions": {name: list(p) for name, p in shapes.expressions.items()},
+        "provenance": asdict(shapes.provenance),
+    }
+    metadata = {"format": FORMAT, "format_version": FORMAT_VERSION, **as_text(values)}
+    return in_order(bytes(save_tensors(tensors, metadata)))
+
+
+def load(path: Path) -> Blendshapes:
+    """Read a file of blendshapes and check all of it.
+
+    Raises
+    ------
+    ModelFileError
+        If it is missing, damaged, of another version, or holds no blendshapes.
+    """
+    path = Path(path)
+    metadata, tensors = read_tensors(path, FORMAT, FORMAT_VERSION, "a file of blendshapes")
+    try:
+        return _assemble(metadata, tensors)
+    except (PixelregError, KeyError, TypeError, ValueError, OverflowError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ModelFileError(f"{path} is not a usable file of blendshapes: {reason}") from error
+
+
+def _assemble(metadata: Mapping[str, Any], tensors: Mapping[str, Array]) -> Blendshapes:
+    if unknown := sorted(set(tensors) - set(TENSORS)):
+        raise ValueError(f"unknown tensors {unknown[:3]}")
+    names, expressions, size = (metadata[key] for key in ("names", "expressions", "size"))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("names must be a list of names")
+    if type(size) is not int:
+        raise ValueError(f"size must be a whole number, not {size!r}")
+    if not isinstance(expressions, dict):
+        raise ValueError("expressions must be a table")
+    return Blendshapes(
+        **{name: tensors[name] for name in TENSORS},
+        names=tuple(names),
+        kind=text_of(metadata, "kind"),
+        size=size,
+        frame=frame_of(metadata["frame"]),
+        expressions={name: tuple(map(float, p)) for name, p in expressions.items()},
+        provenance=provenance_of(metadata["provenance"]),
+    )
