@@ -54,11 +54,6 @@ def read_pictures(
     locator : how faces are found.
     count : pictures to take at the most, chosen by ``seed``.
     progress : called with (done, total).
-
-    Raises
-    ------
-    DataError
-        If there are not two usable pictures of different people.
     """
     photos = _photos(data, card.source)
     order = np.random.default_rng(seed).permutation(len(photos))

@@ -84,11 +84,6 @@ def card_from_json(text: str, where: str) -> Card:
     ----------
     text : one JSON object.
     where : the file's name, for messages.
-
-    Raises
-    ------
-    ModelFileError
-        If it is no card, of another version, or holds a value that makes no sense.
     """
     try:
         values = json.loads(text)

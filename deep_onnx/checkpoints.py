@@ -20,15 +20,7 @@ _COUNTED = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def read_checkpoint(path: Path) -> State:
-    """The tensors of a checkpoint by name, without the prefix ``module.`` of data parallelism.
-
-    Raises
-    ------
-    ModelFileError
-        If the file cannot be read, or holds anything but tensors: nothing of it is executed.
-    MissingExtraError
-        If torch is not installed.
-    """
+    """The tensors of a checkpoint by name, without the prefix ``module.`` of data parallelism."""
     try:
         import torch
     except ImportError as error:
@@ -93,13 +85,6 @@ def fill(module: nn.Module, state: State, statistics: str = "batch") -> None:
     state : weights by name.
     statistics : ``"running"`` makes batch norms of the norms that have running statistics as well
         as a scale.
-
-    Raises
-    ------
-    ValueError
-        If names are missing or unknown, or shapes do not fit.
-    UsageError
-        If there are no running statistics to use.
     """
     from torch.nn import BatchNorm2d, InstanceNorm2d
     from torch.nn.modules.batchnorm import _NormBase

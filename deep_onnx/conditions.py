@@ -17,13 +17,7 @@ def targets_of(card: Card) -> tuple[str, ...]:
 
 
 def name_of(card: Card, target: str) -> str:
-    """The card's own name for a target: the same, or one that means the same.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is none; the message lists the names.
-    """
+    """The card's own name for a target: the same, or one that means the same."""
     known = {canonical(name): name for name in card.targets}
     name = target if target in card.targets else known.get(canonical(target))
     if name is None:
@@ -42,13 +36,6 @@ def condition_of(card: Card, target: Target) -> tuple[float, ...]:
     Returns
     -------
     One number for every entry of ``card.condition``; empty where the network takes none.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no target, or no entry, of that name.
-    UsageError
-        If numbers are too many, too few, or beyond the card's range.
     """
     if isinstance(target, str):
         return card.targets[name_of(card, target)]

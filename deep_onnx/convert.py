@@ -76,17 +76,6 @@ def convert(architecture: str, checkpoint: Path, output: Path, options: Conversi
     checkpoint : a file of ``torch.save`` with the generator's state dict.
     output : the ONNX file.
     options : what the checkpoint does not say.
-
-    Raises
-    ------
-    UnknownNameError, UsageError
-        If there is no such architecture, or the options do not suit the checkpoint.
-    ModelFileError
-        If the file cannot be read, holds more than weights, or not those of this architecture.
-    PixelregError
-        If the ONNX file would not compute what the network computes.
-    MissingExtraError
-        If torch, onnx or onnxscript is not installed.
     """
     if architecture not in ARCHITECTURES:
         raise UnknownNameError("architecture", architecture, ARCHITECTURES)

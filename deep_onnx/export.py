@@ -78,14 +78,6 @@ def export_onnx(
     provenance : the training data, for the card.
     notes : added to the card's.
     pictures : (N, H, W, 3) uint8 real pictures to compare on; without any, the examples only.
-
-    Raises
-    ------
-    PixelregError
-        If the module is in training mode, cannot be exported, or the graph's output differs from
-        the module's by more than 1e-4.
-    MissingExtraError
-        If onnx, onnxscript or onnxruntime is not installed.
     """
     onnx_package(PURPOSE)
     refuse_training_mode(export.module)
@@ -124,15 +116,7 @@ def refuse_training_mode(module: nn.Module) -> None:
 
 
 def trace(export: Export) -> ModelProto:
-    """The module's graph at opset 18, with names and dynamic sizes as its card says.
-
-    Raises
-    ------
-    PixelregError
-        If PyTorch cannot export it, or the graph is random, of another opset, or lacks an input.
-    MissingExtraError
-        If onnxscript is not installed.
-    """
+    """The module's graph at opset 18, with names and dynamic sizes as its card says."""
     try:
         with quiet(), torch.no_grad():
             program = torch.onnx.export(
@@ -191,13 +175,6 @@ def parity(export: Export, model: Path | bytes, pictures: Pixels | None = None) 
     export : the module, its card, and examples of its inputs.
     model : the file, or its bytes.
     pictures : (N, H, W, 3) uint8, of a size that the model takes.
-
-    Raises
-    ------
-    PixelregError
-        If ONNX Runtime cannot run the model.
-    MissingExtraError
-        If it is not installed.
     """
     export, session = _on_cpu(export), Session(model, "cpu", name="the exported model")
     return max(_difference(export, session, feed) for feed in feeds(export, pictures))

@@ -28,11 +28,6 @@ class Generator:
     ----------
     card : what the model is.
     session : what runs it.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is damaged, not to be trusted, or no generator.
     """
 
     def __init__(
@@ -73,11 +68,6 @@ class Generator:
         Returns
         -------
         (N, S, S, 3) uint8, sRGB.
-
-        Raises
-        ------
-        ModelFileError
-            If the model cannot be run, or gives something else than pictures.
         """
         low, high = self.card.value_range
         parts = []

@@ -28,11 +28,6 @@ def onnx_package(purpose: str) -> Any:
     Parameters
     ----------
     purpose : what it is needed for, for the message.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
     """
     try:
         import onnx
@@ -42,15 +37,7 @@ def onnx_package(purpose: str) -> Any:
 
 
 def read(path: Path, purpose: str) -> tuple[ModelProto, Card]:
-    """A model that describes itself, and its card.
-
-    Raises
-    ------
-    ModelFileError
-        If `deep_onnx.proto.read` refuses the file, or it has no card.
-    MissingExtraError
-        If the onnx package is not installed.
-    """
+    """A model that describes itself, and its card."""
     onnx = onnx_package(purpose)
     content = read_file(path)
     card = card_of(proto.read(content, str(path)), str(path))
@@ -61,14 +48,7 @@ def read(path: Path, purpose: str) -> tuple[ModelProto, Card]:
 
 
 def finish(model: ModelProto, card: Card) -> bytes:
-    """The file's bytes: nothing of the machine that made it, the card in its metadata, checked.
-
-    Raises
-    ------
-    PixelregError
-        If `onnx.checker` finds fault, the model is too large for one file, or the graph is not
-        what the card says.
-    """
+    """The file's bytes: nothing of the machine that made it, the card in its metadata, checked."""
     import onnx
 
     strip(model)

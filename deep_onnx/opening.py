@@ -42,11 +42,6 @@ def open_file(path: Path, meta: Path | None = None) -> OnnxFile:
     ----------
     path : the file.
     meta : a JSON file that describes a model of another origin; see `deep_onnx.reading.card_of`.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is damaged, not to be trusted, or not as its card describes it.
     """
     content, name = read_file(path), str(path)
     contents = proto.read(content, name)

@@ -41,13 +41,6 @@ class Predictor:
         -------
         (N, H, W, 3) float32 on [0, 1], unclipped. Sides that are no multiples of the card's are
         padded for the network and cut again.
-
-        Raises
-        ------
-        InvalidArrayError
-            If the pictures are of another shape than the network takes.
-        ModelFileError
-            If the model cannot be run, or gives another shape or values that are not finite.
         """
         card = self.card
         if pictures.ndim != 4 or pictures.shape[3] != 3 or 0 in pictures.shape[1:]:

@@ -109,12 +109,6 @@ def read(content: bytes, name: str) -> Contents:
     ----------
     content : the whole file.
     name : stands for the file in messages.
-
-    Raises
-    ------
-    ModelFileError
-        If it is damaged or no ONNX file, keeps tensors in other files, or uses operators that
-        are neither ONNX's own, nor defined in the file, nor among `CONTRIBUTED`.
     """
     try:
         wire = Wire(content)
@@ -129,13 +123,7 @@ def read(content: bytes, name: str) -> Contents:
 
 
 def with_metadata(content: bytes, key: str, value: str) -> bytes:
-    """An ONNX file's bytes with one entry of its metadata set; all others stay as they are.
-
-    Raises
-    ------
-    ModelFileError
-        If ``content`` is no protocol buffer.
-    """
+    """An ONNX file's bytes with one entry of its metadata set; all others stay as they are."""
     wire, kept, done = Wire(content), [], 0
     try:
         for field in wire.fields(0, len(content)):

@@ -53,17 +53,7 @@ class Quantised:
 
 
 def card_to_quantise(model: Path) -> Card:
-    """The card of a model that can be quantised.
-
-    Raises
-    ------
-    ModelFileError
-        If it is no usable ONNX file with a card.
-    UsageError
-        If it changes no pictures, or is quantised already.
-    MissingExtraError
-        If the onnx package is not installed.
-    """
+    """The card of a model that can be quantised."""
     card = read(model, PURPOSE)[1]
     if card.task != "translate":
         raise UsageError(f"{model} changes no pictures, so there is nothing to judge it by")
@@ -85,15 +75,6 @@ def quantise(
         ``"fp16"``: all weights.
     pictures : to measure ranges on (int8 only), and to judge by.
     force : write it however much it differs.
-
-    Raises
-    ------
-    PixelregError
-        If its pictures are less than 38 dB from those of the fp32 model.
-    UsageError, ModelFileError
-        See `card_to_quantise`; also if there is no convolution to quantise.
-    MissingExtraError
-        If onnx or onnxruntime is not installed.
     """
     if to not in KINDS:
         raise UnknownNameError("kind of numbers", to, KINDS)

@@ -32,11 +32,6 @@ def card_of(contents: Contents, name: str, meta: Path | None = None) -> Card:
     meta : a JSON file with the fields of a card, which takes the place of what the file says.
         Schema and version may be left out, and what the graph tells: the names of the only image
         that goes in and comes out, and the size.
-
-    Raises
-    ------
-    ModelFileError
-        If nothing describes the model, or the description is wrong.
     """
     if meta is None:
         if KEY not in contents.metadata:
@@ -53,13 +48,7 @@ def card_of(contents: Contents, name: str, meta: Path | None = None) -> Card:
 
 
 def check_graph(card: Card, contents: Contents, name: str) -> None:
-    """Compare a card with the graph that it describes.
-
-    Raises
-    ------
-    ModelFileError
-        If the graph takes or gives anything else than what the card says.
-    """
+    """Compare a card with the graph that it describes."""
     try:
         _check_names(card, contents)
         if card.task == "translate":

@@ -54,15 +54,6 @@ def load(
     locator : how faces are found in photos.
     provider, threads, say : see `deep_onnx.session.Session`.
     meta : a JSON file that describes a model of another origin; see `deep_onnx.reading.card_of`.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is damaged, not to be trusted, or not as its card describes it.
-    PixelregError
-        If CUDA is asked for and cannot be had.
-    MissingExtraError
-        If onnxruntime is not installed.
     """
     file = open_file(path, meta)
     if is_portrait(file.card, file.contents):

@@ -33,13 +33,7 @@ Say = Callable[[str], None]
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of an ONNX file.
-
-    Raises
-    ------
-    ModelFileError
-        If it cannot be read, is empty, or is larger than an ONNX file can be.
-    """
+    """The bytes of an ONNX file."""
     try:
         size = path.stat().st_size
         if size >= MAX_BYTES:
@@ -70,15 +64,6 @@ class Session:
     contents : what the file says of itself.
     providers : what runs the model, onnxruntime's names; the first one takes what it can.
     warm_up_s : seconds that the first run took, which prepares memory and kernels; None before.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is refused by `deep_onnx.proto.read` or by onnxruntime.
-    PixelregError
-        If ``"cuda"`` is asked for and the session did not get it; the reason is said.
-    MissingExtraError
-        If onnxruntime is not installed.
     """
 
     def __init__(
@@ -109,11 +94,6 @@ class Session:
         Parameters
         ----------
         inputs : every input by name, in the graph's own types and shapes.
-
-        Raises
-        ------
-        ModelFileError
-            If onnxruntime cannot run the model on them.
         """
         with self._turn:
             start = time.perf_counter()

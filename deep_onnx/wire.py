@@ -50,13 +50,7 @@ class Wire:
         self._left = most
 
     def fields(self, start: int, end: int) -> Iterator[Field]:
-        """The fields of the message between two places, in order.
-
-        Raises
-        ------
-        WireError
-            If it is cut short, holds what no protocol buffer holds, or has too many fields.
-        """
+        """The fields of the message between two places, in order."""
         position = start
         while position < end:
             self._left -= 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
 
 class PixelregError(Exception):
@@ -67,3 +69,11 @@ class MissingExtraError(PixelregError):
             f"{purpose} needs {package}, which is not installed; "
             f"install it with: python -m pip install 'pixelreg[{extra}]'"
         )
+
+
+def need(module: str, package: str, extra: str, purpose: str) -> Any:
+    """An optional module by its name, or a `MissingExtraError` about its package."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(package, extra, purpose) from error

@@ -16,11 +16,6 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     A reader never sees half a file, and a failure leaves what was there before. A device or a
     pipe, such as ``/dev/null``, is written to as it is.
-
-    Raises
-    ------
-    PixelregError
-        If the folder cannot be written to or the disk is full.
     """
     try:
         if path.exists() and not path.is_file() and not path.is_dir():

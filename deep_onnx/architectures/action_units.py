@@ -59,12 +59,6 @@ def read(path: Path) -> dict[str, Units]:
     -------
     The picture's path without its suffix, separated by ``/``, -> 17 values on [0, 1] as in
     `NAMES`: intensities (``AU01_r`` ...) over 5.
-
-    Raises
-    ------
-    DataError
-        If there is no such file, a column is missing, a value is no number from 0 to 5, or no
-        line counts.
     """
     if path.is_dir():
         files = sorted(path.rglob("*.csv"))

@@ -56,13 +56,7 @@ class PairParameters:
         return tensors | {"own": self.own, "mirrored": self.mirrored}
 
     def restored(self, state: Mapping[str, Tensor]) -> PairParameters:
-        """The same with what `state` gave; another machine rounds differently.
-
-        Raises
-        ------
-        ValueError, KeyError, InvalidArrayError
-            If it does not fit.
-        """
+        """The same with what `state` gave; another machine rounds differently."""
         own, mirrored = state["own"], state["mirrored"]
         if own.shape != self.own.shape or mirrored.shape != own.shape:
             raise ValueError("the parameters of other pairs")
@@ -95,15 +89,6 @@ def learn_parameters(
     components : k, at most 2 N.
     sparsity : see `pixelreg.shapes.learning.learn`.
     frame : where the eyes stand.
-
-    Raises
-    ------
-    DataError
-        If nothing moves, or too little for as many components.
-    UsageError
-        If components or sparsity cannot be.
-    MissingExtraError
-        If OpenCV or scikit-learn is not installed.
     """
     size, count = sources.shape[1], len(sources)
     if not count:

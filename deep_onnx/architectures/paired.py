@@ -113,13 +113,7 @@ class PairedAlgorithm(Algorithm):
 
 
 def only_target(examples: Examples) -> tuple[str, Stack]:
-    """The one target and its pairs.
-
-    Raises
-    ------
-    UsageError
-        If there are several targets, or none.
-    """
+    """The one target and its pairs."""
     if len(examples.stacks) != 1:
         names = ", ".join(examples.stacks) or "none"
         raise UsageError(f"this architecture learns one target, not {names}; give it with --expr")

@@ -147,13 +147,6 @@ def minimise(
     start : (d,) or (m, d), known solutions to begin with, in place of random ones.
     callback : called after every iteration with the best place (a copy), its value and the
         evaluations so far; anything true stops the search.
-
-    Raises
-    ------
-    UsageError
-        If groups, penguins, iterations or evaluations cannot be.
-    InvalidArrayError
-        If bounds or start have another shape, are not finite, or cross.
     """
     low, high = _bounds(bounds)
     known = _start(start, low, high)

@@ -72,13 +72,7 @@ def train() -> None:
 
 
 def command_of(name: str) -> click.Command:
-    """The command that trains an architecture.
-
-    Raises
-    ------
-    MissingExtraError
-        If PyTorch is not installed.
-    """
+    """The command that trains an architecture."""
     try:
         import torch  # noqa: F401
     except ImportError as error:

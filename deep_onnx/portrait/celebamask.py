@@ -67,13 +67,6 @@ def read_merged(annotations: Path, number: int) -> Pixels:
     Returns
     -------
     (H, W) uint8 labels; left and right are the picture's, whichever the files mean.
-
-    Raises
-    ------
-    DataError
-        If the portrait has no part, or parts of different sizes.
-    ImageError
-        If a part cannot be read.
     """
     folder = annotations / str(number // FOLDED)
     mask: Pixels | None = None

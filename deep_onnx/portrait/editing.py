@@ -26,11 +26,6 @@ def cut_mask(mask: Array, similarity: Similarity, size: int, photo: tuple[int, i
     similarity : from crop to photo.
     size : side of the crop.
     photo : height and width of the photo.
-
-    Raises
-    ------
-    InvalidArrayError
-        If it is no mask, or neither of the photo's size nor square.
     """
     mask = check_masks(mask)
     if mask.shape == photo:
@@ -92,11 +87,6 @@ def centres_of(mask: Pixels, what: str, frame: Frame | None = None) -> Centres:
     what : said of the mask.
     frame : where the eyes stand in the crop that the mask was made of, if it was aligned: an eye
         that the mask lacks is taken to be there.
-
-    Raises
-    ------
-    FaceError
-        If the mouth is missing, or an eye and there is no frame.
     """
     marked: Pixels = mask.copy()
     if frame is not None:
@@ -142,11 +132,6 @@ def swapped(mask: Pixels, other: Pixels, name: str) -> Pixels:
     ----------
     mask, other : (S, S) uint8 labels.
     name : of a component; see `deep_onnx.portrait.labels.COMPONENTS`.
-
-    Raises
-    ------
-    FaceError
-        If the other mask has no such component.
     """
     labels = COMPONENTS[name]
     old, new = np.isin(mask, labels), np.isin(other, labels)

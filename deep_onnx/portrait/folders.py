@@ -97,14 +97,7 @@ class PortraitStack:
 
 
 def list_portraits(root: Path) -> tuple[tuple[PortraitFile, ...], tuple[Problem, ...]]:
-    """The portraits of a folder, sorted, and the files that are none.
-
-    Raises
-    ------
-    DataError
-        If the folder is missing, of neither layout or without a portrait, or its table of people
-        is not one.
-    """
+    """The portraits of a folder, sorted, and the files that are none."""
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; give a folder of portraits with masks")
@@ -127,15 +120,6 @@ def read_portrait(file: PortraitFile, size: int) -> tuple[Pixels, Pixels, Centre
     """A portrait's picture (S, S, 3), its mask (S, S) and the centres of its windows (6,).
 
     A picture that is not square gives its centre square.
-
-    Raises
-    ------
-    DataError
-        If the mask does not fit the picture, or the face cannot be used (`face_problem`).
-    ImageError
-        If a file cannot be read, or is no mask.
-    InvalidArrayError
-        If ``size`` is not a multiple of 16.
     """
     window_sizes(size)
     pixels = read_file(file.image).pixels
@@ -171,13 +155,6 @@ def load_portraits(
     progress : called with (done, total) after every portrait.
     workers : threads.
     limit : read the first so many only.
-
-    Raises
-    ------
-    DataError
-        As of `list_portraits`, or if no portrait is left.
-    InvalidArrayError
-        If ``size`` is not a multiple of 16.
     """
     window_sizes(size)
     files, problems = list_portraits(root)

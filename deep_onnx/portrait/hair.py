@@ -62,11 +62,6 @@ def find_hair(pixels: Pixels, head: Head) -> tuple[Array, Array]:
     ----------
     pixels : (S, S, 3) uint8, before a plain backdrop.
     head : of the same picture.
-
-    Raises
-    ------
-    DataError
-        If the backdrop is not plain.
     """
     from scipy import ndimage
 

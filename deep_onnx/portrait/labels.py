@@ -76,13 +76,7 @@ _MIRRORED = (0, 1, 3, 2, 5, 4, 6, 7, 8, 9, 10)
 
 
 def label_index(name: str) -> int:
-    """The number of a label.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no label of that name.
-    """
+    """The number of a label."""
     if name not in LABELS:
         raise UnknownNameError("label", name, LABELS)
     return LABELS.index(name)
@@ -94,11 +88,6 @@ def check_masks(masks: Array) -> Pixels:
     Parameters
     ----------
     masks : (..., H, W), whole numbers from 0 to 10.
-
-    Raises
-    ------
-    InvalidArrayError
-        If they have fewer than two axes, no pixels, another type, or another number in them.
     """
     masks = np.asarray(masks)
     if masks.ndim < 2 or masks.size == 0 or masks.dtype.kind not in "iu":
@@ -126,13 +115,7 @@ def one_hot(masks: Array) -> Floats:
 
 
 def component(masks: Array, name: str) -> Array:
-    """Where one of the five components is: (..., H, W) bool.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no component of that name (see `COMPONENTS`).
-    """
+    """Where one of the five components is: (..., H, W) bool."""
     if name not in COMPONENTS:
         raise UnknownNameError("component", name, COMPONENTS)
     return np.isin(check_masks(masks), COMPONENTS[name])
@@ -144,13 +127,7 @@ def mirrored(masks: Array) -> Pixels:
 
 
 def encode_mask(mask: Array) -> bytes:
-    """A mask (H, W) as the bytes of an indexed PNG whose index is the label.
-
-    Raises
-    ------
-    InvalidArrayError
-        If it is not one mask.
-    """
+    """A mask (H, W) as the bytes of an indexed PNG whose index is the label."""
     mask = check_masks(mask)
     if mask.ndim != 2:
         raise InvalidArrayError(f"one mask is (H, W), not {mask.shape}")
@@ -162,15 +139,7 @@ def encode_mask(mask: Array) -> bytes:
 
 
 def write_mask(path: Path, mask: Array) -> None:
-    """Write a mask (H, W) as an indexed PNG, whole or not at all.
-
-    Raises
-    ------
-    InvalidArrayError
-        If it is not one mask.
-    PixelregError
-        If the file cannot be written.
-    """
+    """Write a mask (H, W) as an indexed PNG, whole or not at all."""
     write_bytes(path, encode_mask(mask))
 
 
@@ -184,11 +153,6 @@ def read_mask(path: Path) -> Pixels:
     Returns
     -------
     (H, W) uint8 labels.
-
-    Raises
-    ------
-    ImageError
-        If the file cannot be read, is partly transparent, or has other colours or numbers.
     """
     picture = read_file(path)
     if picture.alpha is not None and (picture.alpha < 255).any():

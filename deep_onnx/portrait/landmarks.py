@@ -52,13 +52,6 @@ def portrait_mask(pixels: Pixels, points: Array) -> Pixels:
     Returns
     -------
     (S, S) uint8 labels. Where the lips are shut there is no mouth between them.
-
-    Raises
-    ------
-    InvalidArrayError
-        If the shapes are others.
-    DataError
-        If the eyes are too close together, or the backdrop is not plain.
     """
     if pixels.ndim != 3 or pixels.shape[0] != pixels.shape[1] or pixels.shape[2] != 3:
         raise InvalidArrayError(f"a portrait must be (S, S, 3), not {pixels.shape}")
@@ -81,13 +74,7 @@ def portrait_mask(pixels: Pixels, points: Array) -> Pixels:
 
 
 def head_of(points: Array, size: int) -> Head:
-    """What 189 landmarks say about a head in a picture of ``size`` x ``size``.
-
-    Raises
-    ------
-    DataError
-        If the eyes are closer together than 16 pixels.
-    """
+    """What 189 landmarks say about a head in a picture of ``size`` x ``size``."""
     distance = float(np.hypot(*(points[PUPILS[1]] - points[PUPILS[0]])))
     if distance < SMALLEST_EYE_DISTANCE:
         raise DataError(f"the eyes are only {distance:.0f} pixels apart")

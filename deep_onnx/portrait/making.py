@@ -110,15 +110,6 @@ def cut_portrait(pixels: Pixels, points: Float64, size: int) -> tuple[Pixels, Pi
     pixels : (H, W, 3) uint8, a face before a plain light backdrop.
     points : (189, 2), (x, y) in its pixels.
     size : side of the results in pixels, a multiple of 16.
-
-    Raises
-    ------
-    DataError
-        If no mask can be drawn, or the face cannot be used (`face_problem`).
-    FaceError
-        If the face lies outside the picture.
-    InvalidArrayError
-        If ``size`` is not a multiple of 16.
     """
     window_sizes(size)
     eyes = points[list(PUPILS)]
@@ -152,17 +143,6 @@ def make_portraits(
     neutral_only : leave out photographs that have no landmarks of their own.
     progress : called with (done, total) after every photograph.
     workers : threads.
-
-    Raises
-    ------
-    DataError
-        If the folder holds nothing to make masks of, or no portrait could be made.
-    InvalidArrayError
-        If ``size`` is not a multiple of 16.
-    MissingExtraError
-        If landmarks are to be carried over and OpenCV is not installed.
-    PixelregError
-        If a file cannot be written.
     """
     window_sizes(size)
     jobs, problems = _jobs(Path(root), neutral_only)

@@ -41,15 +41,6 @@ def moved_points(source: Pixels, points: Array, target: Pixels, eyes: Array) -> 
     Returns
     -------
     (189, 2) float64, in ``target``.
-
-    Raises
-    ------
-    MissingExtraError
-        If OpenCV is not installed.
-    FaceError
-        If the eyes are in one place or outside the picture, or the flow loses the mouth.
-    InvalidArrayError
-        If the points are not 189.
     """
     from pixelreg.regression.flow import training_flows
 

@@ -35,11 +35,6 @@ class Parser:
     ----------
     card : what the model is.
     session : what runs it.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is damaged, not to be trusted, or no parser.
     """
 
     def __init__(
@@ -59,15 +54,7 @@ class Parser:
         self.session = file.session(provider, threads, say)
 
     def shares(self, crops: Pixels) -> Floats:
-        """Crops (N, S, S, 3) uint8 -> (N, 11, S, S) float32: how likely every label is.
-
-        Raises
-        ------
-        InvalidArrayError
-            If the crops are of another size than the parser's.
-        ModelFileError
-            If the model cannot be run, or gives something else.
-        """
+        """Crops (N, S, S, 3) uint8 -> (N, 11, S, S) float32: how likely every label is."""
         card, size = self.card, self.card.size
         if crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
             raise InvalidArrayError(f"the parser takes (N, {size}, {size}, 3), not {crops.shape}")

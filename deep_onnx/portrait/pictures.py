@@ -26,11 +26,6 @@ def overlay(image: Pixels, mask: Array, opacity: float = OPACITY) -> Pixels:
     Returns
     -------
     (H, W, 3) uint8.
-
-    Raises
-    ------
-    InvalidArrayError
-        If the shapes differ or the opacity is outside [0, 1].
     """
     colours = painted(mask)
     if image.shape != colours.shape:
@@ -61,11 +56,6 @@ def mask_sheet(
     Returns
     -------
     (H, W, 3) uint8.
-
-    Raises
-    ------
-    InvalidArrayError
-        If there is no picture, or the counts or shapes differ.
     """
     if len(images) != len(masks):
         raise InvalidArrayError(f"{len(images)} pictures with {len(masks)} masks make no sheet")

@@ -70,13 +70,6 @@ def load_portrait_examples(
     root : see `deep_onnx.portrait.folders.load_portraits`.
     size : side of the portraits in pixels.
     progress : called with (done, total).
-
-    Raises
-    ------
-    DataError
-        If there is none.
-    InvalidArrayError
-        If ``size`` is not a multiple of 16.
     """
     stack = load_portraits(root, size, progress)
     title, licence = CELEBAMASK if is_celebamask(root) else (root.resolve().name, "")
@@ -160,13 +153,7 @@ def batch_of(
 
 
 def portraits_of(examples: Examples) -> PortraitExamples:
-    """Examples that are portraits with masks.
-
-    Raises
-    ------
-    DataError
-        If they are others.
-    """
+    """Examples that are portraits with masks."""
     if not isinstance(examples, PortraitExamples):
         raise DataError(
             "portraits are learnt with their masks; make them with: pixelreg data masks DIR OUT"

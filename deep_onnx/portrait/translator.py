@@ -105,11 +105,6 @@ def open_portrait(
     locator : how faces are found in photos.
     parser : the parser's file; None takes the one beside the model, where there is one.
     provider, threads, say : see `deep_onnx.session.Session`.
-
-    Raises
-    ------
-    ModelFileError
-        If a file is damaged or not to be trusted, no portrait model or no parser of its size.
     """
     opened = model if isinstance(model, OnnxFile) else open_file(model)
     card, name = opened.card, opened.name
@@ -172,15 +167,6 @@ class PortraitTranslator(CardTranslator):
             another portrait, whose look all its components take; a mapping from components to
             portraits, whose looks these take (style); or a `PortraitTarget`.
         strength : s in x + s (y - x).
-
-        Raises
-        ------
-        UnknownNameError
-            If there is no component of a name.
-        FaceError
-            If no face is found, or a mask lacks an eye or the mouth.
-        UsageError
-            If a mask is needed, not given, and there is no parser.
         """
         return super().translate(image, cast(Target, target), strength)
 

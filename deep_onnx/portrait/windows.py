@@ -39,11 +39,6 @@ def window_sizes(size: int) -> tuple[tuple[int, int], ...]:
     """Height and width of the windows of left eye, right eye and mouth, for S x S pictures.
 
     The paper's 32 x 48, 32 x 48 and 80 x 144 at 256, scaled.
-
-    Raises
-    ------
-    InvalidArrayError
-        If ``size`` is not a positive multiple of 16, where they would not be whole pixels.
     """
     if size < STEP or size % STEP:
         raise InvalidArrayError(
@@ -59,11 +54,6 @@ def clamp_centres(centres: Array, size: int) -> Centres:
     ----------
     centres : (..., 6) whole numbers x, y of left eye, right eye and mouth.
     size : side of the picture in pixels, a multiple of 16.
-
-    Raises
-    ------
-    InvalidArrayError
-        If the last axis is not six long, the numbers are not whole, or by ``size``.
     """
     centres = np.asarray(centres)
     if centres.ndim < 1 or centres.shape[-1] != 6 or centres.dtype.kind not in "iu":
@@ -89,13 +79,6 @@ def window_centres(mask: Array) -> Centres:
     """The centres of eyes and mouth in a mask (S, S), clamped: (6,) int64.
 
     A part's centre is the middle of the smallest upright box around it.
-
-    Raises
-    ------
-    FaceError
-        If an eye or the mouth is missing.
-    InvalidArrayError
-        If the mask is not square, not of labels, or its side not a multiple of 16.
     """
     mask = _square(mask)
     centres = []
@@ -113,11 +96,6 @@ def face_problem(mask: Array) -> str | None:
 
     A face is left out where an eye, the mouth, the nose or the skin is missing, an eye or the
     mouth is too small to be told or larger than its window, or they do not stand like a face's.
-
-    Raises
-    ------
-    InvalidArrayError
-        As of `window_centres`.
     """
     mask = _square(mask)
     for label in ("skin", "nose"):
@@ -153,11 +131,6 @@ def grown(mask: Array, growth: float = GROWTH) -> Pixels:
     Each of them is drawn out by ``growth`` about the middle of its box, lips and teeth together,
     and covers what is skin there; no pixel of it is lost. Annotations are often a little too
     tight, and the parser is trained on these.
-
-    Raises
-    ------
-    InvalidArrayError
-        If ``growth`` is negative or not finite, or the mask is not one of labels.
     """
     mask = check_masks(mask)
     if mask.ndim != 2 or not 0 <= growth < float("inf"):

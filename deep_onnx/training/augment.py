@@ -28,11 +28,6 @@ def augment(pictures: Sequence[Pixels]) -> list[Pixels]:
     Returns
     -------
     New stacks of the same shapes.
-
-    Raises
-    ------
-    InvalidArrayError
-        If the stacks' shapes differ, or are no stacks of pictures.
     """
     shapes = {stack.shape for stack in pictures}
     if len(shapes) != 1 or any(len(shape) != 4 for shape in shapes):

@@ -84,11 +84,6 @@ def save(
     path : the file.
     algorithm, progress, fingerprint : what it holds.
     optimisers : leave them out of files that no training goes on from.
-
-    Raises
-    ------
-    PixelregError
-        If it cannot be written.
     """
     from safetensors.torch import save as as_bytes
 
@@ -119,13 +114,7 @@ def save(
 
 
 def load(path: Path, algorithm: Algorithm, fingerprint: str) -> Progress:
-    """Put what a checkpoint holds into an algorithm, and say how far it is.
-
-    Raises
-    ------
-    ModelFileError
-        If it is missing, damaged, or of other options or pictures.
-    """
+    """Put what a checkpoint holds into an algorithm, and say how far it is."""
     described, tensors = _read(path)
     if described.get("fingerprint") != fingerprint:
         raise ModelFileError(
@@ -146,13 +135,7 @@ def load(path: Path, algorithm: Algorithm, fingerprint: str) -> Progress:
 
 
 def load_networks(path: Path, algorithm: Algorithm, fingerprint: str) -> int:
-    """Put the networks of a checkpoint into an algorithm, and return their step.
-
-    Raises
-    ------
-    ModelFileError
-        As `load` does.
-    """
+    """Put the networks of a checkpoint into an algorithm, and return their step."""
     described, tensors = _read(path)
     if described.get("fingerprint") != fingerprint:
         raise ModelFileError(f"{path} is of a training with other options or other pictures")
@@ -164,13 +147,7 @@ def load_networks(path: Path, algorithm: Algorithm, fingerprint: str) -> int:
 
 
 def peek(path: Path) -> tuple[int, bool]:
-    """The step of a checkpoint, and whether its training has finished.
-
-    Raises
-    ------
-    ModelFileError
-        If it is missing or damaged.
-    """
+    """The step of a checkpoint, and whether its training has finished."""
     described, _ = _read(path, tensors=False)
     try:
         return int(described["step"]), bool(described["finished"])

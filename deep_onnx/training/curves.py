@@ -18,11 +18,6 @@ COLOURS = {"train": "#3366aa", "validation": "#cc4422"}
 def draw(losses: History) -> bytes:
     """A PNG with one diagram for each loss: training as means of steps, with the range in which
     they lie, and validation as dots.
-
-    Raises
-    ------
-    MissingExtraError
-        If Matplotlib is not installed.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

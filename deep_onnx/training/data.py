@@ -55,15 +55,6 @@ def choose(
     listing : what was found.
     source : the expression to start from; None for the listing's.
     wanted : the expressions to learn; all where it is empty.
-
-    Raises
-    ------
-    UsageError
-        If the architecture learns one expression, and there are several.
-    UnknownNameError
-        If an expression is not in the listing.
-    DataError
-        If there is no picture, or no pair, of what is wanted.
     """
     start = _known(listing, source or listing.source) if architecture not in PLAIN else ""
     names = [_known(listing, name) for name in wanted]
@@ -133,11 +124,6 @@ def load_examples(
     size : side of the crops in pixels.
     locator : how eyes are found.
     progress : called with (done, total) after every pair and every single picture.
-
-    Raises
-    ------
-    DataError
-        If a target has no usable pair, or no picture is left at all.
     """
     pairs = [each for pairing in choice.pairings.values() for each in pairing.pairs]
     paired = {photo for each in pairs for photo in (each.source, each.target)}
@@ -187,11 +173,6 @@ def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Exampl
     """The people to learn from, and those to judge on: a share of them, or nobody for 0.
 
     They are the same as for ``pixelreg fit``: drawn from the people who have pairs, if any have.
-
-    Raises
-    ------
-    DataError
-        If there is only one person.
     """
     paired = [person for stack in examples.stacks.values() for person in stack.people]
     chosen = choose_held_out(paired or examples.people, share, seed)

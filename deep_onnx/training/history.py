@@ -39,13 +39,7 @@ class History:
     def add(
         self, step: int, train: Mapping[str, float] | None, validation: Mapping[str, float] | None
     ) -> None:
-        """Take in what was measured at a step.
-
-        Raises
-        ------
-        PixelregError
-            If a loss is no number any more, or the file cannot be written.
-        """
+        """Take in what was measured at a step."""
         found = {"train": train or {}, "validation": validation or {}}
         for part, losses in found.items():
             _refuse_nonsense(step, losses)
@@ -70,13 +64,7 @@ class History:
         }
 
     def restore(self, names: Mapping[str, list[str]], arrays: Mapping[str, Any]) -> None:
-        """Take back what `names` and `arrays` gave, and write the file accordingly.
-
-        Raises
-        ------
-        ValueError
-            If they do not belong together.
-        """
+        """Take back what `names` and `arrays` gave, and write the file accordingly."""
         for part in PARTS:
             rows = arrays[part]
             if rows.ndim != 2 or rows.shape[1] != 1 + len(names[part]):

@@ -127,17 +127,6 @@ def train(
     examples : the people to learn from.
     held_out : the people to validate on; may be nobody.
     run : where, how long, who watches.
-
-    Raises
-    ------
-    DataError
-        If there is nothing to learn from.
-    UsageError
-        If the folder holds an unfinished training and ``run.resume`` is not set.
-    ModelFileError
-        If the checkpoint to resume from is missing, damaged, or of other options or pictures.
-    PixelregError
-        If a loss is no number any more, or a file cannot be written.
     """
     _check_folder(run)
     with deterministic(run.device == "cpu"):

@@ -28,13 +28,7 @@ def labels(examples: Examples) -> tuple[str, ...]:
 
 
 def showing(examples: Examples, label: str) -> Pixels:
-    """The pictures with a label, (K, S, S, 3) uint8.
-
-    Raises
-    ------
-    DataError
-        If there are none.
-    """
+    """The pictures with a label, (K, S, S, 3) uint8."""
     pictures = examples.showing(label)
     if not len(pictures):
         known = ", ".join(labels(examples)) or "nothing"
@@ -50,11 +44,6 @@ def check(arguments: Any, multiple: int, smallest: int) -> None:
     arguments : an algorithm's.
     multiple : what the networks halve and double must be divisible by this.
     smallest : side of the pictures.
-
-    Raises
-    ------
-    UsageError
-        If the size does not fit, a number is negative or not finite, or a count is 0.
     """
     size = arguments.size
     if size % multiple or size < smallest:

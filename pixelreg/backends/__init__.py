@@ -32,13 +32,6 @@ def get_backend(name: str = "auto", work: float = 0, threads: int | None = None)
         least `NUMBA_WORK`, else NumPy.
     work : about how many operations on single values lie ahead; see `plan_work`.
     threads : how many threads Numba may use, None for one a core; NumPy's are its BLAS's own.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is none of that name.
-    MissingExtraError
-        If its package is not installed.
     """
     if name == "auto":
         name = "numba" if work >= NUMBA_WORK and find_spec("numba") else "numpy"

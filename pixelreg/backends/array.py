@@ -110,11 +110,6 @@ class ArrayBackend:
         Returns
         -------
         (..., H, W, C) float32 on [0, 1], unclipped.
-
-        Raises
-        ------
-        InvalidArrayError
-            If the shape or the values do not fit.
         """
         made: Floats = self._like(self._predict(plan, _checked(plan, pictures)), pictures)
         return made
@@ -123,11 +118,6 @@ class ArrayBackend:
         """x + strength (y - x) for (..., H, W, C) uint8 pictures, rounded and clipped to uint8.
 
         Strength 0 gives the pictures back bit for bit.
-
-        Raises
-        ------
-        InvalidArrayError
-            If the shape or the type does not fit.
         """
         if pictures.dtype != np.uint8:
             raise InvalidArrayError(f"apply takes uint8 pictures, not {pictures.dtype}")

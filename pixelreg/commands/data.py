@@ -25,15 +25,15 @@ COMMANDS = {
     ),
     "masks": (
         "deep_onnx.commands.masks:masks",
-        "Make portraits and masks of eleven labels from FOLDER, and write them...",
+        "Make portraits and masks of eleven labels from FOLDER, and write them into OUT.",
     ),
     "sketch": (
         "pixelreg.commands.data_sketch:sketch",
-        "Draw pencil sketches of the photographs in FOLDER, and write pairs...",
+        "Draw pencil sketches of the photographs in FOLDER, and write pairs into OUT.",
     ),
     "synthesise": (
         "pixelreg.commands.data:synthesise",
-        "Draw faces with the seven expressions of KDEF into FOLDER, in the...",
+        "Draw faces with the seven expressions of KDEF into FOLDER, in the KDEF layout.",
     ),
 }
 

@@ -234,15 +234,7 @@ def fit(
 
 
 def check_output(path: Path, suffix: str = ".safetensors", what: str = "the model file") -> None:
-    """Refuse a place that cannot be written to before the work, not after it.
-
-    Raises
-    ------
-    UsageError
-        If the name does not end in ``suffix``.
-    PixelregError
-        If the folder cannot be written to.
-    """
+    """Refuse a place that cannot be written to before the work, not after it."""
     if path.suffix.lower() != suffix:
         raise UsageError(f"{what}'s name must end in {suffix}, not {path.name!r}")
     folder = path.parent
@@ -255,13 +247,7 @@ def check_output(path: Path, suffix: str = ".safetensors", what: str = "the mode
 def check_settings(
     kind: str, alpha: float | None, sigma: float | None, prior: str | None
 ) -> dict[str, Any]:
-    """The parameters that were given, by the estimator's names.
-
-    Raises
-    ------
-    UsageError
-        If they do not belong to the kind of model, or are out of range.
-    """
+    """The parameters that were given, by the estimator's names."""
     if sigma is not None and kind not in ("kr", "auto"):
         raise UsageError("--sigma belongs to --model kr")
     if sigma is not None and prior is not None:

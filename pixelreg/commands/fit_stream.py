@@ -48,13 +48,7 @@ class Streaming:
         return ", ".join(name for name, value in given.items() if value)
 
     def check(self, kind: str, cv: bool) -> None:
-        """Refuse what cannot be streamed.
-
-        Raises
-        ------
-        UsageError
-            If the options need sums, and the model needs the pairs themselves.
-        """
+        """Refuse what cannot be streamed."""
         if self.asked and (cv or kind not in sumsfile.KINDS):
             what = "--cv" if cv else f"--model {kind}"
             raise UsageError(
@@ -73,13 +67,7 @@ def fit_from_stream(
     how: Streaming,
     backend: ArrayBackend | None = None,
 ) -> tuple[dict[str, Fitted], dict[str, Sums], Checkpoint]:
-    """Fit every target from a stream of its pairs; the caller removes the checkpoint.
-
-    Raises
-    ------
-    PixelregError
-        If no pair can be used, or a checkpoint is of another fit.
-    """
+    """Fit every target from a stream of its pairs; the caller removes the checkpoint."""
     parts = make_parts(pairings, held_out)
     total = sum(len(part.pairs) for part in parts)
     recipe = next(iter(recipes.values()))
@@ -111,13 +99,7 @@ def fit_from_stream(
 def save_sums(
     path: Path, model: Model, sums: Mapping[str, Sums], fitted: Mapping[str, Fitted]
 ) -> None:
-    """Write the sums of a fitted model.
-
-    Raises
-    ------
-    PixelregError
-        If the file cannot be written.
-    """
+    """Write the sums of a fitted model."""
     people = {pair.person for done in fitted.values() for pair in done.pairs}
     training = TrainingSums(
         sums,

@@ -38,13 +38,6 @@ def plan_jobs(inputs: Sequence[Path], output: str | None, label: str) -> list[Jo
     inputs : files and folders; of a folder, all pictures below it, sub-folders kept.
     output : a file (for one input file), a folder, or None for names with ``label`` beside the
         inputs.
-
-    Raises
-    ------
-    UsageError
-        If an input does not exist, several would go to one file, or one would replace another.
-    ImageError
-        If a folder holds no picture.
     """
     for path in inputs:
         if not path.exists():

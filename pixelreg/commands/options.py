@@ -147,13 +147,7 @@ class Running(Computing):
     meta: Path | None = None
 
     def load(self, file: Path, locator: Locator) -> FaceTranslator:
-        """Load a model file of either kind.
-
-        Raises
-        ------
-        UsageError
-            If an option is for the other kind of model.
-        """
+        """Load a model file of either kind."""
         from pixelreg.api import load
 
         chosen: dict[str, Any]

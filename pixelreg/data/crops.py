@@ -78,11 +78,6 @@ def load_stack(
     locator : how eyes are found.
     progress : called with (done, total) after every pair.
     workers : threads; decoding and resizing release Python's lock.
-
-    Raises
-    ------
-    DataError
-        If no pair is left.
     """
     kept: list[Pair] = []
     crops: list[tuple[Pixels, Pixels]] = []
@@ -103,15 +98,7 @@ def load_stack(
 
 
 def read_photo(photo: Photo) -> Pixels:
-    """The photo's pixels, (H, W, 3) uint8, or those of its half.
-
-    Raises
-    ------
-    ImageError
-        If the file cannot be read.
-    DataError
-        If the picture is black all over.
-    """
+    """The photo's pixels, (H, W, 3) uint8, or those of its half."""
     return _read(photo, lambda width, height: 1.0)[0]
 
 
@@ -134,13 +121,7 @@ class Cutter:
     locator: Locator
 
     def cut(self, pair: Pair) -> tuple[Pixels, Pixels]:
-        """The crops of both photos, (S, S, 3) uint8.
-
-        Raises
-        ------
-        PixelregError
-            If a photo cannot be read, or its face not be found.
-        """
+        """The crops of both photos, (S, S, 3) uint8."""
         if self.frame is not None:
             return self._face(pair.source, self.frame), self._face(pair.target, self.frame)
         (source, by), (target, other) = map(self._square, (pair.source, pair.target))

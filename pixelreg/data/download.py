@@ -62,24 +62,14 @@ def source_names() -> tuple[str, ...]:
 
 
 def data_source(name: str) -> DataSource:
-    """The address, licence and attribution of a set.
-
-    Raises
-    ------
-    UnknownNameError : no set of that name.
-    """
+    """The address, licence and attribution of a set."""
     if name not in _SOURCES:
         raise UnknownNameError("data set", name, _SOURCES)
     return _SOURCES[name]
 
 
 def read_registry(text: str) -> tuple[RegistryEntry, ...]:
-    """Read a registry: lines of ``path sha256:HEX bytes``; empty lines and ``#`` are passed over.
-
-    Raises
-    ------
-    DataError : a line of another form, a path that leaves the folder, or a path listed twice.
-    """
+    """Read a registry: lines of ``path sha256:HEX bytes``, but for empty ones and ``#``."""
     entries: dict[str, RegistryEntry] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
@@ -123,13 +113,6 @@ def download(
     Returns
     -------
     The paths of the files, in the order of the registry.
-
-    Raises
-    ------
-    UnknownNameError : no set of that name.
-    UsageError : no file of the set fits ``only``.
-    MissingExtraError : pooch is not installed.
-    DataError : a file cannot be fetched or written, or has the wrong hash.
     """
     source = data_source(name)
     entries = _chosen(_registry_text(source, registry), only)

@@ -45,11 +45,6 @@ def pair(listing: Listing, source: str, target: str) -> Pairing:
     ----------
     listing : what :func:`pixelreg.data.layouts.scan` found.
     source, target : two different expressions, by canonical name, code or synonym.
-
-    Raises
-    ------
-    UnknownNameError : an expression that the listing does not have.
-    UsageError : source and target are the same expression.
     """
     wanted = [_known(listing, name) for name in (source, target)]
     if wanted[0] == wanted[1]:
@@ -65,12 +60,7 @@ def pair(listing: Listing, source: str, target: str) -> Pairing:
 
 
 def targets(listing: Listing, source: str) -> tuple[str, ...]:
-    """The expressions for which at least one pair exists, in the order of the listing.
-
-    Raises
-    ------
-    UnknownNameError : the listing has no photo of ``source``.
-    """
+    """The expressions for which at least one pair exists, in the order of the listing."""
     start = _known(listing, source)
     shown: dict[str, set[str]] = defaultdict(set)
     for photo in listing.photos:
@@ -94,11 +84,6 @@ def grouped_holdout(
     Returns
     -------
     (train, test) : two disjoint sets that together hold everybody.
-
-    Raises
-    ------
-    UsageError : a fraction outside (0, 1).
-    DataError : fewer than two people.
     """
     if not 0 < fraction < 1:
         raise UsageError(f"the held-out fraction must lie between 0 and 1, not {fraction}")
@@ -117,11 +102,6 @@ def grouped_folds(people: Sequence[str], k: int, seed: int) -> list[frozenset[st
 
     They are disjoint, hold everybody, and their sizes differ by one person at most. ``people``
     and ``seed`` are as in :func:`grouped_holdout`.
-
-    Raises
-    ------
-    UsageError : fewer than two folds.
-    DataError : fewer people than folds.
     """
     if k < 2:
         raise UsageError(f"cross-validation needs at least two folds, not {k}")

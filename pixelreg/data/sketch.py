@@ -39,13 +39,6 @@ def sketch(pixels: Pixels, blur: float = BLUR) -> Pixels:
     Returns
     -------
     (H, W, 3) uint8, three equal channels.
-
-    Raises
-    ------
-    InvalidArrayError
-        If it is no such picture.
-    UsageError
-        If the blur is not above 0, or more than the whole side.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -94,15 +87,6 @@ def write_sketches(
     cutter : takes a square crop of each photograph; None takes them whole.
     blur : of `sketch`.
     progress : called with (done, total) after every photograph.
-
-    Raises
-    ------
-    UsageError
-        If a file to be written is one of the photographs, or belongs to another person's.
-    PixelregError
-        If the folder cannot be written to.
-    DataError
-        If no photograph can be used.
     """
     places = _places(photos, folder)
     take: Callable[[Photo], Pixels] = read_photo if cutter is None else cutter.single

@@ -36,11 +36,6 @@ def ssim(predicted: Array, truth: Array) -> Float64:
 
     Gaussian-weighted with population covariances, as its authors define it; a border of five
     pixels, where the window leaves the picture, is not counted.
-
-    Raises
-    ------
-    InvalidArrayError
-        If the pictures are smaller than the 11 x 11 window.
     """
     from scipy.ndimage import gaussian_filter1d
 

@@ -45,12 +45,7 @@ class DetectorWeights:
 
 
 def load_weights(path: Path | None = None) -> DetectorWeights:
-    """Read weights from a .safetensors file; without a path, those that come with the package.
-
-    Raises
-    ------
-    ModelFileError : the file is damaged or holds something else.
-    """
+    """Read weights from a .safetensors file; without a path, those that come with the package."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 

@@ -56,11 +56,6 @@ def similarity_from_eyes(eyes: Array, frame: Frame, size: int) -> Similarity:
     Parameters
     ----------
     eyes : (2, 2) float, (x, y) of the eye on the picture's left, then of the other.
-
-    Raises
-    ------
-    FaceError
-        If the eyes are in one place.
     """
     here = np.asarray(eyes, dtype=np.float64) @ np.array([1, 1j])
     there = np.asarray(frame.eyes) * size @ np.array([1, 1j])

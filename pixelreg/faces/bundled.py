@@ -62,10 +62,6 @@ class BundledDetector:
         The picture is searched at 640 pixels (eye distances from about 16 pixels there) and, only
         if that finds nothing, at up to 1280. A face cut by the border is returned when both eyes
         are inside the picture.
-
-        Raises
-        ------
-        InvalidArrayError : the picture is not (H, W, 3) uint8.
         """
         check_image(image)
         pyramid, scale = _landmark_pyramid(image)

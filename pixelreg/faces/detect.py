@@ -43,13 +43,6 @@ def make_detector(name: str = "auto", file: str | Path | None = None) -> Detecto
         and checked by SHA-256. ``"auto"`` takes YuNet when OpenCV is installed and the file is at
         hand in one of the first three ways, else the bundled one; it never downloads.
     file : YuNet's .onnx file, or for ``"bundled"`` a .safetensors file of other weights.
-
-    Raises
-    ------
-    UnknownNameError : no detector has this name.
-    MissingExtraError : ``"yunet"`` without OpenCV.
-    FaceError : ``"yunet"`` whose file cannot be downloaded.
-    ModelFileError : a file that is absent or cannot be read.
     """
     given = Path(file) if file is not None else None
     if name == "auto":
@@ -102,11 +95,6 @@ def choose_faces(faces: Sequence[Face], which: str = "largest") -> list[Face]:
     Parameters
     ----------
     which : ``"largest"``, ``"all"``, or a number counted from 1 in the order of size.
-
-    Raises
-    ------
-    UsageError : ``which`` is none of these.
-    FaceError : no face was found, or fewer than the number asked for.
     """
     if which not in ("largest", "all") and not (which.isascii() and which.isdigit() and int(which)):
         raise UsageError(f"face {which!r}: give largest, all, or a number from 1")

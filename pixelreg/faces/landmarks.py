@@ -71,10 +71,6 @@ def face_from_points(points: np.ndarray, score: float = 1.0) -> Face:
     ----------
     points : (5, 2), pixel coordinates (x, y); rows 2 to 4 may be NaN.
     score : confidence in [0, 1].
-
-    Raises
-    ------
-    InvalidArrayError : another shape, eyes that are not finite, or eyes in one place.
     """
     points = np.array(points, dtype=np.float64)
     if points.shape != (5, 2):
@@ -105,10 +101,6 @@ def face_from_eyes(eyes: np.ndarray | list[float] | tuple[float, ...]) -> Face:
     ----------
     eyes : four numbers x1, y1, x2, y2 or an array (2, 2), in pixels: the image-left pupil, then
         the image-right one.
-
-    Raises
-    ------
-    InvalidArrayError : not four finite numbers, or both eyes in one place.
     """
     given = _numbers(eyes, "eyes", "x1,y1,x2,y2")
     points = np.full((5, 2), np.nan)
@@ -122,10 +114,6 @@ def face_from_box(box: np.ndarray | list[float] | tuple[float, ...]) -> Face:
     Parameters
     ----------
     box : x, y, width, height in pixels, from hairline to chin and from cheek to cheek.
-
-    Raises
-    ------
-    InvalidArrayError : not four finite numbers, or a width or height that is not positive.
     """
     x, y, width, height = _numbers(box, "box", "x,y,width,height").ravel().tolist()
     if width <= 0 or height <= 0:
@@ -160,10 +148,6 @@ def read_landmarks(path: str | Path) -> Face:
     ``.tem`` is the template of the Face Research Lab London Set: the number of points (189), one
     ``x<TAB>y`` line a point, then contours, which are not needed. ``.pts`` is the ibug form:
     ``version: 1``, ``n_points: 68``, and the points between braces; 68 or 5 points.
-
-    Raises
-    ------
-    DataError : no such file, an unknown suffix, or content that is not what the suffix promises.
     """
     path = Path(path)
     points = read_points(path)

@@ -78,11 +78,6 @@ class Locator:
         ----------
         pixels : (H, W, 3) uint8.
         path : the photo's file, beside which a landmark file may lie.
-
-        Raises
-        ------
-        FaceError
-            If a face is wanted and none is found, or too few.
         """
         height, width = pixels.shape[:2]
         by_hand = self.eyes is not None or self.box is not None

@@ -59,12 +59,7 @@ FILES = (
 
 
 def published_file(opencv_version: str) -> YuNetFile:
-    """The file for a version of OpenCV such as ``"4.10.0"``.
-
-    Raises
-    ------
-    MissingExtraError : OpenCV is older than 4.8, which reads neither file.
-    """
+    """The file for a version of OpenCV such as ``"4.10.0"``."""
     major, minor = (int(part) for part in opencv_version.split(".")[:2])
     if (major, minor) < (4, 8):
         raise MissingExtraError("OpenCV 4.8 or later", "align", "face detection with YuNet")
@@ -97,13 +92,7 @@ def cached_file() -> Path | None:
 
 
 def download() -> Path:
-    """Fetch the file for the installed OpenCV into the cache and check its SHA-256.
-
-    Raises
-    ------
-    MissingExtraError : OpenCV or pooch is not installed.
-    FaceError : the file cannot be fetched or is not the one that was published.
-    """
+    """Fetch the file for the installed OpenCV into the cache and check its SHA-256."""
     file = published_file(_opencv().__version__)
     folder = cache_folder()
     try:
@@ -145,11 +134,6 @@ class YuNetDetector:
     threshold : least score in [0, 1] of a face that is returned.
     refined : move the landmarks by the bundled detector's cascade, which is more exact on frontal
         faces and puts them where landmark files and the bundled detector have them.
-
-    Raises
-    ------
-    MissingExtraError : OpenCV is not installed.
-    ModelFileError : the file is absent, or this OpenCV cannot read it.
     """
 
     name = "yunet"
@@ -190,10 +174,6 @@ class YuNetDetector:
 
         Faces found at several scales are merged, their landmarks averaged. A face cut by the
         border is returned when both eyes are inside the picture.
-
-        Raises
-        ------
-        InvalidArrayError : the picture is not (H, W, 3) uint8.
         """
         check_image(image)
         rows = np.empty((0, 15))

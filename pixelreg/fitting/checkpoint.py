@@ -56,13 +56,7 @@ class Checkpoint:
         self._due = time.monotonic() + self.seconds
 
     def load(self, tally: Tally) -> None:
-        """Fill an empty tally with what the file holds.
-
-        Raises
-        ------
-        ModelFileError
-            If it is damaged, or of other options or pictures.
-        """
+        """Fill an empty tally with what the file holds."""
         metadata, tensors = read_tensors(self.path, FORMAT, FORMAT_VERSION, "a checkpoint")
         if metadata.get("fingerprint") != self.fingerprint:
             raise ModelFileError(
@@ -93,13 +87,7 @@ class Checkpoint:
             self._due = now + max(self.seconds, SHARE * (now - started) if self.seconds else 0.0)
 
     def save(self, tally: Tally) -> None:
-        """Write the tally, whole or not at all.
-
-        Raises
-        ------
-        PixelregError
-            If it cannot be written.
-        """
+        """Write the tally, whole or not at all."""
         values = {
             "fingerprint": self.fingerprint,
             "done": tally.done,

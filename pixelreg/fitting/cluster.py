@@ -236,15 +236,6 @@ def cluster_workers(address: str, cutter: Cutter, kind: str) -> Iterator[Cluster
     Parameters
     ----------
     address : ``tcp://HOST:PORT``, or ``local`` for one process a core.
-
-    Raises
-    ------
-    MissingExtraError
-        If Dask.distributed is not installed.
-    UsageError
-        If the address is none.
-    PixelregError
-        If no scheduler answers.
     """
     try:
         distributed: Any = import_module("distributed")

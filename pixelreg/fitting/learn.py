@@ -144,11 +144,6 @@ def fit_streamed(
     Returns
     -------
     What was fitted, and the sums of all pairs, by target.
-
-    Raises
-    ------
-    DataError
-        If a target has no pair that can be used, or none is left to learn from.
     """
     recipe = next(iter(recipes.values()))
     tally = Tally(parts, recipe.kind, recipe.size)
@@ -168,13 +163,7 @@ def fit_streamed(
 
 
 def make_parts(pairings: Mapping[str, Pairing], held_out: frozenset[str]) -> list[Part]:
-    """The pairs of every target in two parts: those to learn from, and those held out.
-
-    Raises
-    ------
-    DataError
-        If there are more pairs than the sums can hold.
-    """
+    """The pairs of every target in two parts: those to learn from, and those held out."""
     parts = []
     for target, pairing in pairings.items():
         if len(pairing.pairs) > MAX_PAIRS:
@@ -216,11 +205,6 @@ def judge_pairs(
     """Judge a plan on held-out pairs, read once more unless their crops are given.
 
     The first ``show`` are kept to be shown.
-
-    Raises
-    ------
-    DataError
-        If a picture that could be read before cannot be read any more.
     """
     if crops is None:
         step = read_pairs(cutter, pairs)

@@ -25,13 +25,7 @@ DEFAULTS: Mapping[str, Any] = {"alpha": 0.4, "sigma": 3.0, "prior": "zero"}
 
 
 def as_kind(training: TrainingSums, name: str, kind: str) -> TrainingSums:
-    """The same sums for another kind of model: those of kr hold those of rr.
-
-    Raises
-    ------
-    UsageError
-        If kr is wanted of rr's sums.
-    """
+    """The same sums for another kind of model: those of kr hold those of rr."""
     if training.kind == kind:
         return training
     if kind == "kr":
@@ -48,11 +42,6 @@ def merge_sums(parts: Mapping[str, TrainingSums]) -> TrainingSums:
     Parameters
     ----------
     parts : by file name, which stands for them in errors.
-
-    Raises
-    ------
-    UsageError
-        If they are not of one kind, size, frame and source expression, or hold too many pairs.
     """
     (first_name, first), *others = parts.items()
     sums: dict[str, Sums] = dict(first.sums)
@@ -99,13 +88,7 @@ def overlaps(parts: Mapping[str, TrainingSums]) -> list[tuple[str, str, int]]:
 def choose_settings(
     parts: Mapping[str, TrainingSums], kind: str, given: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """The parameters for every target: those given, else those that the files were fitted with.
-
-    Raises
-    ------
-    UsageError
-        If files differ in a parameter that is not given.
-    """
+    """The parameters for every target: those given, else those that the files were fitted with."""
     chosen: dict[str, dict[str, Any]] = {}
     origin: dict[tuple[str, str], str] = {}
     for name, part in parts.items():
@@ -128,13 +111,7 @@ def choose_settings(
 def solve_model(
     training: TrainingSums, settings: Mapping[str, Mapping[str, Any]], backend: ArrayBackend
 ) -> Model:
-    """The model of sums.
-
-    Raises
-    ------
-    UsageError
-        If a parameter is out of range, or a target has no pairs.
-    """
+    """The model of sums."""
     plans = {}
     for target, sums in training.sums.items():
         if not sums.count:

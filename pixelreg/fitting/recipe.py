@@ -135,11 +135,6 @@ def fit_target(
     recipe : what to fit.
     held_out : people to judge on; nobody is judged where it is empty.
     cv_seed : seed of the cross-validation that chooses the parameters, or None for none.
-
-    Raises
-    ------
-    DataError
-        If nobody is left to learn from.
     """
     judged = stack.select(held_out)
     learning = stack.select(frozenset(stack.people) - held_out)
@@ -161,13 +156,7 @@ def fit_target(
 
 
 def choose_held_out(people: Sequence[str], share: float, seed: int) -> frozenset[str]:
-    """The people to judge on: a share of them, or nobody for 0.
-
-    Raises
-    ------
-    DataError
-        If there is only one person.
-    """
+    """The people to judge on: a share of them, or nobody for 0."""
     if share == 0:
         return frozenset()
     if len(set(people)) < 2:
@@ -199,13 +188,7 @@ def choose_kind(frame: Frame | None, settings: Mapping[str, Any]) -> str:
 
 
 def choose_pairings(listing: Listing, source: str, wanted: Sequence[str]) -> dict[str, Pairing]:
-    """The pairs of every wanted expression, or of every one that has any, by canonical name.
-
-    Raises
-    ------
-    DataError
-        If an expression has no pair, or none has.
-    """
+    """The pairs of every wanted expression, or of every one that has any, by canonical name."""
     names = tuple(wanted) or targets(listing, source)
     pairings = {}
     for name in names:

@@ -24,11 +24,6 @@ def solve_sums(sums: Sums, params: Mapping[str, Any], size: int, backend: ArrayB
     sums : `PixelSums` for Pixel-RR, `LevelSums` for Pixel-KR, of crops ``size`` x ``size`` x 3.
     params : the estimator's parameters: alpha and prior, or alpha and sigma.
     backend : what solves.
-
-    Raises
-    ------
-    UsageError
-        If a parameter is out of range.
     """
     shape = (size, size, 3)
     alpha = check_positive("alpha", params["alpha"])

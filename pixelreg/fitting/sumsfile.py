@@ -91,13 +91,7 @@ def pixel_sums_of(sums: Sums) -> PixelSums:
 
 
 def save(training: TrainingSums, path: Path) -> None:
-    """Write a ``.sums`` file, whole or not at all.
-
-    Raises
-    ------
-    PixelregError
-        If the file cannot be written.
-    """
+    """Write a ``.sums`` file, whole or not at all."""
     tensors: dict[str, Array] = {"people": training.people}
     for target, sums in training.sums.items():
         tensors.update(tensors_of(target, sums))
@@ -116,13 +110,7 @@ def save(training: TrainingSums, path: Path) -> None:
 
 
 def load(path: Path) -> TrainingSums:
-    """Read a ``.sums`` file and check all of it.
-
-    Raises
-    ------
-    ModelFileError
-        If it is missing, damaged, of another version, or no such file.
-    """
+    """Read a ``.sums`` file and check all of it."""
     metadata, tensors = read_tensors(path, FORMAT, FORMAT_VERSION, "a file of sums")
     try:
         return _assemble(metadata, tensors)
@@ -140,15 +128,7 @@ def tensors_of(prefix: str, sums: Sums) -> dict[str, Array]:
 def sums_from(
     tensors: dict[str, Array], prefix: str, kind: str, size: int, count: Any
 ) -> PixelSums | LevelSums:
-    """Take sums out of ``tensors`` and check that they can be sums of ``count`` 8-bit pairs.
-
-    Raises
-    ------
-    ValueError
-        If they cannot.
-    KeyError
-        If one is absent.
-    """
+    """Take sums out of ``tensors`` and check that they can be sums of ``count`` 8-bit pairs."""
     if type(count) is not int or not 0 <= count <= MAX_PAIRS:
         raise ValueError(f"{prefix}: the number of pairs must be 0 to {MAX_PAIRS}, not {count!r}")
     empty = no_sums(kind, 1)
@@ -188,13 +168,7 @@ def write_tensors(
 def read_tensors(
     path: Path, format: str, version: str, what: str
 ) -> tuple[dict[str, Any], dict[str, Array]]:
-    """The metadata, from JSON, and the tensors of a file of ``format``.
-
-    Raises
-    ------
-    ModelFileError
-        If it is missing, damaged, of another version, or not ``what`` it should be.
-    """
+    """The metadata, from JSON, and the tensors of a file of ``format``."""
     from safetensors import SafetensorError, safe_open
 
     try:

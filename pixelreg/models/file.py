@@ -38,28 +38,14 @@ MAX_HEADER_BYTES = 2**20
 
 
 def save(model: Model, path: Path, dtype: str = "float32") -> int:
-    """Write ``model`` to ``path``, whole or not at all, and return the file's size in bytes.
-
-    Raises
-    ------
-    UnknownNameError
-        If ``dtype`` is not float32, float16 or int8.
-    PixelregError
-        If the file cannot be written.
-    """
+    """Write ``model`` to ``path``, whole or not at all, and return the file's size in bytes."""
     content = to_bytes(model, dtype)
     write_bytes(path, content)
     return len(content)
 
 
 def load(path: Path) -> Model:
-    """Read a model file and check all of it.
-
-    Raises
-    ------
-    ModelFileError
-        If it is missing, damaged, of another version, or not one of ours.
-    """
+    """Read a model file and check all of it."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ModelFileError(f"{path} is larger than any model of pixelreg")

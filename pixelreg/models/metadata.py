@@ -18,13 +18,7 @@ def as_text(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def targets_and_size(metadata: Mapping[str, Any]) -> tuple[list[str], int]:
-    """The targets' names and the side of the crops.
-
-    Raises
-    ------
-    ValueError
-        If they are of another type or out of range.
-    """
+    """The targets' names and the side of the crops."""
     targets, size = metadata["targets"], metadata["size"]
     if not (isinstance(targets, list) and targets and all(isinstance(t, str) for t in targets)):
         raise ValueError("targets must be a list of names")

@@ -109,13 +109,7 @@ class Model:
         return sum(plan.parameters for plan in self.plans.values())
 
     def plan(self, target: str) -> Plan:
-        """The plan of a target.
-
-        Raises
-        ------
-        UnknownNameError
-            If the model has none of that name.
-        """
+        """The plan of a target."""
         try:
             return self.plans[target]
         except KeyError:

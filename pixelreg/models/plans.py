@@ -63,13 +63,7 @@ class Plan:
 
     @classmethod
     def from_tensors(cls: type[P], tensors: Mapping[str, Array]) -> P:
-        """Build and check a plan from arrays by field name.
-
-        Raises
-        ------
-        InvalidArrayError
-            If a field is missing, unknown, or of the wrong shape or type.
-        """
+        """Build and check a plan from arrays by field name."""
         names = {item.name for item in fields(cls)}
         if set(tensors) != names:
             raise InvalidArrayError(
@@ -254,13 +248,7 @@ PLAN_CLASSES: Mapping[str, type[Plan]] = {
 
 
 def plan_class(kind: str) -> type[Plan]:
-    """The plan class of that kind.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is none.
-    """
+    """The plan class of that kind."""
     try:
         return PLAN_CLASSES[kind]
     except KeyError:

@@ -76,13 +76,6 @@ def read(source: ImageLike) -> Picture:
     """Read a path, encoded bytes, a PIL image or an array as a `Picture`.
 
     Arrays are (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8 in 0..255 or float in [0, 1].
-
-    Raises
-    ------
-    ImageError
-        If the file is missing, empty, damaged, too large or not a picture.
-    InvalidArrayError
-        If an array has another shape, type or range, or holds NaN.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
@@ -125,11 +118,6 @@ def read_reduced(path: Path, most: Callable[[int, int], float]) -> tuple[Pixels,
     Returns
     -------
     (H, W, 3) uint8, and the factor: 1, 2, 4 or 8.
-
-    Raises
-    ------
-    ImageError
-        As of `read`.
     """
     content = _content(path)
     with _told_clearly(str(path)), Image.open(io.BytesIO(content)) as opened:
@@ -238,13 +226,7 @@ def encode(picture: Picture, format: str | None = None) -> bytes:
 
 
 def format_of(path: Path) -> str:
-    """The file format that ``path``'s suffix names.
-
-    Raises
-    ------
-    ImageError
-        If the suffix is none that we write.
-    """
+    """The file format that ``path``'s suffix names."""
     try:
         return SUFFIX_FORMATS[path.suffix.lower()]
     except KeyError:
@@ -302,13 +284,7 @@ def _from_array(array: Array) -> Picture:
 
 
 def check_unit_range(array: Array, name: str) -> Float64:
-    """``array`` as float64 after checking that it is finite and within [0, 1].
-
-    Raises
-    ------
-    InvalidArrayError
-        If it is not.
-    """
+    """``array`` as float64 after checking that it is finite and within [0, 1]."""
     values = np.asarray(array, dtype=np.float64)
     if not np.isfinite(values).all():
         raise InvalidArrayError(f"{name} holds NaN or infinite values; replace them first")

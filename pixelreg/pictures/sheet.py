@@ -31,11 +31,6 @@ def contact_sheet(
     Returns
     -------
     (H', W', 3) uint8.
-
-    Raises
-    ------
-    InvalidArrayError
-        If there is no picture, or the columns differ in length.
     """
     counts = {len(pictures) for _, pictures in columns}
     if len(counts) != 1 or 0 in counts:

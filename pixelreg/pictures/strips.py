@@ -59,11 +59,6 @@ def strength_animation(at: Callable[[float], Pixels], most: float, suffix: str) 
     at : the picture at a strength, (H, W, 3) uint8.
     most : the largest strength.
     suffix : .gif, .webp or .png (an animated PNG).
-
-    Raises
-    ------
-    ImageError
-        If the suffix is another.
     """
     if suffix.lower() not in ANIMATED:
         raise ImageError(f"cannot animate {suffix or 'a file without suffix'}; use .gif or .webp")

@@ -88,11 +88,6 @@ class Blendshapes:
         Returns
         -------
         (n, d) or (N, n, d) float64.
-
-        Raises
-        ------
-        InvalidArrayError
-            If p has another length or is not finite.
         """
         given = finite("p", p)
         if given.ndim not in (1, 2) or given.shape[-1] != self.count:
@@ -112,11 +107,6 @@ class Blendshapes:
         Returns
         -------
         (k,) or (N, k) float64.
-
-        Raises
-        ------
-        InvalidArrayError
-            If the vertices have another shape or are not finite.
         """
         given = finite("vertices", vertices)
         if given.shape[-2:] != self.mean.shape or given.ndim not in (2, 3):
@@ -136,13 +126,6 @@ class Blendshapes:
         ----------
         target : an expression (its mean parameters; ``neutral`` is 0), sliders by component name
             (others stay 0), or k numbers.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is no such expression or component.
-        InvalidArrayError
-            If the numbers are not k finite ones.
         """
         if isinstance(target, str):
             if target in self.expressions:

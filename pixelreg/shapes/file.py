@@ -26,13 +26,7 @@ TENSORS = ("mean", "components", "ranges", "faces")
 
 
 def save(shapes: Blendshapes, path: Path) -> int:
-    """Write blendshapes to ``path``, whole or not at all, and return the file's size in bytes.
-
-    Raises
-    ------
-    PixelregError
-        If the file cannot be written.
-    """
+    """Write blendshapes to ``path``, whole or not at all, and return the file's size in bytes."""
     content = to_bytes(shapes)
     write_bytes(Path(path), content)
     return len(content)
@@ -56,13 +50,7 @@ def to_bytes(shapes: Blendshapes) -> bytes:
 
 
 def load(path: Path) -> Blendshapes:
-    """Read a file of blendshapes and check all of it.
-
-    Raises
-    ------
-    ModelFileError
-        If it is missing, damaged, of another version, or holds no blendshapes.
-    """
+    """Read a file of blendshapes and check all of it."""
     path = Path(path)
     metadata, tensors = read_tensors(path, FORMAT, FORMAT_VERSION, "a file of blendshapes")
     try:

@@ -34,11 +34,6 @@ def lattice(size: int, step: int = STEP) -> Float64:
     Returns
     -------
     (n, 2) float64, n = (size / step)², row by row; (x, y) in pixels with centres at i + 0.5.
-
-    Raises
-    ------
-    UsageError
-        If the step does not divide the size.
     """
     if type(step) is not int or step < 1 or size % step:
         raise UsageError(f"the step must divide the crops' side {size}, and {step!r} does not")
@@ -59,15 +54,6 @@ def flow_lattice(sources: Pixels, targets: Pixels, step: int = STEP) -> Float64:
     (N, n, 2) float64 in pixels of the crop; equal pictures give `lattice` itself. The flow is the
     one that flow models learn from, averaged over each square of the lattice, and fades out around
     the face.
-
-    Raises
-    ------
-    InvalidArrayError
-        If the crops are no pairs of square pictures.
-    UsageError
-        If the step does not divide S.
-    MissingExtraError
-        If OpenCV is not installed.
     """
     _check_crops(sources, targets)
     size = sources.shape[1]
@@ -143,11 +129,6 @@ def flow_parameters(
     Returns
     -------
     (N, k) float64.
-
-    Raises
-    ------
-    InvalidArrayError
-        If the shapes are of another kind, or the crops of another size.
     """
     step = _step(shapes)
     _check_crops(sources, targets)
@@ -162,11 +143,6 @@ def dense_flow(shapes: Blendshapes, p: ArrayLike) -> Float64:
     Returns
     -------
     (S, S, 2) float64 in pixels (x, y), as `pixelreg.pictures.warp` looks pictures up by it.
-
-    Raises
-    ------
-    InvalidArrayError
-        If the shapes are of another kind, or p is not (k,) finite numbers.
     """
     step = _step(shapes)
     side = shapes.size // step

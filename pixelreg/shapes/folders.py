@@ -52,11 +52,6 @@ def read_mesh_folder(folder: Path, source: str = "neutral", wanted: Sequence[str
     ----------
     source : the expression that the others are taken against.
     wanted : the expressions to read; nothing for all.
-
-    Raises
-    ------
-    DataError
-        If a mesh cannot be read, does not correspond to the others, or nobody has both.
     """
     by_name: dict[str, dict[str, Path]] = {}
     for path in mesh_files(folder):
@@ -97,11 +92,6 @@ def read_landmark_pairs(pairs: Sequence[Pair], frame: Frame, size: int) -> Shape
     -------
     Shapes with vertices (N, 189, 2) in pixels of a crop of ``size``, the pupils where ``frame``
     has them.
-
-    Raises
-    ------
-    DataError
-        If a photograph has no landmark file, or a bad one.
     """
     sides = [[pair.source, pair.target] for pair in pairs]
     shapes = []
@@ -123,13 +113,7 @@ def read_landmark_pairs(pairs: Sequence[Pair], frame: Frame, size: int) -> Shape
 
 
 def aligned_landmarks(path: Path, frame: Frame, size: int) -> Float64:
-    """A ``.tem`` file's points in the canonical crop: (189, 2) float64 in its pixels.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, or its pupils are in one place.
-    """
+    """A ``.tem`` file's points in the canonical crop: (189, 2) float64 in its pixels."""
     points = read_points(path)
     try:
         similarity = similarity_from_eyes(points[list(PUPILS)], frame, size)

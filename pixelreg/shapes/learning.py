@@ -55,17 +55,6 @@ def learn(
     reach : the share of the training shapes whose p_k lies within [-1, 1] without clipping; above
         0, and 1 for all.
     expressions : each shape's expression, whose mean parameters are kept; or nothing.
-
-    Raises
-    ------
-    InvalidArrayError
-        If the arrays do not fit each other or are not finite.
-    UsageError
-        If count, sparsity or reach cannot be.
-    DataError
-        If nothing moves, or too little for as many components.
-    MissingExtraError
-        If scikit-learn is not installed.
     """
     shapes, still = finite("vertices", vertices), finite("neutral", neutral)
     if shapes.ndim != 3 or shapes.shape[2] not in (2, 3) or not shapes.size:

@@ -36,11 +36,6 @@ def read_mesh(path: Path) -> Mesh:
     """Read an OBJ file, or a PLY file (ASCII or binary).
 
     Colours, normals and texture coordinates are passed over.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, is damaged, or ends in neither .obj nor .ply.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -68,15 +63,7 @@ def read_mesh(path: Path) -> Mesh:
 
 
 def write_mesh(mesh: Mesh, path: Path) -> None:
-    """Write a mesh as OBJ text or as little endian binary PLY (float64), by the suffix.
-
-    Raises
-    ------
-    DataError
-        If the suffix is neither.
-    PixelregError
-        If the file cannot be written.
-    """
+    """Write a mesh as OBJ text or as little endian binary PLY (float64), by the suffix."""
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:

@@ -43,11 +43,6 @@ def component_sheet(
     Returns
     -------
     (H, W, 3) uint8.
-
-    Raises
-    ------
-    InvalidArrayError
-        If a face is given for another kind, or is of another size.
     """
     unit = "" if shapes.kind == "mesh" else " px"
     labels = [f"{n} {r:.3g}{unit}" for n, r in zip(shapes.names, shapes.ranges, strict=True)]
@@ -63,13 +58,7 @@ def component_sheet(
 
 
 def moved_face(shapes: Blendshapes, p: Float64, face: Pixels) -> Pixels:
-    """A neutral crop moved by the flow of p: (S, S, 3) uint8. Nothing changes its colour.
-
-    Raises
-    ------
-    InvalidArrayError
-        If the shapes are not of kind flow, or the face is of another size.
-    """
+    """A neutral crop moved by the flow of p: (S, S, 3) uint8. Nothing changes its colour."""
     flow = dense_flow(shapes, p)
     if face.shape != (shapes.size, shapes.size, 3) or face.dtype != np.uint8:
         raise InvalidArrayError(f"the face must be ({shapes.size}, {shapes.size}, 3) uint8")

@@ -40,13 +40,7 @@ class _Element:
 
 
 def read_ply(content: bytes) -> tuple[Float64, list[list[int]] | Array]:
-    """Vertices (n, 3) float64 and polygons: a list of each one's corners, or (m, 3) triangles.
-
-    Raises
-    ------
-    PlyError
-        If the bytes are no PLY file, or a damaged one.
-    """
+    """Vertices (n, 3) float64 and polygons: a list of each one's corners, or (m, 3) triangles."""
     order, elements, body = _header(content)
     rows = _ascii(body, elements) if order == "" else _binary(body, elements, order)
     found = {element.name: (element, row) for element, row in zip(elements, rows, strict=True)}

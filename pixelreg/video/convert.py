@@ -67,15 +67,6 @@ def change_video(
     output : the file to write, whole or not at all; its suffix chooses the container.
     strength : how much of the change.
     progress : called with the frames done and about how many there are.
-
-    Raises
-    ------
-    ImageError
-        If the video cannot be read or written.
-    UsageError
-        If the model has no such target, or a face was given by hand.
-    MissingExtraError
-        If PyAV is not installed.
     """
     changer = FrameChanger(translator, target, check_strength(strength))
     report = Report()
@@ -135,11 +126,6 @@ class FrameChanger:
     Parameters
     ----------
     translator, target, strength : see `change_video`.
-
-    Raises
-    ------
-    UsageError
-        If the model has no such target, or a face was given by hand.
     """
 
     def __init__(self, translator: FaceTranslator, target: Target, strength: float = 1.0) -> None:

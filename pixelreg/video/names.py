@@ -25,13 +25,7 @@ def is_video(path: Path) -> bool:
 
 
 def container_of(path: Path) -> tuple[str, tuple[str, ...]]:
-    """FFmpeg's name of the container that a file's name asks for, and encoders for it.
-
-    Raises
-    ------
-    UsageError
-        If the name is not that of a video.
-    """
+    """FFmpeg's name of the container that a file's name asks for, and encoders for it."""
     try:
         return CONTAINERS[path.suffix.lower()]
     except KeyError:
@@ -39,13 +33,7 @@ def container_of(path: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def output_of(path: Path, output: str | None, label: str) -> Path:
-    """Where a changed video goes: ``output``, into the folder ``output``, or beside the input.
-
-    Raises
-    ------
-    UsageError
-        If the input does not exist, or the output's name is not that of a video.
-    """
+    """Where a changed video goes: ``output``, into the folder ``output``, or beside the input."""
     if not path.exists():
         raise UsageError(f"no such file or folder: {path}")
     if output is None:

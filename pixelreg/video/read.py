@@ -17,13 +17,7 @@ MISSING = 0.5, 0.05  # seconds, and share of the whole, that may be missing at t
 
 
 def pyav() -> ModuleType:
-    """PyAV.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-    """
+    """PyAV."""
     try:
         import av
     except ImportError as error:
@@ -64,11 +58,6 @@ class Source:
         """Frames (``VideoFrame``) and packets of the copied streams (``Packet``), as they come.
 
         Frames have timestamps in the stream's time base that always rise.
-
-        Raises
-        ------
-        ImageError
-            If the file is damaged, ends before its end, or holds no frame.
         """
         av = pyav()
         frames, last, end = 0, None, 0.0
@@ -137,15 +126,7 @@ class Source:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Source]:
-    """Open a video for reading.
-
-    Raises
-    ------
-    ImageError
-        If the file is not a video, or one that cannot be decoded.
-    MissingExtraError
-        If PyAV is not installed.
-    """
+    """Open a video for reading."""
     av = pyav()
     try:
         container = av.open(str(path), metadata_errors="replace")

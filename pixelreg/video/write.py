@@ -93,13 +93,6 @@ def sink(file: BinaryIO, path: Path, source: Source, first: Any) -> Iterator[Sin
     path : what it will be called.
     source : the video whose rate, sound and metadata it gets.
     first : the source's first frame, whose size, colours and rotation it gets.
-
-    Raises
-    ------
-    UsageError
-        If the container cannot hold the sound, or is none that can be written.
-    ImageError
-        If no encoder is there, or encoding fails.
     """
     av = pyav()
     name, encoders = container_of(path)

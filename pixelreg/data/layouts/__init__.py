@@ -64,11 +64,6 @@ def scan(root: Path, layout: str = "auto") -> Listing:
         because somebody wrote it for the purpose; else the layout that explains the most file
         names, the earlier one of :func:`layout_names` where two explain equally many; and only
         where none explains any, pictures are opened to see whether they hold two side by side.
-
-    Raises
-    ------
-    UnknownNameError : no layout of that name.
-    DataError : the folder is missing, without pictures, or not in the layout.
     """
     root = Path(root)
     if layout != "auto" and layout not in _LAYOUTS:
