@@ -30,7 +30,7 @@ LAYERS = (
     ("models", "evaluation", "backends"),
     ("faces", "regression"),
     ("data",),
-    ("fitting", "shapes", "translator", "api"),
+    ("fitting", "shapes", "translator", "export", "api"),
     ("video",),
     ("commands", "__main__"),
 )

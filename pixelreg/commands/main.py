@@ -33,6 +33,7 @@ COMMANDS = {
         "pixelreg.commands.shapes:blendshape",
         "Learn sparse components of expressions.",
     ),
+    "export": ("pixelreg.commands.export:export", "Turn a model into C source."),
     "info": ("pixelreg.commands.info:info", "Show what a model file holds."),
     "data": ("pixelreg.commands.data:data", "List, draw or download training pictures."),
     "demo": ("pixelreg.commands.demo:demo", "Draw faces, fit two models, show what they do."),

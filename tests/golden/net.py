@@ -43,7 +43,9 @@ HELP = (
     *(f"train {name}" for name in (*TINY, "portrait")),
     *(f"portrait {name}" for name in ("edit", "mask", "swap", "style", "synthesise")),
 )
-TIMES = re.compile(r"\d+(\.\d+)? (s|ms|min|seconds?|minutes?|steps/s|pictures/s)\b")
+TIMES = re.compile(
+    r"\d+(\.\d+)? (s|ms|min|seconds?|minutes?|steps/s|pictures/s)\b|\"warm_up_ms\": [\d.]+"
+)
 
 
 def commands() -> dict[str, list[str]]:
