@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.timing import exponent, interleaved
 from pixelreg.backends.array import ArrayBackend
-from pixelreg.regression.levels import level_features
+from pixelreg.regression.kernel import level_features
 
 ALPHA, SIGMA = 0.4, 3.0
 PIXELS = 64 * 64 * 3  # while the pairs grow

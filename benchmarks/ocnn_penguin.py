@@ -30,7 +30,7 @@ def train(arguments: Any, examples: Any, held_out: Any, seconds: float) -> dict[
     import torch
 
     from deep_onnx.architectures.ocnn import OCNN
-    from deep_onnx.training.schedule import Order, seed_of
+    from deep_onnx.training.loop import Order, seed_of
 
     torch.manual_seed(seed_of(arguments.seed, "weights"))
     algorithm = OCNN(arguments, examples)
@@ -57,7 +57,7 @@ def measure(data: Path, size: int, seconds: float, seeds: int, evaluations: int)
     """All methods, all seeds: the same people are held out for all."""
     import torch
 
-    from deep_onnx.architectures.ocnn_objective import OCNNArguments
+    from deep_onnx.architectures.ocnn import OCNNArguments
     from deep_onnx.training.data import choose, load_examples, split
     from pixelreg.data.layouts import scan
     from pixelreg.faces.locate import Locator

@@ -34,7 +34,7 @@ import numpy as np
 
 from benchmarks.machine import describe
 from benchmarks.timing import interleaved
-from deep_onnx.runtime import load
+from deep_onnx.translator import load
 from pixelreg.evaluation.comparison import format_table
 from pixelreg.evaluation.metrics import psnr, ssim
 
@@ -52,7 +52,7 @@ def networks() -> dict[str, Any]:
     """Exports with random weights: what is timed."""
     import torch
 
-    from deep_onnx.architectures.ocnn_objective import OCNNArguments
+    from deep_onnx.architectures.ocnn import OCNNArguments
     from deep_onnx.architectures.stargan_networks import MULTIPLE
     from deep_onnx.architectures.stargan_networks import Generator as StarGAN
     from deep_onnx.architectures.two_head import Generator

@@ -37,8 +37,7 @@ from deep_onnx.portrait.windows import window_slices
 from deep_onnx.training.algorithm import to_tensor
 from deep_onnx.training.checkpoint import fingerprint, load, load_networks
 from deep_onnx.training.data import split
-from deep_onnx.training.loop import Run, train
-from deep_onnx.training.schedule import Schedule
+from deep_onnx.training.loop import Run, Schedule, train
 from pixelreg.arrays import Float64
 
 VARIANTS: dict[str, dict[str, str]] = {

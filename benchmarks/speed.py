@@ -38,7 +38,7 @@ from pixelreg.evaluation.comparison import format_table
 from pixelreg.models import file as modelfile
 from pixelreg.models.model import Model
 from pixelreg.models.plans import AffinePlan, FlowPlan, KernelPlan, Plan
-from pixelreg.regression.levels import level_features
+from pixelreg.regression.kernel import level_features
 
 PAIRS, SIDE, ALPHA = 400, 128, 0.4
 LARGE = (720, 1280, 3)

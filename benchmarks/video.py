@@ -28,9 +28,8 @@ from pixelreg.api import load
 from pixelreg.faces.align import Similarity
 from pixelreg.faces.locate import Locator
 from pixelreg.translator import PlanTranslator
+from pixelreg.video.container import opened, sink
 from pixelreg.video.convert import FrameChanger, change_video
-from pixelreg.video.read import opened
-from pixelreg.video.write import sink
 
 RATE = 25
 SIZE = (1280, 720)

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from deep_onnx.card import Card
-from deep_onnx.session import Session
+from deep_onnx.model import Predictor, condition_of, name_of, targets_of
+from deep_onnx.opening import open_file
+from deep_onnx.session import Say, Session
+from pixelreg.arrays import Array, Floats, Pixels
+from pixelreg.errors import UsageError
+from pixelreg.faces.locate import Locator
 from pixelreg.models.model import Frame
-from pixelreg.translator import FaceTranslator
+from pixelreg.models.plans import Change
+from pixelreg.pictures.image import Picture
+from pixelreg.protocol import Target
+from pixelreg.translator import Changer, FaceTranslator, Prepared, PreparedWhole
 
 
 class CardTranslator(FaceTranslator):
@@ -49,3 +64,187 @@ class CardTranslator(FaceTranslator):
     def computed_by(self, target: Any, pictures: int = 1) -> str:
         """What runs the model."""
         return f"onnxruntime, {self.session.providers[0]}"
+
+
+# The networks keep every layer of the whole picture: StarGAN needs over 2 KB for each of its
+# pixels, 3.5 GB for this many.
+MAX_PIXELS = 1_500_000
+OTHER_TASKS = {
+    "generate": "makes pictures from nothing; use: pixelreg generate",
+    "portrait": "makes portraits from masks; use: pixelreg portrait",
+    "discriminate": "judges pictures and makes none",
+    "parse": "finds the parts of faces and changes none",
+}
+
+# Tasks with translators of their own: what opens a file, or gives None where it is not for it.
+OPENERS = {"portrait": "deep_onnx.portrait.translator:open_if_ours"}
+
+
+def load(
+    path: Path,
+    *,
+    locator: Locator | None = None,
+    provider: str = "auto",
+    threads: int | None = None,
+    meta: Path | None = None,
+    say: Say | None = None,
+) -> CardTranslator:
+    """Load an ONNX file as the translator of its task.
+
+    Parameters
+    ----------
+    path : the file.
+    locator : how faces are found in photos.
+    provider, threads, say : see `deep_onnx.session.Session`.
+    meta : a JSON file that describes a model of another origin; see `deep_onnx.reading.card_of`.
+    """
+    file = open_file(path, meta)
+    if file.card.task in OPENERS:
+        module, _, function = OPENERS[file.card.task].partition(":")
+        own: CardTranslator | None = getattr(import_module(module), function)(
+            file, locator=locator, provider=provider, threads=threads, say=say
+        )
+        if own is not None:
+            return own
+    session = file.session(provider, threads, say)
+    return OnnxTranslator(Predictor(file.card, session), locator or Locator(), file.name)
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxTranslator(CardTranslator):
+    """An ONNX model on photos.
+
+    Attributes
+    ----------
+    predictor : the model.
+    locator : how faces are found in photos.
+    name : the model's file or another name for it.
+    """
+
+    predictor: Predictor
+    locator: Locator = field(default_factory=Locator)
+    name: str = ""
+
+    @property
+    def card(self) -> Card:
+        """What the model is."""
+        return self.predictor.card
+
+    @property
+    def session(self) -> Session:
+        """What runs the model."""
+        return self.predictor.session
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names that a target may take; none for models that change no pictures."""
+        return targets_of(self.card)
+
+    @property
+    def sliders(self) -> Mapping[str, tuple[float, float]]:
+        """The condition's entries, each with its lowest and highest value."""
+        return dict.fromkeys(self.card.condition, self.card.condition_range)
+
+    def canonical(self, target: str) -> str:
+        """The model's own name for a target or a synonym of it."""
+        self._refuse_other_tasks()
+        return name_of(self.card, target)
+
+    def changer(self, target: Target) -> Changer:
+        """What a target does to crops; see `FaceTranslator.changer`."""
+        condition = self._condition(target)
+        return Changer(lambda crop: self._change(condition, crop), self.size)
+
+    def run(self, target: Target, crops: Pixels) -> Pixels:
+        """Change pictures.
+
+        Parameters
+        ----------
+        target : a name, all numbers of the condition, or some by name.
+        crops : (N, S, S, 3) uint8; (N, H, W, 3) of any size for models that take any.
+
+        Returns
+        -------
+        As many of the same size, uint8.
+        """
+        made = self.predictor.predict(self._condition(target), crops)
+        pixels: Pixels = np.clip(np.rint(made * 255.0), 0, 255).astype(np.uint8)
+        return pixels
+
+    def prepare(self, picture: Picture, target: Target, path: Path | None = None) -> Prepared:
+        """Find the faces and their changes once, or change the whole picture.
+
+        See `FaceTranslator.prepare`. Models that take whole pictures, but of one size only, get
+        the centre square.
+        """
+        if self.card.placement != "whole" or not self.card.dynamic:
+            return super().prepare(picture, target, path)
+        return PreparedWhole(picture, self._whole(self._condition(target), picture))
+
+    def describe(self) -> dict[str, Any]:
+        """What the model is, what runs it, and where it comes from, ready for JSON."""
+        card = self.card
+        warm_up = self.predictor.warm_up() if card.task == "translate" else None
+        return {
+            "name": self.name,
+            "model": card.architecture,
+            "task": card.task,
+            "source": card.source,
+            "target_kind": card.target_kind,
+            "targets": list(self.targets),
+            "condition": list(card.condition),
+            "condition_range": list(card.condition_range) if card.condition else None,
+            "size": card.size,
+            "any_size": card.dynamic,
+            "multiple": card.multiple,
+            "placement": card.placement,
+            "frame": None if card.frame is None else asdict(card.frame),
+            "parameters": card.parameters or self.session.contents.parameters,
+            "opset": self.session.contents.opsets.get("", 0),
+            "providers": list(self.session.providers),
+            "warm_up_ms": None if warm_up is None else round(1e3 * warm_up, 1),
+            **asdict(card.provenance),
+            "notes": dict(card.notes),
+        }
+
+    def _refuse_other_tasks(self) -> None:
+        if self.card.task in OTHER_TASKS:
+            raise UsageError(f"{self.name or 'this model'} {OTHER_TASKS[self.card.task]}")
+
+    def _condition(self, target: Target) -> tuple[float, ...]:
+        self._refuse_other_tasks()
+        return condition_of(self.card, target)
+
+    def _change(self, condition: tuple[float, ...], crop: Array) -> Change:
+        made = self.predictor.predict(condition, crop[None])[0]
+        return Change(made - _unit(crop))
+
+    def _whole(self, condition: tuple[float, ...], picture: Picture) -> Floats:
+        """The whole picture changed, (H, W, 3) float32 on [0, 1].
+
+        Of a picture too large for the network's memory, a smaller one is changed, and the change
+        made larger again: what is finer than the smaller one's pixels stays as it was.
+        """
+        pixels = picture.pixels
+        values = pixels if picture.exact is None else picture.exact
+        height, width = pixels.shape[:2]
+        factor = (MAX_PIXELS / (height * width)) ** 0.5
+        if factor >= 1:
+            whole: Floats = self.predictor.predict(condition, values[None])[0]
+            return whole
+        sides = max(1, int(width * factor)), max(1, int(height * factor))
+        small = np.asarray(Image.fromarray(pixels).resize(sides, Image.Resampling.BICUBIC))
+        change = self._change(condition, small).colour
+        made = _unit(values)
+        for channel in range(3):
+            plane = Image.fromarray(np.ascontiguousarray(change[..., channel]))
+            larger = plane.resize((width, height), Image.Resampling.BICUBIC)
+            made[..., channel] += np.asarray(larger)
+        return made
+
+
+def _unit(pixels: Array) -> Floats:
+    values: Floats = pixels.astype(np.float32)
+    if pixels.dtype == np.uint8:
+        values /= np.float32(255)
+    return values

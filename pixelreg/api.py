@@ -10,7 +10,7 @@ from pixelreg.errors import UsageError
 from pixelreg.pictures.image import ImageLike
 from pixelreg.protocol import Target, Translator
 
-LOADERS = {".safetensors": "pixelreg.api:load_plans", ".onnx": "deep_onnx.runtime:load"}
+LOADERS = {".safetensors": "pixelreg.api:load_plans", ".onnx": "deep_onnx.translator:load"}
 LOCAL_MODEL = "pixelreg.safetensors"
 
 

@@ -18,11 +18,9 @@ from pixelreg.data.expressions import canonical
 from pixelreg.errors import UsageError
 from pixelreg.faces.align import crop
 from pixelreg.faces.locate import Locator, Placement
-from pixelreg.faces.mask import face_mask
-from pixelreg.faces.paste import paste_change
-from pixelreg.models.change import Change
+from pixelreg.faces.paste import face_mask, paste_change
 from pixelreg.models.model import Frame, Model
-from pixelreg.models.plans import Plan
+from pixelreg.models.plans import Change, Plan
 from pixelreg.pictures.image import ImageLike, Picture, read, restore, unchanged
 from pixelreg.protocol import Target
 

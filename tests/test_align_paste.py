@@ -17,10 +17,9 @@ from pixelreg.faces.align import (
     similarity_from_square,
 )
 from pixelreg.faces.locate import Locator
-from pixelreg.faces.mask import face_mask
-from pixelreg.faces.paste import paste_change
-from pixelreg.models.change import Change
+from pixelreg.faces.paste import face_mask, paste_change
 from pixelreg.models.model import Frame
+from pixelreg.models.plans import Change
 
 IDENTITY = Similarity(1.0, 0.0, 0.0, 0.0)
 

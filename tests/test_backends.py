@@ -22,7 +22,7 @@ from pixelreg.models.plans import AffinePlan, FactoredPlan, FlowPlan, KernelPlan
 from pixelreg.models.sums import LevelSums, PixelSums
 from pixelreg.pictures.warp import fetch_cubic, fetch_linear
 from pixelreg.regression import FlowRidge, PixelKernelRidge, PixelRidge
-from pixelreg.regression.levels import level_features
+from pixelreg.regression.kernel import level_features
 from pixelreg.translator import PlanTranslator
 
 NUMPY = get_backend("numpy")
@@ -342,7 +342,7 @@ def test_unknown_names_are_told_the_known_ones() -> None:
 
 @pytest.mark.parametrize("name", EXTRAS)
 def test_a_missing_backend_names_its_extra(name, monkeypatch) -> None:
-    for module in ("numba", "cupy", f"pixelreg.backends.{name}", "pixelreg.backends._jit"):
+    for module in ("numba", "cupy", f"pixelreg.backends.{name}", "pixelreg.backends.loops"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, name, None)
     package, extra = EXTRAS[name]
@@ -428,7 +428,7 @@ def test_the_command_line_says_what_was_chosen(tmp_path, capfd) -> None:
 APPLY = """
 import numpy as np
 from pixelreg.backends import get_backend
-from pixelreg.backends._loops_run import apply_affine
+from pixelreg.backends.loops import apply_affine
 from pixelreg.models.plans import AffinePlan
 plan = AffinePlan(*np.full((2, 8, 8, 3), 0.4, np.float32))
 made = get_backend("numba").apply(plan, np.full((8, 8, 3), 100, np.uint8))

@@ -16,7 +16,7 @@ from pixelreg.faces.align import crop, similarity_from_eyes
 from pixelreg.faces.detect import make_detector
 from pixelreg.faces.landmarks import read_landmarks
 from pixelreg.faces.locate import Locator
-from pixelreg.faces.mask import RADII, face_mask
+from pixelreg.faces.paste import RADII, face_mask
 from pixelreg.models import file as modelfile
 from pixelreg.models.model import Frame, Model
 from pixelreg.models.plans import FlowPlan

@@ -28,11 +28,11 @@ for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
 import torch
 from safetensors.torch import load_file
 
-from deep_onnx.generate import generate
+from deep_onnx.model import generate
 from deep_onnx.reading import read_card
 from deep_onnx.registry import ARCHITECTURES
-from deep_onnx.runtime import load
 from deep_onnx.training.data import choose, load_examples, split
+from deep_onnx.translator import load
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import grouped_holdout
 from pixelreg.data.synthetic import synthesise

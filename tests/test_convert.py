@@ -20,9 +20,8 @@ from click.testing import CliRunner
 
 from deep_onnx.architectures import action_units
 from deep_onnx.card import Card
-from deep_onnx.checkpoints import fill, read_checkpoint
 from deep_onnx.commands.export_torch import export_torch
-from deep_onnx.convert import ARCHITECTURES, Conversion, convert
+from deep_onnx.convert import ARCHITECTURES, Conversion, convert, fill, read_checkpoint
 from deep_onnx.reading import read_card
 from pixelreg.errors import (
     MissingExtraError,

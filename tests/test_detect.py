@@ -22,10 +22,10 @@ from pixelreg.errors import (
     UnknownNameError,
     UsageError,
 )
-from pixelreg.faces import _gradients as gradients
+from pixelreg.faces import cascade as gradients
 from pixelreg.faces import yunet
-from pixelreg.faces._search import peaks, respond
-from pixelreg.faces._weights import load_weights
+from pixelreg.faces.bundled import peaks, respond
+from pixelreg.faces.cascade import load_weights
 from pixelreg.faces.detect import Detector, choose_faces, make_detector
 from pixelreg.faces.landmarks import Face, face_from_eyes, read_landmarks
 

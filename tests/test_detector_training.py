@@ -12,7 +12,7 @@ from examples.detector.fit import ridge, separate
 from examples.detector.material import find_iris
 from examples.detector.textures import textures
 from pixelreg.errors import DataError
-from pixelreg.faces import _gradients as gradients
+from pixelreg.faces import cascade as gradients
 
 
 def portrait() -> data.Portrait:

@@ -309,7 +309,7 @@ def test_trap_8_the_multiple_is_what_the_network_needs(tmp_path) -> None:
 
 
 def test_trap_9_ganimation_keeps_the_picture_where_attention_is_one(tmp_path) -> None:
-    from deep_onnx.architectures.ganimation_networks import Generator
+    from deep_onnx.architectures.ganimation import Generator
 
     torch.manual_seed(0)
     module = Generator(units=2, width=4, blocks=1)

@@ -15,8 +15,7 @@ from sklearn.base import clone
 from pixelreg.backends import get_backend
 from pixelreg.errors import InvalidArrayError, MissingExtraError, UsageError
 from pixelreg.faces.align import UNMOVED
-from pixelreg.faces.mask import RADII, face_mask
-from pixelreg.faces.paste import paste_change
+from pixelreg.faces.paste import RADII, face_mask, paste_change
 from pixelreg.regression import flow
 from pixelreg.regression.estimator import NotFittedError
 from pixelreg.regression.flow import FlowRidge

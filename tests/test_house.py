@@ -41,11 +41,8 @@ HEAVY = (
     *("pooch", "cupy", "av"),
 )
 # Modules that take a package that need not be there: they are imported by name only.
-LOOPS = ("_jit", "_loops_fetch", "_loops_fit", "_loops_flow", "_loops_run", "numba")
-TORCH = (
-    *("framework", "judges", "layers", "local", "losses", "network_windows", "portraits"),
-    "training",
-)
+LOOPS = ("_loops_fetch", "_loops_flow", "loops", "numba")
+TORCH = ("parts", "network", "portraits", "training")
 OPTIONAL = {
     "pixelreg.backends.cupy": "cupy",
     **{f"pixelreg.backends.{name}": "numba" for name in LOOPS},
@@ -146,7 +143,13 @@ def test_pixelreg_knows_deep_models_only_as_strings(name) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_only_base_packages_are_imported_with_a_module(name) -> None:
-    torch = ("architectures", "training", "export", *(f"portrait.{part}" for part in TORCH))
+    torch = (
+        "architectures",
+        "training",
+        "export",
+        "convert",
+        *(f"portrait.{part}" for part in TORCH),
+    )
     if name.startswith(tuple(f"deep_onnx.{part}" for part in torch)):
         pytest.skip("these modules are torch's own, and are imported by name only")
     if name in OPTIONAL:

@@ -12,8 +12,7 @@ from sklearn.kernel_ridge import KernelRidge
 from pixelreg.backends import get_backend
 from pixelreg.errors import InvalidArrayError, UnknownNameError, UsageError
 from pixelreg.regression import PixelKernelRidge
-from pixelreg.regression.dense import predict_dense
-from pixelreg.regression.levels import grey_levels, level_features, level_sums
+from pixelreg.regression.kernel import grey_levels, level_features, level_sums, predict_dense
 
 SIGMAS = (0.1, 0.3, 1.0, 3.0, 10.0)
 ALPHAS = (0.01, 0.4, 4.0)
@@ -114,7 +113,7 @@ def test_predictions_are_eq_15_written_out() -> None:
 
 
 def test_dense_blocks_do_not_change_the_result(monkeypatch) -> None:
-    from pixelreg.backends import solvers
+    from pixelreg.backends import array as solvers
 
     X, T = (a / 255 for a in stack(20))
     whole = get_backend("numpy").solve_dense(X, T, 1.0, 0.4)

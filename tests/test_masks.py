@@ -14,13 +14,17 @@ from PIL import Image
 
 from deep_onnx.commands.masks import masks as masks_command
 from deep_onnx.portrait import labels, landmarks, windows
-from deep_onnx.portrait.celebamask import MERGED, read_merged
-from deep_onnx.portrait.each import each
-from deep_onnx.portrait.folders import list_portraits, load_portraits, write_people
-from deep_onnx.portrait.framing import PORTRAIT_FRAME
+from deep_onnx.portrait.folders import (
+    MERGED,
+    PORTRAIT_FRAME,
+    each,
+    list_portraits,
+    load_portraits,
+    read_merged,
+    write_people,
+)
 from deep_onnx.portrait.hair import lab_of
-from deep_onnx.portrait.making import cut_portrait, make_portraits
-from deep_onnx.portrait.pictures import mask_sheet, overlay
+from deep_onnx.portrait.making import cut_portrait, make_portraits, mask_sheet, overlay
 from pixelreg.errors import (
     DataError,
     FaceError,
@@ -658,7 +662,7 @@ def test_lab_is_skimages():
 
 def test_points_follow_a_moved_face():
     pytest.importorskip("cv2")
-    from deep_onnx.portrait.moved import moved_points
+    from deep_onnx.portrait.landmarks import moved_points
 
     photo, points = drawn_photo()[0], drawn_points()
     angle = np.radians(7)

@@ -8,10 +8,10 @@ torch = pytest.importorskip("torch")
 
 from torch.nn import functional
 
-from deep_onnx.architectures import ganimation_networks as ganimation
+from deep_onnx.architectures import ganimation
 from deep_onnx.architectures import stargan_networks as stargan
+from deep_onnx.architectures.cyclegan import ResNetGenerator
 from deep_onnx.architectures.patchgan import PatchDiscriminator
-from deep_onnx.architectures.resnet import ResNetGenerator
 
 
 @pytest.fixture(autouse=True)

@@ -8,11 +8,10 @@ torch = pytest.importorskip("torch")
 
 from torch import nn
 
-from deep_onnx.architectures import autoencoder_networks as autoencoders
-from deep_onnx.architectures import dcgan_networks as dcgan
+from deep_onnx.architectures import autoencoders, dcgan
 from deep_onnx.architectures.patchgan import PatchDiscriminator, smallest_side
 from deep_onnx.architectures.unet import UNet
-from deep_onnx.training.weights import kaiming_weights, normal_weights
+from deep_onnx.training.tools import kaiming_weights, normal_weights
 
 ENCODER_CHANNELS = [3, 4, 8, 16, 32, 32, 32]  # at width 4
 
@@ -207,7 +206,7 @@ def kinds(network: nn.Sequential) -> list[str]:
 
 @pytest.mark.parametrize("plain", [2, 1])
 def test_the_convolutional_encoder_is_that_of_the_paper(plain: int) -> None:
-    network = autoencoders.ConvolutionalAutoencoder(4, plain)
+    network = autoencoders.ConvolutionalNetwork(4, plain)
     layers = kinds(network.encoder)
     for number in range(1, 7):
         norm = [] if number == plain else ["BatchNorm2d"]
@@ -226,7 +225,7 @@ def test_the_convolutional_encoder_is_that_of_the_paper(plain: int) -> None:
 
 
 def test_the_convolutional_autoencoder_takes_multiples_of_64() -> None:
-    network = autoencoders.ConvolutionalAutoencoder(4).eval()
+    network = autoencoders.ConvolutionalNetwork(4).eval()
     for height, width in ((64, 64), (128, 192)):
         image = torch.rand(2, 3, height, width)
         assert network.encoder(image).shape == (2, 32, height // 64, width // 64)
@@ -237,7 +236,7 @@ def test_the_convolutional_autoencoder_takes_multiples_of_64() -> None:
 
 
 def test_batch_norm_uses_running_statistics_at_run_time() -> None:
-    network = autoencoders.ConvolutionalAutoencoder(4)
+    network = autoencoders.ConvolutionalNetwork(4)
     images = torch.rand(4, 3, 64, 64)
     for _ in range(3):
         network.train()(images)
@@ -248,7 +247,7 @@ def test_batch_norm_uses_running_statistics_at_run_time() -> None:
 
 @pytest.mark.parametrize("latent", [2, 4, 12])
 def test_the_variational_autoencoder(latent: int) -> None:
-    network = autoencoders.VariationalAutoencoder(128, latent, 4).eval()
+    network = autoencoders.VariationalNetwork(128, latent, 4).eval()
     images = torch.rand(5, 3, 128, 128)
     mean, log_variance = network.encode(images)
     assert mean.shape == log_variance.shape == (5, latent)
@@ -258,11 +257,11 @@ def test_the_variational_autoencoder(latent: int) -> None:
     assert torch.equal(again, mean)
     assert made.shape == images.shape
     assert not torch.equal(made, network(images))
-    assert kinds(network.encoder) == kinds(autoencoders.ConvolutionalAutoencoder(4).encoder)
+    assert kinds(network.encoder) == kinds(autoencoders.ConvolutionalNetwork(4).encoder)
 
 
 def test_latents_are_drawn_with_the_variance_that_was_said() -> None:
-    network = autoencoders.VariationalAutoencoder(64, 2, 4).eval()
+    network = autoencoders.VariationalNetwork(64, 2, 4).eval()
     seen = []
     network.decode = lambda latent: seen.append(latent) or latent
     with torch.no_grad():
@@ -274,7 +273,7 @@ def test_latents_are_drawn_with_the_variance_that_was_said() -> None:
 
 
 def test_the_dense_autoencoder_is_dense() -> None:
-    network = autoencoders.DenseAutoencoder(16, 32, 8)
+    network = autoencoders.DenseNetwork(16, 32, 8)
     sizes = [(m.in_features, m.out_features) for m in network.modules() if isinstance(m, nn.Linear)]
     assert sizes == [(768, 32), (32, 8), (8, 8), (8, 8), (8, 32), (32, 768)]
     image = torch.rand(3, 3, 16, 16, requires_grad=True)

@@ -13,8 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("cv2")
 pytest.importorskip("sklearn")
 
-from deep_onnx.architectures.ocnn import OCNN
-from deep_onnx.architectures.ocnn_objective import OCNNArguments, attention_loss
+from deep_onnx.architectures.ocnn import OCNN, OCNNArguments, attention_loss
 from deep_onnx.architectures.pair_parameters import (
     lattice_step,
     learn_parameters,
@@ -24,7 +23,7 @@ from deep_onnx.architectures.tuned_weights import search_layers, search_start
 from deep_onnx.architectures.two_head import SCALES, Generator, applied, multiple_of
 from deep_onnx.training import checkpoint
 from deep_onnx.training.checkpoint import Progress
-from deep_onnx.training.examples import Examples
+from deep_onnx.training.data import Examples
 from pixelreg.data.crops import Stack
 from pixelreg.data.pairs import Pair
 from pixelreg.data.photos import Photo

@@ -23,11 +23,10 @@ from test_house import loaded_by
 
 import pixelreg
 from deep_onnx import session as session_module
-from deep_onnx.conditions import condition_of, name_of
-from deep_onnx.padding import pad
+from deep_onnx.model import condition_of, name_of, pad
 from deep_onnx.reading import read_card
-from deep_onnx.runtime import MAX_PIXELS, OnnxTranslator, load
 from deep_onnx.session import CPU, CUDA, Session
+from deep_onnx.translator import MAX_PIXELS, OnnxTranslator, load
 from pixelreg.errors import (
     FaceError,
     InvalidArrayError,

@@ -22,8 +22,8 @@ from onnx_tools import brightness, build, convolution, identity, save, sliders
 from deep_onnx.card import KEY
 from deep_onnx.proto import CONTRIBUTED, MAX_NODES, Contents, read, with_metadata
 from deep_onnx.reading import read_card
-from deep_onnx.runtime import load
 from deep_onnx.session import Session, read_file
+from deep_onnx.translator import load
 from deep_onnx.wire import Wire, WireError, encoded
 from pixelreg.errors import ModelFileError
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, ImageFilter
 from pixelreg.api import bundled_model
 from pixelreg.faces.detect import make_detector
 from pixelreg.faces.landmarks import read_landmarks
-from pixelreg.faces.mask import RADII
+from pixelreg.faces.paste import RADII
 
 SIDE = 1350  # of the photographs
 CROP = 128  # of the bundled model

@@ -143,7 +143,7 @@ def test_change_is_prediction_less_input(name, backend_name) -> None:
 
 
 def test_masking_scales_a_change() -> None:
-    from pixelreg.models.change import Change
+    from pixelreg.models.plans import Change
 
     rng = np.random.default_rng(0)
     colour, moves = rng.random((4, 4, 3), np.float32), rng.random((4, 4, 2), np.float32)

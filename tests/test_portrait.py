@@ -16,15 +16,14 @@ for package in ("onnx", "onnxscript", "onnxruntime"):
 
 from benchmarks.portrait import kid, polynomial_mmd
 from deep_onnx.export import parity
-from deep_onnx.portrait import losses
-from deep_onnx.portrait import network_windows as windows
+from deep_onnx.portrait import parts as windows
+from deep_onnx.portrait import training as losses
 from deep_onnx.portrait.editing import fading, swapped, tidied
-from deep_onnx.portrait.framework import PortraitNetwork
-from deep_onnx.portrait.judges import MultiscaleDiscriminator
 from deep_onnx.portrait.labels import COMPONENTS, LABELS, read_mask, write_mask
-from deep_onnx.portrait.layers import down, folded, up
-from deep_onnx.portrait.onnx_network import NAMES, Seen
+from deep_onnx.portrait.network import MultiscaleDiscriminator, PortraitNetwork
+from deep_onnx.portrait.parts import down, folded, up
 from deep_onnx.portrait.portraits import augmented, load_portrait_examples
+from deep_onnx.portrait.running import NAMES, Seen
 from deep_onnx.portrait.training import Portrait, PortraitArguments
 from deep_onnx.portrait.translator import (
     PortraitTarget,
@@ -32,10 +31,9 @@ from deep_onnx.portrait.translator import (
     open_portrait,
 )
 from deep_onnx.portrait.windows import grown, window_centres, window_slices
-from deep_onnx.runtime import load
 from deep_onnx.session import Session
-from deep_onnx.training.data import split
-from deep_onnx.training.examples import Examples
+from deep_onnx.training.data import Examples, split
+from deep_onnx.translator import load
 from pixelreg.commands.main import main
 from pixelreg.errors import (
     DataError,

@@ -19,13 +19,18 @@ onnxruntime = pytest.importorskip("onnxruntime")
 from click.testing import CliRunner
 from onnx import helper, numpy_helper
 
-from deep_onnx.calibration import Calibration, read_pictures
 from deep_onnx.card import Card
 from deep_onnx.commands.quantise import quantise as quantise_command
 from deep_onnx.onnxfile import finish
-from deep_onnx.quantise import card_to_quantise, inner_convolutions, quantise
+from deep_onnx.quantise import (
+    Calibration,
+    card_to_quantise,
+    inner_convolutions,
+    quantise,
+    read_pictures,
+)
 from deep_onnx.reading import read_card
-from deep_onnx.runtime import load
+from deep_onnx.translator import load
 from pixelreg.data.synthetic import pairs_array
 from pixelreg.errors import (
     DataError,

@@ -19,7 +19,7 @@ from pixelreg.errors import ImageError
 from pixelreg.models import file as modelfile
 from pixelreg.models.model import Model
 from pixelreg.models.plans import AffinePlan
-from pixelreg.pictures.strips import (
+from pixelreg.pictures.sheet import (
     ANIMATION_SIDE,
     STRIP_SIDE,
     strength_animation,

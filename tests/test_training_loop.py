@@ -26,8 +26,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from deep_onnx.card import Card
-from deep_onnx.training import augment as augmenting
 from deep_onnx.training import checkpoint, loop
+from deep_onnx.training import tools as augmenting
 from deep_onnx.training.algorithm import (
     Algorithm,
     Arguments,
@@ -36,12 +36,10 @@ from deep_onnx.training.algorithm import (
     to_pixels,
     to_tensor,
 )
-from deep_onnx.training.augment import augment
-from deep_onnx.training.curves import thinned
-from deep_onnx.training.examples import Examples
-from deep_onnx.training.history import History
-from deep_onnx.training.loop import Moment, Run, Trained, load_best, train
-from deep_onnx.training.schedule import Order, Schedule, seed_of
+from deep_onnx.training.data import Examples
+from deep_onnx.training.loop import Moment, Order, Run, Schedule, Trained, load_best, seed_of, train
+from deep_onnx.training.losses_file import History, thinned
+from deep_onnx.training.tools import augment
 from pixelreg.errors import (
     DataError,
     InvalidArrayError,

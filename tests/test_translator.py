@@ -24,7 +24,7 @@ from pixelreg.errors import (
 )
 from pixelreg.faces.align import similarity_from_eyes
 from pixelreg.faces.locate import Locator
-from pixelreg.faces.mask import face_mask
+from pixelreg.faces.paste import face_mask
 from pixelreg.models import file as modelfile
 from pixelreg.models.model import Frame, Model, Provenance
 from pixelreg.models.plans import AffinePlan

@@ -29,18 +29,13 @@ from pixelreg.faces.landmarks import Face, face_from_points
 from pixelreg.faces.locate import Locator
 from pixelreg.faces.paste import paste_change
 from pixelreg.models import file as modelfile
-from pixelreg.models.change import Change
 from pixelreg.models.model import Frame, Model
-from pixelreg.models.plans import AffinePlan, FlowPlan
+from pixelreg.models.plans import AffinePlan, Change, FlowPlan
 from pixelreg.translator import PlanTranslator
-from pixelreg.video.ahead import ahead
-from pixelreg.video.convert import FrameChanger, change_video
-from pixelreg.video.follow import FADE, LOOK, Follower
-from pixelreg.video.paste import Paster
-from pixelreg.video.planes import Canvas, Colours, canvas_of
-from pixelreg.video.read import opened
-from pixelreg.video.smooth import SLOPE, OneEuro, SteadySimilarity
-from pixelreg.video.turn import Turn
+from pixelreg.video.container import opened
+from pixelreg.video.convert import FrameChanger, ahead, change_video
+from pixelreg.video.follow import FADE, LOOK, SLOPE, Follower, OneEuro, SteadySimilarity
+from pixelreg.video.frames import Canvas, Colours, Paster, Turn, canvas_of
 
 av = pytest.importorskip("av", reason="PyAV is not installed (the extra `video`)")
 

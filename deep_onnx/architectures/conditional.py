@@ -18,11 +18,11 @@ from torch.nn import functional
 from deep_onnx.architectures.paired import frozen, placement
 from deep_onnx.architectures.stargan_networks import MULTIPLE, Discriminator
 from deep_onnx.card import Card
-from deep_onnx.training import algorithm, pictures
+from deep_onnx.training import algorithm
+from deep_onnx.training import tools as pictures
 from deep_onnx.training.algorithm import Algorithm, Export, argument, to_pixels
-from deep_onnx.training.augment import augment
-from deep_onnx.training.examples import Examples
-from deep_onnx.training.optimising import descend, fading, gradient_penalty, numbers, set_rate
+from deep_onnx.training.data import Examples
+from deep_onnx.training.tools import augment, descend, fading, gradient_penalty, numbers, set_rate
 from pixelreg.arrays import Pixels
 
 SMALLEST = 16  # side of the pictures: two positions each way are left after the third halving

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from deep_onnx.card import Card
 from deep_onnx.training.algorithm import Algorithm, Export, to_pixels, to_tensor
-from deep_onnx.training.augment import augment
-from deep_onnx.training.examples import Examples
+from deep_onnx.training.data import Examples
+from deep_onnx.training.tools import augment
 from pixelreg.arrays import Pixels
 from pixelreg.data.crops import Stack
 from pixelreg.data.expressions import CANONICAL

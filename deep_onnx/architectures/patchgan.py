@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from deep_onnx.training.weights import normal_weights
+from deep_onnx.training.tools import normal_weights
 
 SLOPE = 0.2
 

@@ -18,9 +18,8 @@ from deep_onnx.architectures.patchgan import PatchDiscriminator, smallest_side
 from deep_onnx.architectures.unet import UNet
 from deep_onnx.training import algorithm
 from deep_onnx.training.algorithm import Export, argument
-from deep_onnx.training.examples import Examples
-from deep_onnx.training.losses import adversarial, discrimination
-from deep_onnx.training.optimising import still
+from deep_onnx.training.data import Examples
+from deep_onnx.training.tools import adversarial, discrimination, still
 from pixelreg.errors import UsageError
 
 BETAS = (0.5, 0.999)

@@ -11,9 +11,9 @@ from torch.nn import functional
 from deep_onnx.architectures import conditional
 from deep_onnx.architectures.conditional import ConditionalAlgorithm
 from deep_onnx.architectures.stargan_networks import Generator
-from deep_onnx.training import pictures
+from deep_onnx.training import tools as pictures
 from deep_onnx.training.algorithm import Export
-from deep_onnx.training.optimising import descend, numbers, still
+from deep_onnx.training.tools import descend, numbers, still
 from pixelreg.errors import DataError
 
 

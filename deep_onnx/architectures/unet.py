@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from deep_onnx.training.weights import normal_weights
+from deep_onnx.training.tools import normal_weights
 
 MOST_WIDE = 8  # the widest layers have this many times the channels of the first
 SLOPE = 0.2

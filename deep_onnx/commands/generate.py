@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from deep_onnx.generate import MOST, Generator
+from deep_onnx.model import MOST, Generator
 from pixelreg.commands import options
 from pixelreg.commands.console import say
 from pixelreg.errors import UsageError

@@ -69,7 +69,7 @@ def masks(
 def _draw(out: Path, names: list[str], sheet: Path) -> None:
     from deep_onnx.portrait.folders import MASKS, PICTURES
     from deep_onnx.portrait.labels import read_mask
-    from deep_onnx.portrait.pictures import mask_sheet
+    from deep_onnx.portrait.making import mask_sheet
     from pixelreg.files import write_bytes
     from pixelreg.pictures.image import Picture, encode, read_file
 

@@ -20,7 +20,7 @@ from pixelreg.pictures.sheet import GAP, contact_sheet
 from pixelreg.translator import check_strength
 
 if TYPE_CHECKING:
-    from deep_onnx.portrait.onnx_network import Seen
+    from deep_onnx.portrait.running import Seen
     from deep_onnx.portrait.translator import PortraitTarget, PortraitTranslator
     from pixelreg.faces.locate import Locator
 
@@ -295,7 +295,7 @@ def mask(
       pixelreg portrait mask in.png --crop -o mask.png --overlay seen.png
     """
     from deep_onnx.portrait.labels import write_mask
-    from deep_onnx.portrait.pictures import overlay as laid_over
+    from deep_onnx.portrait.making import overlay as laid_over
 
     output = output or input.with_name(f"{input.stem}-mask.png")
     if output.suffix.lower() != ".png":
@@ -337,7 +337,7 @@ def _change(
 
 def _portraits(folder: Path, size: int) -> list[Seen]:
     from deep_onnx.portrait.folders import load_portraits
-    from deep_onnx.portrait.onnx_network import Seen
+    from deep_onnx.portrait.running import Seen
 
     stack = load_portraits(folder, size)
     return [Seen(*each) for each in zip(stack.images, stack.masks, stack.centres, strict=True)]

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from deep_onnx.calibration import read_pictures
-from deep_onnx.quantise import KINDS, LEAST_PSNR, card_to_quantise
+from deep_onnx.quantise import KINDS, LEAST_PSNR, card_to_quantise, read_pictures
 from deep_onnx.quantise import quantise as write_quantised
 from pixelreg.commands import options
 from pixelreg.commands.console import give, give_json, progress, say

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from deep_onnx.generate import Generator
+from deep_onnx.model import Generator
 from deep_onnx.reading import read_card
-from deep_onnx.runtime import OnnxTranslator, load
+from deep_onnx.translator import OnnxTranslator, load
 from pixelreg.arrays import Pixels
 from pixelreg.commands.console import give, give_json, say
 from pixelreg.commands.fit_report import SHEET_ROWS
@@ -29,7 +29,7 @@ from pixelreg.pictures.sheet import contact_sheet
 if TYPE_CHECKING:
     from deep_onnx.commands.train_run import Request
     from deep_onnx.export import Exported
-    from deep_onnx.training.examples import Examples
+    from deep_onnx.training.data import Examples
     from deep_onnx.training.loop import Moment, Trained
 
 SECONDS = 10.0  # between two lines where there is no terminal, at the least

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixelreg.commands.console import progress as reading_bar
-from pixelreg.commands.console import say
+from pixelreg.commands.console import say, show_found
 from pixelreg.commands.fit import check_output
-from pixelreg.commands.found import show_found
 from pixelreg.data.layouts import scan
 from pixelreg.errors import MissingExtraError, PixelregError, UsageError
 from pixelreg.faces.locate import Locator
@@ -20,10 +19,8 @@ from pixelreg.faces.locate import Locator
 if TYPE_CHECKING:
     from deep_onnx.export import Exported
     from deep_onnx.training.algorithm import Algorithm
-    from deep_onnx.training.data import Loaded
-    from deep_onnx.training.examples import Examples
-    from deep_onnx.training.loop import Run, Trained
-    from deep_onnx.training.schedule import Schedule
+    from deep_onnx.training.data import Examples, Loaded
+    from deep_onnx.training.loop import Run, Schedule, Trained
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")  # after the training; told before it
 
@@ -116,7 +113,7 @@ def _run(request: Request, schedule: Schedule, device: str) -> Run:
 
 
 def _schedule(request: Request) -> Schedule:
-    from deep_onnx.training.schedule import DEFAULT_MINUTES, Schedule
+    from deep_onnx.training.loop import DEFAULT_MINUTES, Schedule
 
     given = (request.steps, request.epochs, request.minutes)
     if all(value is None for value in given):

@@ -2,34 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deep_onnx.portrait.celebamask import is_celebamask
-from deep_onnx.portrait.each import each
+import numpy as np
+
 from deep_onnx.portrait.folders import (
     MASKS,
     PICTURES,
+    PORTRAIT_FRAME,
     PortraitFile,
+    each,
+    is_celebamask,
     list_portraits,
     read_portrait,
     write_people,
 )
-from deep_onnx.portrait.framing import PORTRAIT_FRAME
-from deep_onnx.portrait.labels import write_mask
-from deep_onnx.portrait.landmarks import portrait_mask, resized_mask
-from deep_onnx.portrait.moved import moved_points
+from deep_onnx.portrait.labels import painted, write_mask
+from deep_onnx.portrait.landmarks import moved_points, portrait_mask, resized_mask
 from deep_onnx.portrait.windows import face_problem, window_sizes
-from pixelreg.arrays import Float64, Pixels
+from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.data.layouts import scan
 from pixelreg.data.photos import Photo, Problem
-from pixelreg.errors import DataError, MissingExtraError, PixelregError
+from pixelreg.errors import DataError, InvalidArrayError, MissingExtraError, PixelregError
 from pixelreg.faces.align import crop, similarity_from_eyes
 from pixelreg.faces.landmarks import PUPILS, read_points
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
 from pixelreg.pictures.image import Picture, encode, read_file
+from pixelreg.pictures.sheet import contact_sheet
+
+OPACITY = 0.5
+
+
+def overlay(image: Pixels, mask: Array, opacity: float = OPACITY) -> Pixels:
+    """A mask's colours laid over its picture.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8.
+    mask : (H, W) labels.
+    opacity : of the colours, in [0, 1].
+
+    Returns
+    -------
+    (H, W, 3) uint8.
+    """
+    colours = painted(mask)
+    if image.shape != colours.shape:
+        raise InvalidArrayError(
+            f"a mask of {colours.shape[:2]} does not fit a picture of {image.shape}"
+        )
+    if not 0.0 <= opacity <= 1.0:
+        raise InvalidArrayError(f"opacity must be in [0, 1], not {opacity}")
+    mixed = (1.0 - opacity) * image + opacity * colours
+    return np.rint(mixed).astype(np.uint8)
+
+
+def mask_sheet(
+    images: Sequence[Pixels] | Pixels,
+    masks: Sequence[Array] | Array,
+    names: Sequence[str] = (),
+    cell: int | None = None,
+) -> Pixels:
+    """Portraits in rows: the picture, its mask in the palette's colours, and both together.
+
+    Parameters
+    ----------
+    images : N pictures (S, S, 3) uint8.
+    masks : their masks, (S, S) labels each.
+    names : a label for every row, or none at all.
+    cell : side of a cell in pixels, or None for the first picture's.
+
+    Returns
+    -------
+    (H, W, 3) uint8.
+    """
+    if len(images) != len(masks):
+        raise InvalidArrayError(f"{len(images)} pictures with {len(masks)} masks make no sheet")
+    pairs = list(zip(images, masks, strict=True))
+    columns = [
+        ("portrait", [image for image, _ in pairs]),
+        ("mask", [painted(mask) for _, mask in pairs]),
+        ("both", [overlay(image, mask) for image, mask in pairs]),
+    ]
+    return contact_sheet(columns, names, cell)
+
 
 DRAWN = 512  # side at which masks are drawn, and hair is told from skin
 

@@ -12,14 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deep_onnx.portrait.celebamask import is_celebamask
-from deep_onnx.portrait.folders import load_portraits
-from deep_onnx.portrait.framing import PORTRAIT_FRAME
+from deep_onnx.portrait.folders import PORTRAIT_FRAME, is_celebamask, load_portraits
 from deep_onnx.portrait.labels import mirrored
 from deep_onnx.portrait.windows import Centres, clamp_centres, grown
 from deep_onnx.training.algorithm import to_tensor
-from deep_onnx.training.data import Loaded
-from deep_onnx.training.examples import Examples
+from deep_onnx.training.data import Examples, Loaded
 from pixelreg import __version__
 from pixelreg.arrays import Pixels
 from pixelreg.errors import DataError

@@ -8,40 +8,31 @@ counts for the framework once it has learnt a while.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim import Adam
 
 from deep_onnx.architectures.paired import evaluating, frozen
 from deep_onnx.card import Card
-from deep_onnx.portrait.framework import (
+from deep_onnx.portrait.folders import PORTRAIT_FRAME
+from deep_onnx.portrait.labels import painted
+from deep_onnx.portrait.network import (
     EYE_CROPS,
     MASK_ENCODERS,
     SIZES,
+    FaceParser,
+    MultiscaleDiscriminator,
+    ParserGraph,
     PortraitGraph,
     PortraitNetwork,
 )
-from deep_onnx.portrait.framing import PORTRAIT_FRAME
-from deep_onnx.portrait.judges import FaceParser, MultiscaleDiscriminator, ParserGraph
-from deep_onnx.portrait.labels import painted
-from deep_onnx.portrait.layers import Network, folded
-from deep_onnx.portrait.losses import (
-    Weights,
-    discriminator_loss,
-    global_loss,
-    local_loss,
-    matching_loss,
-    paired_loss,
-    parsing_loss,
-    sigmoid_loss,
-    unpaired_loss,
-)
-from deep_onnx.portrait.network_windows import NAMES, one_hot
+from deep_onnx.portrait.parts import NAMES, Network, folded, one_hot
 from deep_onnx.portrait.portraits import (
     Batch,
     PortraitExamples,
@@ -53,12 +44,88 @@ from deep_onnx.portrait.portraits import (
 from deep_onnx.portrait.windows import Centres
 from deep_onnx.training import algorithm
 from deep_onnx.training.algorithm import Algorithm, Export, argument, to_pixels
-from deep_onnx.training.examples import Examples
-from deep_onnx.training.losses import divergence
-from deep_onnx.training.optimising import descend, fading, numbers, set_rate, still
-from deep_onnx.training.pictures import check
+from deep_onnx.training.data import Examples
+from deep_onnx.training.tools import (
+    adversarial,
+    check,
+    descend,
+    divergence,
+    fading,
+    numbers,
+    set_rate,
+    still,
+)
 from pixelreg.arrays import Pixels
 from pixelreg.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The lambdas of Eq. 3.6 and 3.9: local, global, GD, GP and FM."""
+
+    local: float = 10.0
+    whole: float = 1.0
+    adversarial: float = 1.0
+    parsing: float = 1.0
+    matching: float = 10.0
+
+
+def local_loss(rebuilt: Sequence[Tensor], parts: Sequence[Tensor]) -> Tensor:
+    """Eq. 3.1: 1/2 |x_i - D_i(E_i(x_i))|^2, summed over the components; pictures (N, 3, h, w)."""
+    each = [0.5 * functional.mse_loss(a, b) for a, b in zip(rebuilt, parts, strict=True)]
+    return torch.stack(each).sum()
+
+
+def global_loss(made: Tensor, source: Tensor) -> Tensor:
+    """Eq. 3.2: 1/2 |G - x_s|^2."""
+    return 0.5 * functional.mse_loss(made, source)
+
+
+def discriminator_loss(real: Sequence[Tensor], made: Sequence[Tensor]) -> Tensor:
+    """Eq. 3.3: -E log D(x) - E log(1 - D(G)), summed over the scales; log odds of any shape."""
+    each = [adversarial(a, True) + adversarial(b, False) for a, b in zip(real, made, strict=True)]
+    return torch.stack(each).sum()
+
+
+def sigmoid_loss(made: Sequence[Tensor]) -> Tensor:
+    """Eq. 3.4: -E log D(G), summed over the scales."""
+    return torch.stack([adversarial(each, True) for each in made]).sum()
+
+
+def matching_loss(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Eq. 3.5: 1/2 |f(G) - f(x)|^2, summed over the scales.
+
+    The paper calls f both an intermediate and the last layer; here it is the last one before the
+    verdict.
+    """
+    each = [0.5 * functional.mse_loss(a, b.detach()) for a, b in zip(made, real, strict=True)]
+    return torch.stack(each).sum()
+
+
+def parsing_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """Eq. 3.7 and 3.8: -E log P(m | P_F(x)); (N, 11, S, S) log odds, (N, S, S) int64 labels."""
+    return functional.cross_entropy(logits, mask)
+
+
+def paired_loss(losses: Mapping[str, Tensor], weights: Weights) -> Tensor:
+    """Eq. 3.6 in Eq. 3.9, of the losses local, global, adversarial, matching and parsing."""
+    against = losses["adversarial"] + weights.matching * losses["matching"]
+    return (
+        weights.local * losses["local"]
+        + weights.whole * losses["global"]
+        + weights.adversarial * against
+        + weights.parsing * losses["parsing"]
+    )
+
+
+def unpaired_loss(losses: Mapping[str, Tensor], weights: Weights) -> Tensor:
+    """Eq. 3.10, of the losses local, adversarial and parsing."""
+    return (
+        weights.local * losses["local"]
+        + weights.adversarial * losses["adversarial"]
+        + weights.parsing * losses["parsing"]
+    )
+
 
 BETAS = (0.5, 0.999)
 EMBEDDINGS = ("ae", "vae")

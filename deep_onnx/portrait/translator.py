@@ -34,8 +34,14 @@ from deep_onnx.portrait.editing import (
     uncovered,
 )
 from deep_onnx.portrait.labels import COMPONENTS, read_mask
-from deep_onnx.portrait.onnx_network import NAMES, PortraitNetwork, Seen, is_portrait
-from deep_onnx.portrait.parser import Parser, parser_beside
+from deep_onnx.portrait.running import (
+    NAMES,
+    Parser,
+    PortraitNetwork,
+    Seen,
+    is_portrait,
+    parser_beside,
+)
 from deep_onnx.session import Say, Session
 from deep_onnx.translator import CardTranslator
 from pixelreg.arrays import Array, Floats, Pixels
@@ -48,7 +54,7 @@ from pixelreg.errors import (
 )
 from pixelreg.faces.align import UNMOVED, crop
 from pixelreg.faces.locate import Locator, Placement
-from pixelreg.models.change import Change
+from pixelreg.models.plans import Change
 from pixelreg.pictures.image import ImageLike, Picture, read
 from pixelreg.protocol import Target
 from pixelreg.translator import Changer, Prepared, PreparedFaces
@@ -86,6 +92,11 @@ class _Wish:
     shapes: Mapping[str, ImageLike | Seen]
     looks: Mapping[str, ImageLike | Seen]
     whole: bool
+
+
+def open_if_ours(file: OnnxFile, **options: Any) -> PortraitTranslator | None:
+    """The translator of a portrait model with our inputs, None for others."""
+    return open_portrait(file, **options) if is_portrait(file.card, file.contents) else None
 
 
 def open_portrait(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from deep_onnx.card import Card
-from deep_onnx.training.examples import Examples
+from deep_onnx.training.data import Examples
 from pixelreg.arrays import Pixels
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from deep_onnx.training.algorithm import Algorithm
-from deep_onnx.training.examples import Examples
+from deep_onnx.training.data import Examples
 from pixelreg.errors import ModelFileError, PixelregError
 
 FORMAT, VERSION = "pixelreg-training", 1
@@ -37,7 +37,7 @@ class Progress:
     seconds : time spent on them.
     finished : whether its schedule has ended.
     best : lowest validation value, or None; best_step : its step.
-    losses : name -> float64, what `deep_onnx.training.history.History` keeps.
+    losses : name -> float64, what `deep_onnx.training.losses_file.History` keeps.
     names : the losses' names, part by part.
     """
 

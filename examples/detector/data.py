@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pixelreg.errors import DataError
-from pixelreg.faces import _gradients as gradients
+from pixelreg.faces import cascade as gradients
 from pixelreg.faces.landmarks import read_landmarks
 
 # Rendered scenes: their side in pixels and the range of their eye distances.

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from examples.detector.data import Scenes
-from pixelreg.faces import _gradients as gradients
-from pixelreg.faces import _search, bundled
-from pixelreg.faces._gradients import Poses, Pyramid
-from pixelreg.faces._weights import DetectorWeights
+from pixelreg.faces import bundled
+from pixelreg.faces import bundled as _search
+from pixelreg.faces import cascade as gradients
+from pixelreg.faces.cascade import DetectorWeights, Poses, Pyramid
 
 _METADATA = {
     "format": "pixelreg face detector",

@@ -17,8 +17,8 @@ from examples.detector.data import (
 )
 from examples.detector.fit import TrainingOptions, train_detector
 from examples.detector.textures import textures
-from pixelreg.faces import _gradients as gradients
-from pixelreg.faces._weights import DetectorWeights
+from pixelreg.faces import cascade as gradients
+from pixelreg.faces.cascade import DetectorWeights
 from pixelreg.faces.landmarks import read_landmarks
 from pixelreg.faces.yunet import YuNetDetector
 

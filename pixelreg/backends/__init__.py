@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pixelreg.backends.array import ArrayBackend
 
 BACKENDS = {
-    "numpy": "pixelreg.backends.numpy:NumpyBackend",
+    "numpy": "pixelreg.backends.array:NumpyBackend",
     "numba": "pixelreg.backends.numba:NumbaBackend",
     "cupy": "pixelreg.backends.cupy:CupyBackend",
 }

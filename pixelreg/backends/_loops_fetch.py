@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pixelreg.arrays import Array, Floats
-from pixelreg.backends._jit import compiled
+from pixelreg.backends.loops import compiled
 from pixelreg.pictures.warp import KEYS
 
 A = np.float32(KEYS)

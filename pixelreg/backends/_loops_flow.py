@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from pixelreg.arrays import Array, Floats, Pixels
-from pixelreg.backends._jit import compiled
 from pixelreg.backends._loops_fetch import BLOCK, ROOM, cubic_packed, linear_packed
+from pixelreg.backends.loops import compiled
 
 SLAB = 64  # rows between which nothing leaves the cache
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import is_dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,13 +11,184 @@ import numpy as np
 from pixelreg.arrays import Array, Float64, Floats, Pixels
 from pixelreg.backends import plans
 from pixelreg.errors import InvalidArrayError
-from pixelreg.models.change import Change
-from pixelreg.models.plans import Plan
+from pixelreg.models.plans import GREY_LEVELS, Change, Plan
+from pixelreg.models.sums import LevelSums, PixelSums
 from pixelreg.pictures.image import check_unit_range
 from pixelreg.pictures.warp import fetch_cubic, fetch_linear
 
-if TYPE_CHECKING:  # fitting is not needed to run a plan
+if TYPE_CHECKING:
     from pixelreg.models.sums import LevelSums, PixelSums
+
+COUNT_PIXELS, COUNT_SAMPLES = 256, 1024  # counted at once, so that the counts stay in the cache
+LEVEL_NUMBERS = 1_000_000  # float64 numbers that stay in the cache while levels are solved
+BLOCK_NUMBERS = 4_000_000  # numbers held at once while solving: 32 MB of float64
+
+
+def pixel_sums(xp: Any, X: Array, T: Array) -> PixelSums:
+    """The five sums of pairs X, T (n_samples, n_pixels), both uint8 or both float64."""
+    if X.dtype != np.uint8:
+        xx, xt = (xp.einsum("np,np->p", X, side) for side in (X, T))
+        return PixelSums(len(X), X.sum(0), xx, T.sum(0), xt)
+    pixels = X.shape[1]
+    x, xx, t, xt = (xp.zeros(pixels, np.int64) for _ in range(4))
+    product = xp.empty(pixels, np.uint16)  # 255 * 255 still fits
+    for inputs, targets in zip(X, T, strict=True):
+        x += inputs
+        t += targets
+        xx += xp.multiply(inputs, inputs, out=product, dtype=np.uint16)
+        xt += xp.multiply(inputs, targets, out=product, dtype=np.uint16)
+    return PixelSums(len(X), x, xx, t, xt)
+
+
+def level_sums(xp: Any, X: Array, T: Array) -> LevelSums:
+    """The histograms of pairs X, T (n_samples, n_pixels) uint8."""
+    pixels = X.shape[1]
+    inputs, targets = (xp.zeros((pixels, GREY_LEVELS), np.uint32) for _ in range(2))
+    for first in range(0, pixels, COUNT_PIXELS):
+        block = slice(first, min(first + COUNT_PIXELS, pixels))
+        width = block.stop - first
+        start = xp.arange(width) * GREY_LEVELS
+        for sample in range(0, len(X), COUNT_SAMPLES):
+            part = np.s_[sample : sample + COUNT_SAMPLES, block]
+            # 2^32 for the count and t for the sum: both stay exact in one float64.
+            weights = T[part].astype(np.float64).ravel() + 2.0**32
+            cells = (X[part] + start).ravel()
+            both = xp.bincount(cells, weights, width * GREY_LEVELS).astype(np.int64)
+            inputs[block] += (both >> 32).astype(np.uint32).reshape(width, -1)
+            targets[block] += (both & 0xFFFFFFFF).astype(np.uint32).reshape(width, -1)
+    return LevelSums(len(X), inputs, targets)
+
+
+def solve_ridge(sums: PixelSums, alpha: float, identity: bool) -> tuple[Float64, Float64]:
+    """w and b of Eq. 6 per pixel, shrunk to (1, 0) if ``identity`` and to (0, 0) if not.
+
+    The determinant of Eq. 6 is (N xx - x x) + alpha (xx + N + alpha): for 8-bit pictures the
+    bracket is taken in integers, so nothing is lost where a pixel is nearly constant.
+    """
+    t = sums.t - sums.x if identity else sums.t
+    xt = sums.xt - sums.xx if identity else sums.xt
+    n, unit = sums.count, sums.scale
+    spread = (n * sums.xx - sums.x * sums.x) / unit**2
+    covariance = (n * xt - sums.x * t) / unit**2
+    determinant = spread + alpha * (sums.xx / unit**2 + n + alpha)
+    weight = (covariance + alpha * xt / unit**2) / determinant
+    bias = (t / unit - weight * (sums.x / unit)) / (n + alpha)  # Eq. 5
+    return weight + float(identity), bias
+
+
+def normal_equations(
+    xp: Any, sums: LevelSums, table: Float64, numbers: int = LEVEL_NUMBERS
+) -> Iterator[tuple[slice, Float64, Float64]]:
+    """Blocks of p pixels with their Gram matrices (r, r, p) and moments (r, p).
+
+    About ``numbers`` float64 numbers are held at once.
+    """
+    features = xp.asarray(table)
+    rank = table.shape[1]
+    rows, columns = np.tril_indices(rank)
+    place = np.empty((rank, rank), np.intp)
+    place[rows, columns] = place[columns, rows] = np.arange(len(rows))
+    products = features[:, rows] * features[:, columns]
+    pixels = len(sums.inputs)
+    step = max(1, numbers // max(rank * rank, GREY_LEVELS))
+    for first in range(0, pixels, step):
+        block = slice(first, min(first + step, pixels))
+        gram = (products.T @ sums.inputs[block].astype(np.float64).T)[place]
+        moment = features.T @ (sums.targets[block] / 255.0).T
+        yield block, gram, moment
+
+
+def solve_levels(xp: Any, sums: LevelSums, table: Float64, alpha: float) -> Float64:
+    """Ridge regression on the features for every pixel: coefficients (n_pixels, r)."""
+    rank = table.shape[1]
+    coefficients: Float64 = xp.empty((len(sums.inputs), rank))
+    diagonal = np.arange(rank)
+    for block, gram, moment in normal_equations(xp, sums, table):
+        gram[diagonal, diagonal] += alpha
+        coefficients[block] = solve_positive(xp, gram, moment).T
+    return coefficients
+
+
+def solve_positive(xp: Any, matrices: Float64, right: Float64) -> Float64:
+    """Solve p small symmetric positive definite systems (r, r, p), (r, p) by Cholesky: (r, p).
+
+    The factorisation runs over all systems at once, number by number, which for a small r takes a
+    fraction of the time of one LAPACK call a system.
+    """
+    rank = len(right)
+    lower, x = matrices.copy(), right.copy()
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        for k in range(rank):
+            for j in range(k):
+                lower[k:, k] -= lower[k:, j] * lower[k, j]
+                x[k] -= lower[k, j] * x[j]
+            lower[k, k] = xp.sqrt(lower[k, k])
+            lower[k + 1 :, k] /= lower[k, k]
+            x[k] /= lower[k, k]
+        for k in range(rank - 1, -1, -1):
+            for j in range(k + 1, rank):
+                x[k] -= lower[j, k] * x[j]
+            x[k] /= lower[k, k]
+    solution: Float64 = repaired(xp, x.T, matrices.transpose(2, 0, 1), right.T).T
+    return solution
+
+
+def repaired(xp: Any, solution: Float64, matrices: Float64, right: Float64) -> Float64:
+    """``solution`` (p, r), by least squares where rounding made a matrix (p, r, r) indefinite.
+
+    That happens where alpha is far below the rounding error of what it is added to.
+    """
+    bad = xp.flatnonzero(~xp.isfinite(solution).all(axis=1))
+    if bad.size:
+        values, vectors = xp.linalg.eigh(matrices[bad])
+        most = xp.abs(values).max(axis=1, keepdims=True)
+        small = xp.abs(values) <= most * np.finfo(np.float64).eps * values.shape[1]
+        inverse = xp.where(small, 0.0, 1.0 / xp.where(small, 1.0, values))
+        rotated = xp.einsum("prs,pr->ps", vectors, right[bad])
+        solution[bad] = xp.einsum("prs,ps->pr", vectors, inverse * rotated)
+    return solution
+
+
+def gaussian_kernel(xp: Any, x: Array, y: Array, sigma: float) -> Float64:
+    """k(x, y) of Eq. 12, broadcast; x, y and sigma on the [0, 1] pixel scale."""
+    result: Float64 = xp.exp(-((x - y) ** 2) / (2.0 * sigma**2))
+    return result
+
+
+def kernel_blocks(
+    xp: Any, left: Array, right: Array, sigma: float
+) -> Iterator[tuple[slice, Float64]]:
+    """Blocks of pixels with their kernel matrices (p, n_left, n_right), memory bounded."""
+    pixels = left.shape[1]
+    step = max(1, BLOCK_NUMBERS // (len(left) * len(right)))
+    for first in range(0, pixels, step):
+        block = slice(first, min(first + step, pixels))
+        yield (
+            block,
+            gaussian_kernel(xp, left.T[block, :, None], right.T[block, None, :], sigma),
+        )
+
+
+def solve_dense(xp: Any, x: Float64, t: Float64, sigma: float, alpha: float) -> Float64:
+    """c_p of Eq. 14 for every pixel, in the columns of (n_samples, n_pixels); x, t likewise."""
+    result: Float64 = xp.empty_like(t)
+    diagonal = xp.arange(len(x))
+    for block, kernels in kernel_blocks(xp, x, x, sigma):
+        kernels[:, diagonal, diagonal] += alpha
+        moment = xp.ascontiguousarray(t.T[block])
+        solution = xp.linalg.solve(kernels, moment[..., None])[..., 0]
+        result[:, block] = repaired(xp, solution, kernels, moment).T
+    return result
+
+
+def predict_dense(
+    xp: Any, new: Float64, x: Float64, coefficients: Float64, sigma: float
+) -> Float64:
+    """c_p kappa(x) of Eq. 15-16 for every pixel: (n_new, n_pixels) float64."""
+    result: Float64 = xp.empty(new.shape)
+    for block, kernels in kernel_blocks(xp, new, x, sigma):
+        result[:, block] = xp.einsum("pmn,np->mp", kernels, coefficients[:, block])
+    return result
 
 
 class ArrayBackend:
@@ -59,15 +231,13 @@ class ArrayBackend:
 
     def pixel_sums(self, X: Array, T: Array) -> PixelSums:
         """The sums of Pixel-RR of X, T (n_samples, n_pixels), both uint8 or both float64."""
-        from pixelreg.backends import solvers
 
-        return solvers.pixel_sums(self.xp, self.to_device(X), self.to_device(T))
+        return pixel_sums(self.xp, self.to_device(X), self.to_device(T))
 
     def level_sums(self, X: Array, T: Array) -> LevelSums:
         """The sums of Pixel-KR of X, T (n_samples, n_pixels) uint8."""
-        from pixelreg.backends import solvers
 
-        return solvers.level_sums(self.xp, self.to_device(X), self.to_device(T))
+        return level_sums(self.xp, self.to_device(X), self.to_device(T))
 
     def solve_ridge(
         self, sums: PixelSums, alpha: float, identity: bool = False
@@ -76,28 +246,24 @@ class ArrayBackend:
 
         ``identity`` shrinks them to (1, 0) instead of (0, 0).
         """
-        from pixelreg.backends import solvers
 
-        return solvers.solve_ridge(sums, alpha, identity)
+        return solve_ridge(sums, alpha, identity)
 
     def solve_levels(self, sums: LevelSums, table: Float64, alpha: float) -> Float64:
         """Ridge regression on the features ``table`` (256, r): (n_pixels, r) float64."""
-        from pixelreg.backends import solvers
 
-        return solvers.solve_levels(self.xp, sums, table, alpha)
+        return solve_levels(self.xp, sums, table, alpha)
 
     def solve_dense(self, x: Array, t: Array, sigma: float, alpha: float) -> Float64:
         """c_p of Eq. 14 in the columns, (n_samples, n_pixels); x and t float64 likewise."""
-        from pixelreg.backends import solvers
 
-        return solvers.solve_dense(self.xp, self.to_device(x), self.to_device(t), sigma, alpha)
+        return solve_dense(self.xp, self.to_device(x), self.to_device(t), sigma, alpha)
 
     def predict_dense(self, new: Array, x: Array, coefficients: Array, sigma: float) -> Float64:
         """c_p kappa(x) of Eq. 15-16: (n_new, n_pixels) for ``new`` (n_new, n_pixels) float64."""
-        from pixelreg.backends import solvers
 
         here, there, dual = map(self.to_device, (new, x, coefficients))
-        return solvers.predict_dense(self.xp, here, there, dual, sigma)
+        return predict_dense(self.xp, here, there, dual, sigma)
 
     def predict(self, plan: Any, pictures: Array) -> Floats:
         """Run ``plan`` on pictures.
@@ -174,3 +340,26 @@ def _checked(plan: Any, pictures: Any) -> Any:
 def _each_array(sums: Any, convert: Any) -> Any:
     arrays = {name: convert(value) for name, value in vars(sums).items() if name != "count"}
     return replace(sums, **arrays)
+
+
+class NumpyBackend(ArrayBackend):
+    """Everything in NumPy; the dense systems by LAPACK's Cholesky, one a pixel."""
+
+    name = "numpy"
+    xp: Any = np
+
+    def solve_dense(self, x: Array, t: Array, sigma: float, alpha: float) -> Float64:
+        """c_p of Eq. 14 in the columns, (n_samples, n_pixels); x and t float64 likewise."""
+        from scipy.linalg.lapack import dposv
+
+        result = np.empty_like(t)
+        diagonal = np.arange(len(x))
+        for block, kernels in kernel_blocks(np, x, x, sigma):
+            kernels[:, diagonal, diagonal] += alpha
+            for offset, kernel in enumerate(kernels):
+                pixel = block.start + offset
+                _, solution, info = dposv(kernel, t[:, pixel], overwrite_a=True)
+                if info:  # rounding made it indefinite: alpha is far below the kernel's rank
+                    solution = np.linalg.lstsq(kernel, t[:, pixel], rcond=None)[0]
+                result[:, pixel] = solution
+        return result

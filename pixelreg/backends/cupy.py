@@ -14,8 +14,7 @@ import cupy
 import numpy as np
 
 from pixelreg.arrays import Array, Float64, Pixels
-from pixelreg.backends.array import ArrayBackend
-from pixelreg.backends.solvers import normal_equations, repaired
+from pixelreg.backends.array import ArrayBackend, normal_equations, repaired
 from pixelreg.models.plans import GREY_LEVELS, AffinePlan, FlowPlan, KernelPlan, Plan, SparsePlan
 from pixelreg.models.sums import LevelSums, PixelSums
 from pixelreg.pictures.warp import blur_weights

@@ -8,13 +8,12 @@ import numpy as np
 
 from pixelreg.arrays import Array, Float64, Floats, Pixels
 from pixelreg.backends import _loops_fetch as fetching
-from pixelreg.backends import _loops_fit as fitting
 from pixelreg.backends import _loops_flow as moving
-from pixelreg.backends import _loops_run as running
-from pixelreg.backends._jit import cores, spread
-from pixelreg.backends.numpy import NumpyBackend
-from pixelreg.models.change import Change
-from pixelreg.models.plans import GREY_LEVELS, AffinePlan, FlowPlan, KernelPlan, SparsePlan
+from pixelreg.backends import loops as fitting
+from pixelreg.backends import loops as running
+from pixelreg.backends.array import NumpyBackend
+from pixelreg.backends.loops import cores, spread
+from pixelreg.models.plans import GREY_LEVELS, AffinePlan, Change, FlowPlan, KernelPlan, SparsePlan
 from pixelreg.models.sums import LevelSums, PixelSums
 from pixelreg.pictures.warp import blur_weights
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from pixelreg.arrays import Array, Floats, Pixels
-from pixelreg.models.change import Change
-from pixelreg.models.plans import AffinePlan, FactoredPlan, FlowPlan, KernelPlan, SparsePlan
+from pixelreg.models.plans import AffinePlan, Change, FactoredPlan, FlowPlan, KernelPlan, SparsePlan
 from pixelreg.pictures.warp import fetch_cubic, fetch_linear, gaussian_blur
 
 

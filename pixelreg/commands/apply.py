@@ -17,7 +17,7 @@ from pixelreg.files import write_bytes
 from pixelreg.pictures.image import Picture, encode, format_of, read_bytes, read_file
 from pixelreg.protocol import Target
 from pixelreg.translator import FaceTranslator, check_strength
-from pixelreg.video.names import is_video, output_of
+from pixelreg.video.container import is_video, output_of
 
 
 @click.command()
@@ -181,7 +181,7 @@ def _render(
 ) -> Picture:
     if len(strengths) == 1:
         return translator.translate_picture(picture, target, strengths[0], path)
-    from pixelreg.pictures.strips import strength_strip
+    from pixelreg.pictures.sheet import strength_strip
 
     prepared = translator.prepare(picture, target, path)
     strip = strength_strip(lambda strength: prepared.at(strength).pixels, strengths)
@@ -191,7 +191,7 @@ def _render(
 def _animate(
     translator: FaceTranslator, path: Path, target: Target, most: float, output: Path
 ) -> None:
-    from pixelreg.pictures.strips import strength_animation
+    from pixelreg.pictures.sheet import strength_animation
 
     prepared = translator.prepare(read_file(path), target, path)
     write_bytes(output, strength_animation(lambda s: prepared.at(s).pixels, most, output.suffix))
@@ -199,7 +199,7 @@ def _animate(
 
 
 def _slider_sheet(translator: FaceTranslator, path: Path, strength: float, output: Path) -> int:
-    from pixelreg.pictures.strips import slider_sheet
+    from pixelreg.pictures.sheet import slider_sheet
 
     if not translator.sliders:
         raise UsageError("this model takes the names of expressions, and no numbers")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from pixelreg.data.pairs import Pairing
+from pixelreg.data.photos import Listing, Problem
 
 if TYPE_CHECKING:
     from pixelreg.data.crops import Progress
@@ -42,3 +45,25 @@ def progress(label: str) -> Iterator[Progress]:
             bar.update(done - bar.pos)
 
         yield update
+
+
+def show_found(listing: Listing, pairings: dict[str, Pairing]) -> None:
+    """Say what a folder holds: people, pairs, and everything that is left out."""
+    say(f"{listing.root}: layout {listing.layout}, {len(listing.people)} people")
+    for name, pairing in pairings.items():
+        line = f"  {name}: {len(pairing.pairs)} pairs"
+        if pairing.unpaired:
+            line += f", {len(pairing.unpaired)} pictures without a partner"
+        say(line)
+    for reason, count in listing.skipped:
+        say(f"  {count} left out: {reason}")
+    for problem in listing.problems[:5]:
+        say(f"  warning: {problem.path.name}: {problem.reason}")
+    if len(listing.problems) > 5:
+        say(f"  warning: {len(listing.problems) - 5} more; see: pixelreg data list")
+
+
+def report_problems(problems: Sequence[Problem]) -> None:
+    """Say which pairs could not be used."""
+    for problem in problems:
+        say(f"  warning: pair left out: {problem.reason}")

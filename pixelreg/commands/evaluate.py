@@ -8,8 +8,7 @@ import click
 import numpy as np
 
 from pixelreg.commands import options
-from pixelreg.commands.console import give, give_json, progress, say
-from pixelreg.commands.found import report_problems, show_found
+from pixelreg.commands.console import give, give_json, progress, report_problems, say, show_found
 from pixelreg.data.crops import load_stack
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import pair

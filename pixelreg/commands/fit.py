@@ -14,10 +14,9 @@ import click
 from pixelreg.api import LOCAL_MODEL
 from pixelreg.backends import get_backend
 from pixelreg.commands import options
-from pixelreg.commands.console import progress, say
+from pixelreg.commands.console import progress, report_problems, say, show_found
 from pixelreg.commands.fit_report import cv_table, report, write_sheet
 from pixelreg.commands.fit_stream import Streaming, fit_from_stream, save_sums
-from pixelreg.commands.found import report_problems, show_found
 from pixelreg.data.crops import Cutter, load_stack
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import Pair

@@ -140,7 +140,7 @@ class Running(Computing):
 
     Attributes
     ----------
-    provider, meta : of `deep_onnx.runtime.load`, for ONNX models.
+    provider, meta : of `deep_onnx.translator.load`, for ONNX models.
     """
 
     provider: str = "auto"

@@ -74,8 +74,8 @@ def _yunet_at_hand(given: Path | None) -> bool:
 
 
 def _bundled(given: Path | None) -> Detector:
-    from pixelreg.faces._weights import load_weights
     from pixelreg.faces.bundled import BundledDetector
+    from pixelreg.faces.cascade import load_weights
 
     return BundledDetector(load_weights(given))
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from pixelreg.errors import FaceError, MissingExtraError, ModelFileError
-from pixelreg.faces._weights import DetectorWeights, load_weights
 from pixelreg.faces.bundled import check_image, refine
+from pixelreg.faces.cascade import DetectorWeights, load_weights
 from pixelreg.faces.landmarks import Face
 
 _ADDRESS = "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"

@@ -12,7 +12,7 @@ from pixelreg.fitting.sumsfile import Sums
 from pixelreg.models.plans import AffinePlan, KernelPlan, Plan, plan_array
 from pixelreg.models.sums import PixelSums
 from pixelreg.regression.estimator import check_positive
-from pixelreg.regression.levels import level_features
+from pixelreg.regression.kernel import level_features
 from pixelreg.regression.ridge import is_identity
 
 

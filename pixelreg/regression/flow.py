@@ -15,7 +15,7 @@ import numpy as np
 
 from pixelreg.arrays import Array, Float64
 from pixelreg.errors import InvalidArrayError, MissingExtraError, UsageError
-from pixelreg.faces.mask import face_mask
+from pixelreg.faces.paste import face_mask
 from pixelreg.models.plans import FlowPlan, Shape, plan_array
 from pixelreg.pictures.warp import fetch_linear, gaussian_blur
 from pixelreg.regression.estimator import (

@@ -10,9 +10,8 @@ import numpy as np
 
 from pixelreg.arrays import Array
 from pixelreg.errors import DataError, InvalidArrayError
-from pixelreg.regression.dense import leave_one_out_dense
 from pixelreg.regression.estimator import Estimator, as_unit, check_pairs, check_positive
-from pixelreg.regression.levels import leave_one_out_levels, level_features
+from pixelreg.regression.kernel import leave_one_out_dense, leave_one_out_levels, level_features
 from pixelreg.regression.ridge import leave_one_out as leave_one_out_ridge
 
 ALPHAS = (0.001, 0.01, 0.04, 0.1, 0.4, 1.0, 2.0, 4.0, 10.0)

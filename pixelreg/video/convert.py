@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -18,13 +20,64 @@ from pixelreg.faces.locate import Locator
 from pixelreg.files import write_atomically
 from pixelreg.protocol import Target
 from pixelreg.translator import FaceTranslator, check_strength
-from pixelreg.video.ahead import ahead
+from pixelreg.video.container import Sink, Source, opened, sink
 from pixelreg.video.follow import Follower
-from pixelreg.video.paste import Paster
-from pixelreg.video.planes import Canvas, canvas_of
-from pixelreg.video.read import Source, opened
-from pixelreg.video.turn import Turn
-from pixelreg.video.write import Sink, sink
+from pixelreg.video.frames import Canvas, Paster, Turn, canvas_of
+
+Item = TypeVar("Item")
+PATIENCE = 0.05  # seconds after which a waiting thread looks whether it is still wanted
+
+
+@dataclass(frozen=True)
+class _End:
+    """The last thing that a stage hands on: how it ended."""
+
+    error: BaseException | None = None
+
+
+def ahead(items: Generator[Item, None, None], depth: int) -> Generator[Item, None, None]:
+    """Run a generator in a thread, at most ``depth`` items ahead of whoever takes them.
+
+    An error of the generator is raised where its next item would have come. Closing the result
+    closes the generator, in its own thread, and waits for that.
+    """
+    waiting: queue.Queue[Any] = queue.Queue(depth)
+    unwanted = threading.Event()
+
+    def put(item: Any) -> bool:
+        while not unwanted.is_set():
+            try:
+                waiting.put(item, timeout=PATIENCE)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            with closing(items):
+                for item in items:
+                    if not put(item):
+                        return
+        except BaseException as error:  # handed on to the thread that takes the items
+            put(_End(error))
+        else:
+            put(_End())
+
+    thread = threading.Thread(target=work, name="pixelreg-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = waiting.get()
+            if isinstance(item, _End):
+                break
+            yield item
+        if item.error is not None:
+            raise item.error
+    finally:
+        unwanted.set()
+        thread.join()
+
 
 AHEAD = 4  # frames between two stages
 SEARCHED = 1280  # longest side of the picture in which faces are looked for
@@ -144,7 +197,7 @@ class FrameChanger:
 
         Parameters
         ----------
-        frame : in one of the formats of `pixelreg.video.planes.FORMATS`.
+        frame : in one of the formats of `pixelreg.video.frames.FORMATS`.
         rotation : degrees to the left by which it is turned to be shown.
         """
         turn = Turn(round(rotation / 90) % 4, frame.width, frame.height)

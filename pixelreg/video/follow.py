@@ -13,16 +13,92 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelreg.arrays import Floats, Pixels
+from pixelreg.arrays import Array, Float64, Floats, Pixels
 from pixelreg.errors import FaceError
-from pixelreg.faces._gradients import PATCH_UNIT, Pyramid, fit_poses
-from pixelreg.faces._weights import DetectorWeights, load_weights
 from pixelreg.faces.align import Similarity, similarity_from_eyes
 from pixelreg.faces.bundled import align
+from pixelreg.faces.cascade import PATCH_UNIT, DetectorWeights, Pyramid, fit_poses, load_weights
 from pixelreg.faces.landmarks import Face
 from pixelreg.faces.locate import Locator
 from pixelreg.models.model import Frame
-from pixelreg.video.smooth import SteadySimilarity
+
+CUTOFF = 0.5  # Hz, for a face at rest
+SLOPE = 100.0  # Hz more for every eye distance (or unit of log scale, or radian) a second
+SPEED_CUTOFF = 1.5  # Hz, for the speed itself
+
+
+class OneEuro:
+    """A low-pass whose cutoff rises with speed (Casiez, Roussel and Vogel, "1 Euro Filter: A Simple
+    Speed-based Low-pass Filter for Noisy Input in Interactive Systems", CHI 2012).
+
+    Parameters
+    ----------
+    cutoff : Hz at rest; lower is steadier.
+    slope : Hz for each unit a second of speed; higher lags less: at most 1 / (2 pi slope) units.
+    speed_cutoff : Hz, of the low-pass on the speed.
+    """
+
+    def __init__(
+        self, cutoff: float = CUTOFF, slope: float = SLOPE, speed_cutoff: float = SPEED_CUTOFF
+    ) -> None:
+        self.cutoff = cutoff
+        self.slope = slope
+        self.speed_cutoff = speed_cutoff
+        self._value: Float64 | None = None
+        self._speed: Float64 = np.zeros(1)
+
+    def __call__(self, values: Array, step: float) -> Float64:
+        """The next values, (k,), ``step`` seconds after those before; the first come back as is."""
+        values = np.asarray(values, dtype=np.float64)
+        if self._value is None or step <= 0:
+            self._value = values if self._value is None else self._value
+            return self._value
+        share = _share(np.array(self.speed_cutoff), step)
+        self._speed = self._speed + share * ((values - self._value) / step - self._speed)
+        share = _share(self.cutoff + self.slope * np.abs(self._speed), step)
+        self._value = self._value + share * (values - self._value)
+        return self._value
+
+
+def _share(cutoff: Float64, step: float) -> Float64:
+    """How much of a new value is taken by a first-order low-pass."""
+    turn = 2 * np.pi * cutoff * step
+    return np.asarray(turn / (1 + turn))
+
+
+class SteadySimilarity:
+    """Similarities of one face over time, their place, scale and roll each smoothed by `OneEuro`.
+
+    Parameters
+    ----------
+    size : side of the crop; its centre is what is held steady.
+    eye_distance : in crop pixels, the unit of place.
+    """
+
+    def __init__(self, size: int, eye_distance: float) -> None:
+        self._centre = size / 2
+        self._eyes = eye_distance
+        self._filter = OneEuro()
+        self._unit = 0.0
+        self._roll = 0.0
+
+    def __call__(self, similarity: Similarity, step: float) -> Similarity:
+        """The smoothed one, ``step`` seconds after the one before."""
+        self._unit = self._unit or similarity.scale * self._eyes
+        turn = complex(similarity.a, similarity.b)
+        place = turn * complex(self._centre, self._centre) + complex(similarity.c, similarity.d)
+        # The roll goes on counting where the angle of a complex number starts again.
+        self._roll += float(np.angle(turn * np.exp(-1j * self._roll)))
+        x, y, size, roll = self._filter(
+            np.array(
+                [place.real / self._unit, place.imag / self._unit, np.log(abs(turn)), self._roll]
+            ),
+            step,
+        ).tolist()
+        turn = complex(np.exp(complex(size, roll)))
+        shift = self._unit * complex(x, y) - turn * complex(self._centre, self._centre)
+        return Similarity(turn.real, turn.imag, shift.real, shift.imag)
+
 
 LOOK = 0.5  # seconds between two looks for faces while all goes well
 LOOK_AGAIN = 0.1  # seconds between two looks while there is no face

@@ -32,9 +32,9 @@ _LAYOUTS = {
         f"{_PACKAGE}.ckplus:read",
         "S005/001/S005_001_00000011.png with S005_001_00000011_emotion.txt",
     ),
-    "cuhk": _Layout(f"{_PACKAGE}.cuhk:read", "f-005-01.jpg with F2-005-01-sz1.jpg"),
+    "cuhk": _Layout(f"{_PACKAGE}.drawn:read_cuhk", "f-005-01.jpg with F2-005-01-sz1.jpg"),
     "cufsf": _Layout(
-        f"{_PACKAGE}.cufsf:read", "original_sketch/00001.jpg with photo/00001fb010_930831.tif"
+        f"{_PACKAGE}.drawn:read_cufsf", "original_sketch/00001.jpg with photo/00001fb010_930831.tif"
     ),
     "london": _Layout(f"{_PACKAGE}.london:read", "neutral_front/001_03.jpg"),
     "cfee": _Layout(f"{_PACKAGE}.cfee:read", "Images1/01_126_3963.jpg"),
@@ -42,10 +42,10 @@ _LAYOUTS = {
     "ab-folders": _Layout(f"{_PACKAGE}.folders:read_ab", "trainA/NAME.jpg with trainB/NAME.jpg"),
     "stargan": _Layout(f"{_PACKAGE}.folders:read_stargan", "train/happy/NAME.jpg"),
     "sketches": _Layout(
-        f"{_PACKAGE}.sketches:read", "photo/PERSON/TAKE.png with sketch/PERSON/TAKE.png"
+        f"{_PACKAGE}.folders:read_sketches", "photo/PERSON/TAKE.png with sketch/PERSON/TAKE.png"
     ),
     "folders": _Layout(f"{_PACKAGE}.folders:read_folders", "neutral/NAME.png with happy/NAME.png"),
-    "pix2pix": _Layout(f"{_PACKAGE}.pix2pix:read", "train/1.jpg twice as wide as high"),
+    "pix2pix": _Layout(f"{_PACKAGE}.folders:read_pix2pix", "train/1.jpg twice as wide as high"),
 }
 
 

@@ -12,8 +12,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from pixelreg.data.expressions import CANONICAL, canonical
-from pixelreg.data.layouts.reading import Reading, Tree, default_source, strange_name
-from pixelreg.data.photos import Photo
+from pixelreg.data.layouts.reading import Reading, Tree, default_source, picture_size, strange_name
+from pixelreg.data.photos import Photo, Problem
 
 SPLITS = frozenset({"train", "test", "val", "valid", "validation"})
 _AB = re.compile(r"(train|test|val)_?([AB])", re.IGNORECASE)
@@ -94,3 +94,53 @@ def _finish(reading: Reading) -> Reading:
     )
     reading.source = default_source(photo.expression for photo in reading.photos)
     return reading
+
+
+def read_pix2pix(tree: Tree) -> Reading:
+    """Both halves of every picture that is exactly twice as wide as high; only headers are read."""
+    reading = Reading(source="A", aligned=True)
+    for path, parts in without_wrapper(tree):
+        size = picture_size(path)
+        if size is None:
+            reading.problems.append(Problem(path, "cannot be read as a picture"))
+        elif size[0] != 2 * size[1]:
+            shape = f"{size[0]}x{size[1]}"
+            reading.problems.append(Problem(path, f"{shape} is not twice as wide as high"))
+        else:
+            person = Path(*parts).with_suffix("").as_posix()
+            reading.photos.append(Photo(person, "A", path, half="left"))
+            reading.photos.append(Photo(person, "B", path, half="right"))
+            reading.recognised += 1
+    return reading
+
+
+KINDS = ("photo", "sketch")
+EXAMPLE = "photo/PERSON/TAKE.png with sketch/PERSON/TAKE.png"
+
+
+def read_sketches(tree: Tree) -> Reading:
+    """Both pictures of every take; aligned if the two of each pair are of one size."""
+    reading = Reading(source="photo", aligned=True)
+    places = without_wrapper(tree)
+    if {parts[0] for _, parts in places if len(parts) > 1} >= set(KINDS):
+        pairs: dict[tuple[str, ...], list[Photo]] = {}
+        for path, parts in places:
+            if parts[0] not in KINDS or len(parts) < 2:
+                reading.problems.append(strange_name(path, EXAMPLE))
+                continue
+            photo = _photo(path, parts)
+            reading.photos.append(photo)
+            pairs.setdefault((photo.person, photo.session), []).append(photo)
+        complete = [photos for photos in pairs.values() if len(photos) == len(KINDS)]
+        reading.recognised = sum(map(len, complete))
+        reading.aligned = all(
+            picture_size(photos[0].path) == picture_size(photos[1].path) for photos in complete
+        )
+    return reading
+
+
+def _photo(path: Path, parts: tuple[str, ...]) -> Photo:
+    kind, *folders, _ = parts
+    if not folders:
+        return Photo(path.stem, kind, path)
+    return Photo("/".join(folders), kind, path, path.stem)

@@ -1,10 +1,4 @@
-"""CUHK face sketch FERET database: artists' sketches, and the FERET photographs drawn from.
-
-Sketches are numbered as FERET numbers people: ``original_sketch/00001.jpg``. The photographs come
-with FERET and keep its names: ``photo/00001fb010_930831.tif`` of the grey edition,
-``00001_930831_fb.ppm`` of the coloured one. Where the whole of FERET lies there, the list
-``names_of_photos_used_for_drawing_sketches.txt`` that comes with the sketches says which to take.
-"""
+"""Photographs and the sketches that were drawn after them: CUHK and CUFSF."""
 
 from __future__ import annotations
 
@@ -13,6 +7,31 @@ from pathlib import Path
 
 from pixelreg.data.layouts.reading import Reading, Tree, strange_name
 from pixelreg.data.photos import Photo
+
+_NAME = re.compile(r"([fm])(\d?)-(\d{3})-(\d\d)(-sz\d)?", re.IGNORECASE)
+
+
+def read_cuhk(tree: Tree) -> Reading:
+    """Photos and sketches; a sketch of series 2 is matched to a photo without a series number."""
+    matches = {path: _NAME.fullmatch(path.stem) for path, _ in tree.pictures}
+    photographed = {_person(m) for m in matches.values() if m is not None and not m[5]}
+    reading = Reading(source="photo", aligned=True)
+    for path, match in matches.items():
+        if match is None:
+            reading.problems.append(strange_name(path, "f-005-01.jpg with F2-005-01-sz1.jpg"))
+            continue
+        person = _person(match)
+        if match[5] and match[2] == "2" and person not in photographed:
+            person = person.replace("2", "", 1)
+        expression = "sketch" if match[5] else "photo"
+        reading.photos.append(Photo(person, expression, path, match[4]))
+    reading.recognised = len(reading.photos)
+    return reading
+
+
+def _person(match: re.Match[str]) -> str:
+    return f"{match[1].lower()}{match[2]}-{match[3]}"
+
 
 LIST = "names_of_photos_used_for_drawing_sketches.txt"
 _SKETCH = re.compile(r"\d{5}")
@@ -23,7 +42,7 @@ _EXAMPLE = "original_sketch/00001.jpg with photo/00001fb010_930831.tif"
 _View = tuple[str, str, str]  # person, date, which of the two frontal views
 
 
-def read(tree: Tree) -> Reading:
+def read_cufsf(tree: Tree) -> Reading:
     """Photographs and sketches; cropped sketches are left out beside the original ones."""
     reading = Reading(source="photo")
     used = _used(tree)

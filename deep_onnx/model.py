@@ -1,0 +1,301 @@
+"""ONNX models on arrays: predictions of pictures, and pictures from noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deep_onnx.card import Card
+from deep_onnx.opening import open_file
+from deep_onnx.session import Say, Session
+from pixelreg.arrays import Array, Floats, Pixels
+from pixelreg.data.expressions import canonical, in_order
+from pixelreg.errors import InvalidArrayError, ModelFileError, UnknownNameError, UsageError
+from pixelreg.protocol import Target
+
+
+def to_values(card: Card, pictures: Array, element: str) -> Array:
+    """Pictures in the form that the graph takes.
+
+    Parameters
+    ----------
+    pictures : (N, H, W, 3) uint8, or float in [0, 1].
+    element : NumPy's name of the graph's type.
+
+    Returns
+    -------
+    (N, 3, H, W), contiguous, in the card's order of colours and on its scale.
+    """
+    low, high = card.value_range
+    most = 255.0 if pictures.dtype == np.uint8 else 1.0
+    values = pictures.astype(np.float32) * np.float32((high - low) / most) + np.float32(low)
+    if card.colour == "BGR":
+        values = values[..., ::-1]
+    if element == "uint8":
+        values = np.clip(np.rint(values), 0, 255)
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2), dtype=element)
+
+
+def from_values(card: Card, values: Array) -> Floats:
+    """(N, 3, H, W) as the graph gives it -> (N, H, W, 3) float32 on [0, 1], unclipped."""
+    low, high = card.value_range
+    scaled = (values.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+    pictures: Floats = scaled.transpose(0, 2, 3, 1)
+    return pictures[..., ::-1] if card.colour == "BGR" else pictures
+
+
+def pad(values: Array, multiple: int) -> tuple[Array, tuple[slice, ...]]:
+    """(..., H, W) with both sides whole multiples, its borders mirrored.
+
+    Returns
+    -------
+    The padded array, and where the old one lies in it.
+    """
+    margins, inside = [(0, 0)] * (values.ndim - 2), [slice(None)] * (values.ndim - 2)
+    for side in values.shape[-2:]:
+        more = -side % multiple
+        margins.append((more // 2, more - more // 2))
+        inside.append(slice(more // 2, more // 2 + side))
+    if not any(map(any, margins)):
+        return values, tuple(inside)
+    return np.pad(values, margins, mode="reflect"), tuple(inside)
+
+
+def targets_of(card: Card) -> tuple[str, ...]:
+    """The names of a card's targets: expressions in their usual order, others by alphabet."""
+    return tuple(in_order(set(card.targets)))
+
+
+def name_of(card: Card, target: str) -> str:
+    """The card's own name for a target: the same, or one that means the same."""
+    known = {canonical(name): name for name in card.targets}
+    name = target if target in card.targets else known.get(canonical(target))
+    if name is None:
+        raise UnknownNameError("target", target, targets_of(card))
+    return name
+
+
+def condition_of(card: Card, target: Target) -> tuple[float, ...]:
+    """The values of the condition input.
+
+    Parameters
+    ----------
+    target : a name or a synonym of one; all values in order; or some by the entries' names, the
+        others as in the card's vector for its source, or 0 where it has none.
+
+    Returns
+    -------
+    One number for every entry of ``card.condition``; empty where the network takes none.
+    """
+    if isinstance(target, str):
+        return card.targets[name_of(card, target)]
+    if not card.condition:
+        raise UsageError(
+            f"this model takes no numbers; ask for one of: {', '.join(targets_of(card))}"
+        )
+    if isinstance(target, Mapping):
+        return _over_source(card, target)
+    return _checked(card, target)
+
+
+def _over_source(card: Card, given: Mapping[str, float]) -> tuple[float, ...]:
+    start = card.targets.get(card.source, (0.0,) * len(card.condition))
+    values = dict(zip(card.condition, start, strict=True))
+    entries = {entry.lower(): entry for entry in card.condition}
+    for name, value in given.items():
+        entry = name if name in values else entries.get(str(name).lower())
+        if entry is None:
+            raise UnknownNameError("number", str(name), card.condition)
+        values[entry] = value
+    return _checked(card, values.values())
+
+
+def _checked(card: Card, given: Iterable[float] | Sequence[float]) -> tuple[float, ...]:
+    try:
+        values = tuple(float(value) for value in given)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{given!r} is no target: give a name, {len(card.condition)} numbers, or some by name"
+        ) from None
+    if len(values) != len(card.condition):
+        raise UsageError(
+            f"this model takes {len(card.condition)} numbers "
+            f"({', '.join(card.condition)}), not {len(values)}"
+        )
+    low, high = card.condition_range
+    for entry, value in zip(card.condition, values, strict=True):
+        if not math.isfinite(value) or not low <= value <= high:
+            raise UsageError(f"{entry} = {value:g} is out of range: {low:g} to {high:g}")
+    return values
+
+
+BATCH_PIXELS = 2**19  # in one run: 32 pictures of 128 x 128
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """An ONNX model on pictures.
+
+    Attributes
+    ----------
+    card : what the model takes and gives.
+    session : what runs it.
+    """
+
+    card: Card
+    session: Session
+
+    def predict(self, condition: Sequence[float], pictures: Array) -> Floats:
+        """Run the network, several pictures at once.
+
+        Parameters
+        ----------
+        condition : one number for every entry of the card's condition.
+        pictures : (N, H, W, 3) uint8, or float in [0, 1].
+
+        Returns
+        -------
+        (N, H, W, 3) float32 on [0, 1], unclipped. Sides that are no multiples of the card's are
+        padded for the network and cut again.
+        """
+        card = self.card
+        if pictures.ndim != 4 or pictures.shape[3] != 3 or 0 in pictures.shape[1:]:
+            raise InvalidArrayError(f"pictures must be (N, H, W, 3), not {pictures.shape}")
+        height, width = pictures.shape[1:3]
+        if not card.dynamic and (height, width) != (card.size, card.size):
+            raise InvalidArrayError(
+                f"this model takes pictures of {card.size} x {card.size} pixels, "
+                f"not {width} x {height}"
+            )
+        made = np.empty(pictures.shape, np.float32)
+        count = self._at_once(height * width)
+        for start in range(0, len(pictures), count):
+            part = np.s_[start : start + count]
+            made[part] = self._batch(condition, pictures[part])
+        return made
+
+    def warm_up(self) -> float:
+        """Seconds that the first run took; on black, where there was none yet."""
+        if self.session.warm_up_s is None:
+            size = self.card.size
+            black = np.zeros((1, size, size, 3), np.uint8)
+            self._batch((0.0,) * len(self.card.condition), black)
+        return self.session.warm_up_s or 0.0
+
+    def _at_once(self, pixels: int) -> int:
+        image = next(v for v in self.session.contents.inputs if v.name == self.card.image_input)
+        return 1 if image.dims and image.dims[0] == 1 else max(1, BATCH_PIXELS // pixels)
+
+    def _batch(self, condition: Sequence[float], pictures: Array) -> Floats:
+        card, contents, name = self.card, self.session.contents, self.session.name
+        elements = {value.name: value.element for value in contents.inputs}
+        values, inside = pad(to_values(card, pictures, elements[card.image_input]), card.multiple)
+        inputs = {card.image_input: values}
+        if card.condition_input:
+            numbers = np.array([condition] * len(values), elements[card.condition_input])
+            inputs[card.condition_input] = numbers
+        outputs = [value.name for value in contents.outputs]
+        made = self.session.run(inputs)[outputs.index(card.output)]
+        if made.shape != values.shape:
+            raise ModelFileError(
+                f"{name} gives {made.shape} for pictures of {values.shape}; "
+                "the multiple that its description names may be wrong"
+            )
+        if not np.isfinite(made).all():
+            raise ModelFileError(f"{name} gives values that are not finite")
+        return from_values(card, made[inside])
+
+
+MOST = 4096  # pictures at a time
+BATCH = 32
+
+
+class Generator:
+    """A model that makes pictures from noise.
+
+    Parameters
+    ----------
+    path : the ONNX file.
+    provider, threads, say : see `deep_onnx.session.Session`.
+
+    Attributes
+    ----------
+    card : what the model is.
+    session : what runs it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        provider: str = "auto",
+        threads: int | None = None,
+        say: Say | None = None,
+    ) -> None:
+        file = open_file(path)
+        self.card: Card = file.card
+        if self.card.task != "generate" or self.card.target_kind != "noise":
+            raise ModelFileError(
+                f"{path} makes no pictures from noise: it is a {self.card.architecture} that does "
+                f"{self.card.task!r}; change pictures with: pixelreg apply"
+            )
+        self.session = file.session(provider, threads, say)
+        self.name = file.name
+
+    def noise(self, count: int, seed: int) -> Floats:
+        """(count, numbers) float32 from N(0, 1); the first rows do not depend on the count."""
+        if not 1 <= count <= MOST:
+            raise UsageError(f"the number of pictures must be 1 to {MOST}, not {count}")
+        if seed < 0:
+            raise UsageError(f"a seed must be 0 or more, not {seed}")
+        drawn: Floats = np.random.default_rng(seed).standard_normal(
+            (count, len(self.card.condition)), np.float32
+        )
+        return drawn
+
+    def run(self, noise: Floats) -> Pixels:
+        """Pictures from noise.
+
+        Parameters
+        ----------
+        noise : (N, numbers) float32.
+
+        Returns
+        -------
+        (N, S, S, 3) uint8, sRGB.
+        """
+        low, high = self.card.value_range
+        parts = []
+        for start in range(0, len(noise), BATCH):
+            part = np.ascontiguousarray(noise[start : start + BATCH])
+            made = self.session.run({self.card.condition_input: part})[0]
+            if made.ndim != 4 or made.shape[:2] != (len(part), 3):
+                raise ModelFileError(f"{self.name} gives {made.shape}, not pictures (N, 3, H, W)")
+            if not np.isfinite(made).all():
+                raise ModelFileError(f"{self.name} gives values that are no numbers")
+            levels = np.rint((made.astype(np.float64) - low) * (255.0 / (high - low)))
+            parts.append(np.clip(levels, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1))
+        pixels: Pixels = np.concatenate(parts)
+        if self.card.colour == "BGR":
+            pixels = pixels[..., ::-1]
+        return np.ascontiguousarray(pixels)
+
+
+def generate(path: Path, count: int = 16, seed: int = 0) -> Pixels:
+    """Make pictures with an ONNX model, such as one of ``pixelreg train dcgan``.
+
+    Parameters
+    ----------
+    path : the ONNX file.
+    count : how many pictures.
+    seed : decides which; picture n is the same whatever the count.
+
+    Returns
+    -------
+    (count, S, S, 3) uint8.
+    """
+    generator = Generator(path)
+    return generator.run(generator.noise(count, seed))
