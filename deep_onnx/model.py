@@ -15,7 +15,7 @@ from deep_onnx.session import Say, Session
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.data.expressions import canonical, in_order
 from pixelreg.errors import InvalidArrayError, ModelFileError, UnknownNameError, UsageError
-from pixelreg.protocol import Target
+from pixelreg.translator import Target
 
 
 def to_values(card: Card, pictures: Array, element: str) -> Array:

@@ -22,11 +22,10 @@ from pixelreg.faces.locate import Locator
 from pixelreg.models.model import Frame
 from pixelreg.models.plans import Change
 from pixelreg.pictures.image import Picture
-from pixelreg.protocol import Target
-from pixelreg.translator import Changer, FaceTranslator, Prepared, PreparedWhole
+from pixelreg.translator import Changer, Prepared, PreparedWhole, Target, Translator
 
 
-class CardTranslator(FaceTranslator):
+class CardTranslator(Translator):
     """An ONNX model on photos.
 
     Attributes
@@ -151,7 +150,7 @@ class OnnxTranslator(CardTranslator):
         return name_of(self.card, target)
 
     def changer(self, target: Target) -> Changer:
-        """What a target does to crops; see `FaceTranslator.changer`."""
+        """What a target does to crops; see `Translator.changer`."""
         condition = self._condition(target)
         return Changer(lambda crop: self._change(condition, crop), self.size)
 
@@ -174,7 +173,7 @@ class OnnxTranslator(CardTranslator):
     def prepare(self, picture: Picture, target: Target, path: Path | None = None) -> Prepared:
         """Find the faces and their changes once, or change the whole picture.
 
-        See `FaceTranslator.prepare`. Models that take whole pictures, but of one size only, get
+        See `Translator.prepare`. Models that take whole pictures, but of one size only, get
         the centre square.
         """
         if self.card.placement != "whole" or not self.card.dynamic:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pixelreg.api import load, translate
     from pixelreg.errors import PixelregError
-    from pixelreg.protocol import Translator
+    from pixelreg.translator import Translator
 
 __version__ = "0.1.0"
 __all__ = ["PixelregError", "Translator", "__version__", "load", "translate"]
@@ -17,7 +17,7 @@ _HOMES = {
     "load": "pixelreg.api",
     "translate": "pixelreg.api",
     "PixelregError": "pixelreg.errors",
-    "Translator": "pixelreg.protocol",
+    "Translator": "pixelreg.translator",
 }
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from pixelreg.errors import UsageError
+from pixelreg.models import file as modelfile
 from pixelreg.pictures.image import ImageLike
-from pixelreg.protocol import Target, Translator
+from pixelreg.translator import PlanTranslator, Target, Translator
 
 LOADERS = {".safetensors": "pixelreg.api:load_plans", ".onnx": "deep_onnx.translator:load"}
 LOCAL_MODEL = "pixelreg.safetensors"
@@ -60,9 +61,6 @@ def translate(
 
 def load_plans(path: Path, **options: Any) -> Translator:
     """Load a closed-form model; see `load`."""
-    from pixelreg.models import file as modelfile
-    from pixelreg.translator import PlanTranslator
-
     return PlanTranslator(modelfile.load(path), name=str(path), **options)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -22,8 +22,9 @@ from pixelreg.faces.paste import face_mask, paste_change
 from pixelreg.models.model import Frame, Model
 from pixelreg.models.plans import Change, Plan
 from pixelreg.pictures.image import ImageLike, Picture, read, restore, unchanged
-from pixelreg.protocol import Target
 
+# A name; or, for models that take numbers, all of them in order, or some by name.
+Target: TypeAlias = "str | Sequence[float] | Mapping[str, float]"
 MAX_STRENGTH = 10.0
 
 
@@ -37,13 +38,7 @@ class Prepared(ABC):
 
 @dataclass(frozen=True, eq=False)
 class PreparedFaces(Prepared):
-    """A picture whose faces are found and whose changes are known.
-
-    Attributes
-    ----------
-    picture : as it came.
-    parts : where each crop lies, and what is done to it at strength 1.
-    """
+    """A picture whose faces are found; ``parts`` says what is done to each crop at strength 1."""
 
     picture: Picture
     parts: tuple[tuple[Placement, Change], ...]
@@ -61,13 +56,7 @@ class PreparedFaces(Prepared):
 
 @dataclass(frozen=True, eq=False)
 class PreparedWhole(Prepared):
-    """A picture that is changed all over.
-
-    Attributes
-    ----------
-    picture : as it came.
-    made : (H, W, 3) float32 on [0, 1], the whole picture at strength 1.
-    """
+    """A picture changed all over; ``made`` is it at strength 1, (H, W, 3) float32 on [0, 1]."""
 
     picture: Picture
     made: Floats
@@ -106,8 +95,8 @@ class Changer:
         return change.masked(face_mask(self.size)) if is_face and not self.masked else change
 
 
-class FaceTranslator(ABC):
-    """A model on photos, closed-form or deep: a `pixelreg.protocol.Translator`.
+class Translator(ABC):
+    """A loaded model, closed-form or deep: pictures in, pictures of the same kind out.
 
     What a model must give is abstract here; the way from photo to crop and back is the same for
     all.
@@ -236,7 +225,7 @@ class FaceTranslator(ABC):
 
 
 @dataclass(frozen=True)
-class PlanTranslator(FaceTranslator):
+class PlanTranslator(Translator):
     """A closed-form `Model` on photos.
 
     Attributes
@@ -275,7 +264,7 @@ class PlanTranslator(FaceTranslator):
         return self.model.frame
 
     def changer(self, target: Target) -> Changer:
-        """What a target's plan does to crops; see `FaceTranslator.changer`."""
+        """What a target's plan does to crops; see `Translator.changer`."""
         plan = self.plan(target)
         backend = self._runner(plan)
         return Changer(lambda crop: backend.change(plan, crop), plan.shape[0], plan.masked)

@@ -25,7 +25,7 @@ from pixelreg.models.plans import AffinePlan
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
-    ("errors", "arrays", "files", "protocol"),
+    ("errors", "arrays", "files"),
     ("pictures",),
     ("models", "evaluation", "backends"),
     ("faces", "regression"),

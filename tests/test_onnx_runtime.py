@@ -37,7 +37,7 @@ from pixelreg.errors import (
     UsageError,
 )
 from pixelreg.models.model import Frame
-from pixelreg.protocol import Translator
+from pixelreg.translator import Translator
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:

@@ -28,9 +28,8 @@ from pixelreg.faces.paste import face_mask
 from pixelreg.models import file as modelfile
 from pixelreg.models.model import Frame, Model, Provenance
 from pixelreg.models.plans import AffinePlan
-from pixelreg.protocol import Translator
 from pixelreg.regression import MaskedRidge, PixelKernelRidge, PixelRidge
-from pixelreg.translator import PlanTranslator
+from pixelreg.translator import PlanTranslator, Translator
 
 SIZE = 32
 

@@ -56,8 +56,7 @@ from pixelreg.faces.align import UNMOVED, crop
 from pixelreg.faces.locate import Locator, Placement
 from pixelreg.models.plans import Change
 from pixelreg.pictures.image import ImageLike, Picture, read
-from pixelreg.protocol import Target
-from pixelreg.translator import Changer, Prepared, PreparedFaces
+from pixelreg.translator import Changer, Prepared, PreparedFaces, Target
 
 PLAIN = 224  # grey of the background where none is given
 
@@ -169,7 +168,7 @@ class PortraitTranslator(CardTranslator):
         raise UsageError(f"{self.name} makes portraits from masks; use: pixelreg portrait")
 
     def translate(self, image: ImageLike, target: Any, strength: float = 1.0) -> ImageLike:
-        """Change a portrait; see `FaceTranslator.translate`.
+        """Change a portrait; see `Translator.translate`.
 
         Parameters
         ----------
@@ -182,7 +181,7 @@ class PortraitTranslator(CardTranslator):
         return super().translate(image, cast(Target, target), strength)
 
     def prepare(self, picture: Picture, target: Any, path: Path | None = None) -> Prepared:
-        """Find the faces and their changes once; see `FaceTranslator.prepare`."""
+        """Find the faces and their changes once; see `Translator.prepare`."""
         wish, parts = self._wish(target), []
         for placement in self.place(picture.pixels, path):
             own = self._cut(picture.pixels, placement, wish.own_mask)
@@ -191,7 +190,7 @@ class PortraitTranslator(CardTranslator):
         return PreparedFaces(picture, tuple(parts))
 
     def changer(self, target: Any) -> Changer:
-        """What a target does to crops; see `FaceTranslator.changer`."""
+        """What a target does to crops; see `Translator.changer`."""
         if isinstance(target, str):
             self.canonical(target)
         wish = self._wish(target)

@@ -15,8 +15,7 @@ from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
 from pixelreg.pictures.image import Picture, encode, format_of, read_bytes, read_file
-from pixelreg.protocol import Target
-from pixelreg.translator import FaceTranslator, check_strength
+from pixelreg.translator import Target, Translator, check_strength
 from pixelreg.video.container import is_video, output_of
 
 
@@ -137,7 +136,7 @@ def apply(
     return _summary(jobs, failures, _found_by(locator))
 
 
-def _load(file: Path | None, locator: Locator, running: options.Running) -> FaceTranslator:
+def _load(file: Path | None, locator: Locator, running: options.Running) -> Translator:
     chosen = file or default_model()
     if file is None:
         bundled = chosen == bundled_model()
@@ -146,7 +145,7 @@ def _load(file: Path | None, locator: Locator, running: options.Running) -> Face
 
 
 def _target(
-    translator: FaceTranslator, expression: str | None, slides: tuple[str, ...]
+    translator: Translator, expression: str | None, slides: tuple[str, ...]
 ) -> tuple[Target, str]:
     """What is asked for, and the word that it adds to file names."""
     if slides:
@@ -173,7 +172,7 @@ def _slide(text: str) -> tuple[str, float]:
 
 
 def _render(
-    translator: FaceTranslator,
+    translator: Translator,
     picture: Picture,
     target: Target,
     strengths: tuple[float, ...],
@@ -188,9 +187,7 @@ def _render(
     return Picture(strip, format=picture.format)
 
 
-def _animate(
-    translator: FaceTranslator, path: Path, target: Target, most: float, output: Path
-) -> None:
+def _animate(translator: Translator, path: Path, target: Target, most: float, output: Path) -> None:
     from pixelreg.pictures.sheet import strength_animation
 
     prepared = translator.prepare(read_file(path), target, path)
@@ -198,7 +195,7 @@ def _animate(
     say(f"wrote {output}")
 
 
-def _slider_sheet(translator: FaceTranslator, path: Path, strength: float, output: Path) -> int:
+def _slider_sheet(translator: Translator, path: Path, strength: float, output: Path) -> int:
     from pixelreg.pictures.sheet import slider_sheet
 
     if not translator.sliders:
@@ -214,7 +211,7 @@ def _slider_sheet(translator: FaceTranslator, path: Path, strength: float, outpu
 
 
 def _video(
-    translator: FaceTranslator,
+    translator: Translator,
     path: Path,
     asked: tuple[Target, str],
     strength: float,
@@ -230,7 +227,7 @@ def _video(
     return 0
 
 
-def _write_crops(translator: FaceTranslator, path: Path, output: Path) -> None:
+def _write_crops(translator: Translator, path: Path, output: Path) -> None:
     """Write the crop of every chosen face, side by side."""
     import numpy as np
 

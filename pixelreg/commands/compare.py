@@ -21,8 +21,7 @@ from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
 from pixelreg.pictures.image import Picture, encode, format_of, read_file
 from pixelreg.pictures.sheet import contact_sheet
-from pixelreg.protocol import Translator
-from pixelreg.translator import FaceTranslator, check_strength
+from pixelreg.translator import Translator, check_strength
 
 Column = tuple[str, list[Pixels]]
 
@@ -113,7 +112,7 @@ def compare(
     return 1 if failures else 0
 
 
-def _load(path: Path, locator: Locator, running: options.Running) -> FaceTranslator:
+def _load(path: Path, locator: Locator, running: options.Running) -> Translator:
     if path.suffix.lower() != ".onnx":  # models of both kinds may stand side by side
         running = replace(running, provider="auto", meta=None)
     else:

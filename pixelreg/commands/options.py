@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +16,7 @@ from pixelreg.errors import UsageError
 
 if TYPE_CHECKING:
     from pixelreg.faces.locate import Locator
-    from pixelreg.translator import FaceTranslator
+    from pixelreg.translator import Translator
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -146,7 +146,7 @@ class Running(Computing):
     provider: str = "auto"
     meta: Path | None = None
 
-    def load(self, file: Path, locator: Locator) -> FaceTranslator:
+    def load(self, file: Path, locator: Locator) -> Translator:
         """Load a model file of either kind."""
         from pixelreg.api import load
 
@@ -159,7 +159,7 @@ class Running(Computing):
             if self.provider != "auto" or self.meta is not None:
                 raise UsageError("--provider and --meta are for ONNX models")
             chosen = {"backend": self.backend}
-        return cast("FaceTranslator", load(file, locator=locator, threads=self.threads, **chosen))
+        return load(file, locator=locator, threads=self.threads, **chosen)
 
 
 def computing(function: Any) -> Any:

@@ -18,8 +18,7 @@ from pixelreg.faces.align import Similarity, similarity_from_square
 from pixelreg.faces.landmarks import Face
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_atomically
-from pixelreg.protocol import Target
-from pixelreg.translator import FaceTranslator, check_strength
+from pixelreg.translator import Target, Translator, check_strength
 from pixelreg.video.container import Sink, Source, opened, sink
 from pixelreg.video.follow import Follower
 from pixelreg.video.frames import Canvas, Paster, Turn, canvas_of
@@ -100,7 +99,7 @@ class Report:
 
 
 def change_video(
-    translator: FaceTranslator,
+    translator: Translator,
     source: Path,
     target: Target,
     output: Path,
@@ -181,7 +180,7 @@ class FrameChanger:
     translator, target, strength : see `change_video`.
     """
 
-    def __init__(self, translator: FaceTranslator, target: Target, strength: float = 1.0) -> None:
+    def __init__(self, translator: Translator, target: Target, strength: float = 1.0) -> None:
         locator = translator.locator
         if locator.eyes is not None or locator.box is not None:
             raise UsageError("--eyes and --box are for pictures: the faces of a video move")
