@@ -119,29 +119,6 @@ class Blendshapes:
         p: Float64 = np.clip(solved, -1.0, 1.0) if clip else solved
         return p.reshape(*given.shape[:-2], self.count)
 
-    def vector(self, target: str | Mapping[str, float] | ArrayLike) -> Float64:
-        """Parameters from what a person would say.
-
-        Parameters
-        ----------
-        target : an expression (its mean parameters; ``neutral`` is 0), sliders by component name
-            (others stay 0), or k numbers.
-        """
-        if isinstance(target, str):
-            if target in self.expressions:
-                return np.array(self.expressions[target])
-            if target == "neutral":
-                return np.zeros(self.count)
-            raise UnknownNameError("expression", target, ("neutral", *self.expressions))
-        if isinstance(target, Mapping):
-            if unknown := [name for name in target if name not in self.names]:
-                raise UnknownNameError("component", str(unknown[0]), self.names)
-            target = [target.get(name, 0.0) for name in self.names]
-        p = finite("p", target)
-        if p.shape != (self.count,):
-            raise InvalidArrayError(f"p must have {self.count} numbers, not shape {p.shape}")
-        return p
-
     def _check_shapes(self) -> None:
         mean, components, ranges = self.mean, self.components, self.ranges
         if mean.ndim != 2 or mean.shape[1] not in (2, 3) or not len(mean):

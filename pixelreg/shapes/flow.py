@@ -68,35 +68,6 @@ def flow_lattice(sources: Pixels, targets: Pixels, step: int = STEP) -> Float64:
     return result
 
 
-def learn_from_flow(
-    sources: Pixels,
-    targets: Pixels,
-    count: int = 6,
-    *,
-    step: int = STEP,
-    sparsity: float = 0.1,
-    reach: float = REACH,
-    expressions: Sequence[str] = (),
-    frame: Frame | None = None,
-) -> Blendshapes:
-    """Learn components from pairs of aligned crops; see `flow_lattice` and `learn`.
-
-    Parameters
-    ----------
-    frame : where the eyes stand in the crops, kept with the components.
-    """
-    vertices = flow_lattice(sources, targets, step)
-    return shapes_of_flow(
-        vertices,
-        sources.shape[1],
-        count,
-        sparsity=sparsity,
-        reach=reach,
-        expressions=expressions,
-        frame=frame,
-    )
-
-
 def shapes_of_flow(
     vertices: Float64,
     size: int,
@@ -107,7 +78,10 @@ def shapes_of_flow(
     expressions: Sequence[str] = (),
     frame: Frame | None = None,
 ) -> Blendshapes:
-    """Learn components from what `flow_lattice` gave of crops of ``size``; see `learn`."""
+    """Learn components from what `flow_lattice` gave of crops of ``size``; see `learn`.
+
+    ``frame`` says where the eyes stand in the crops, and is kept with the components.
+    """
     resting = lattice(size, size // round(vertices.shape[1] ** 0.5))
     shapes = learn(
         vertices, resting, count, sparsity=sparsity, reach=reach, expressions=expressions
@@ -146,7 +120,7 @@ def dense_flow(shapes: Blendshapes, p: ArrayLike) -> Float64:
     """
     step = _step(shapes)
     side = shapes.size // step
-    moved = (shapes.shape(shapes.vector(p)) - shapes.mean).reshape(side, side, 2)
+    moved = (shapes.shape(p) - shapes.mean).reshape(side, side, 2)
     places = (np.arange(shapes.size) + 0.5) / step - 0.5
     return fetch_linear(moved, *np.meshgrid(places, places)).astype(np.float64)
 

@@ -16,7 +16,7 @@ from pixelreg.errors import DataError, FaceError
 from pixelreg.faces.align import similarity_from_eyes
 from pixelreg.faces.landmarks import PUPILS, read_points
 from pixelreg.models.model import Frame
-from pixelreg.shapes.meshes import SUFFIXES, read_mesh
+from pixelreg.shapes.meshes import READERS, read_mesh
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ def mesh_files(folder: Path) -> tuple[Path, ...]:
     """All mesh files below a folder, sorted; hidden ones are passed over."""
     found = folder.rglob("*") if folder.is_dir() else ()
     return tuple(
-        sorted(p for p in found if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+        sorted(p for p in found if p.suffix.lower() in READERS and not p.name.startswith("."))
     )
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pixelreg.arrays import Float64
-from pixelreg.errors import DataError, InvalidArrayError, MissingExtraError, UsageError
+from pixelreg.errors import DataError, InvalidArrayError, UsageError, need
 from pixelreg.shapes.components import Blendshapes, finite
 
 MAX_ITERATIONS, TOLERANCE = 1000, 1e-6
@@ -110,10 +110,7 @@ def explained(shapes: Blendshapes, vertices: ArrayLike, neutral: ArrayLike) -> f
 
 def _sparse_components(rows: Float64, count: int, sparsity: float) -> Float64:
     """D of 1/2 |P - D H|^2 + alpha |D|_1 with rows of unit length in H: (count, n d)."""
-    try:
-        from sklearn.decomposition import dict_learning, sparse_encode
-    except ImportError as error:
-        raise MissingExtraError("scikit-learn", "blendshape", "learning blendshapes") from error
+    sklearn = need("sklearn.decomposition", "scikit-learn", "shapes", "learning blendshapes")
     largest = float(np.linalg.norm(rows, axis=0).max())
     if not largest:
         raise DataError("nothing moves: every shape is its neutral one")
@@ -126,12 +123,12 @@ def _sparse_components(rows: Float64, count: int, sparsity: float) -> Float64:
         sample = columns[np.sort(chosen)]
     # Coordinate descent is quicker, but not made for no penalty at all.
     method = "cd" if sparsity else "lars"
-    code, weights = dict_learning(
+    code, weights = sklearn.dict_learning(
         sample, count, alpha=sparsity, max_iter=MAX_ITERATIONS, tol=TOLERANCE, method=method,
         random_state=0,
     )[:2]  # fmt: skip
     if len(sample) < len(columns):
-        code = sparse_encode(columns, weights, algorithm=f"lasso_{method}", alpha=sparsity)
+        code = sklearn.sparse_encode(columns, weights, algorithm=f"lasso_{method}", alpha=sparsity)
     components = np.zeros((count, rows.shape[1]))
     components[:, moving] = code.T
     return components
