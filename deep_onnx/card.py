@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from pixelreg.errors import ModelFileError
-from pixelreg.models.metadata import frame_of, provenance_of
 from pixelreg.models.model import Frame, Provenance
+from pixelreg.models.store import frame_of, provenance_of
 
 KEY = "pixelreg"  # of the entry in `metadata_props`
 SCHEMA, VERSION = "pixelreg-onnx", 1

@@ -11,11 +11,14 @@ from typing import BinaryIO
 from pixelreg.errors import PixelregError
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomically(
+    path: Path, write: Callable[[BinaryIO], object], scratch: Path | None = None
+) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then rename it to ``path``.
 
     A reader never sees half a file, and a failure leaves what was there before. A device or a
-    pipe, such as ``/dev/null``, is written to as it is.
+    pipe, such as ``/dev/null``, is written to as it is. ``scratch`` is the temporary file of
+    writers that may be killed again and again: they leave one behind, not many.
     """
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
@@ -24,7 +27,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             return
         path = path.resolve()  # a link stays a link
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_beside(path, write)
+        _write_beside(path, write, scratch)
     except OSError as error:
         raise PixelregError(f"cannot write {path}: {_reason(error)}") from error
 
@@ -34,11 +37,16 @@ def write_bytes(path: Path, content: bytes) -> None:
     write_atomically(path, lambda file: file.write(content))
 
 
-def _write_beside(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def scratch_of(path: Path) -> Path:
+    """The one temporary file of a path that is written again and again."""
+    return path.with_name(f".{path.name}.new")
+
+
+def _write_beside(path: Path, write: Callable[[BinaryIO], object], scratch: Path | None) -> None:
     # Not a file of `tempfile`: a file opened plainly gets the mode that the user's umask gives.
-    temporary = path.with_name(f".{path.name[:100]}.{os.urandom(8).hex()}")
+    temporary = scratch or path.with_name(f".{path.name[:100]}.{os.urandom(8).hex()}")
     try:
-        with temporary.open("xb") as file:
+        with temporary.open("wb" if scratch else "xb") as file:
             write(file)
         with contextlib.suppress(FileNotFoundError):
             temporary.chmod(path.stat().st_mode & 0o777)

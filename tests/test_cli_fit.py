@@ -379,7 +379,6 @@ def test_photographs_without_opencv(
         if path.suffix in (".jpg", ".tem") and not path.name.startswith(("001", "002", "003")):
             path.unlink()
     monkeypatch.setitem(sys.modules, "cv2", None)
-    monkeypatch.setattr("pixelreg.fitting.recipe.find_spec", lambda name: None)
     file = tmp_path / "out" / "m.safetensors"
     options = ("--data", folder, "--detector", "bundled", "--size", 32, "-o", file)
     result = command("fit", *options, "--model", "flow")

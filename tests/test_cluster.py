@@ -29,7 +29,7 @@ from pixelreg.models.sums import PixelSums
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
 from pixelreg.fitting import cluster
-from pixelreg.fitting.learn import fit_streamed, make_parts
+from pixelreg.fitting.learn import learn, make_parts
 from pixelreg.fitting.recipe import Recipe
 
 # Sockets of killed workers are closed when they are collected.
@@ -100,12 +100,15 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
     crowd: Path, running: Any, tmp_path: Path
 ) -> None:
     pairing = pair(scan(crowd), "neutral", "happy")
-    parts = make_parts({"happy": pairing}, frozenset({pairing.pairs[2].person}))
-    recipes = {"happy": Recipe("rr", {}, 200)}
+    asked = (
+        {"happy": pairing},
+        {"happy": Recipe("rr", {}, 200)},
+        frozenset({pairing.pairs[2].person}),
+    )
     cutter = Cutter(200, None, Locator())
     with distributed.Client(running) as client:
-        quiet = cluster.ClusterWorkers(client, cutter, "rr", task=2)
-        _, expected = fit_streamed(parts, recipes, quiet)
+        quiet = cluster.ClusterWorkers(client, cutter, PixelSums, task=2)
+        expected = learn(*asked, quiet)["happy"].sums
         before = set(client.run(os.getpid).values())
         assert len(before) == 2
         seen = []
@@ -115,23 +118,21 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
                 seen.append(done)
                 os.kill(next(iter(before)), signal.SIGKILL)
 
-        watched = cluster.ClusterWorkers(client, cutter, "rr", task=2)
+        watched = cluster.ClusterWorkers(client, cutter, PixelSums, task=2)
         watched_rounds = watched._rounds
         watched._rounds = (
             lambda pairs: [  # type: ignore[method-assign]
                 part for each in watched_rounds(pairs) for part in (each[:20], each[20:]) if part
             ]
         )
-        _, sums = fit_streamed(parts, recipes, watched, progress=kill_one)
+        sums = learn(*asked, watched, progress=kill_one)["happy"].sums
         assert seen
         assert seen[0] < PAIRS
         client.wait_for_workers(2, timeout=30)
         assert set(client.run(os.getpid).values()) != before
     for name in ("x", "xx", "t", "xt"):
-        np.testing.assert_array_equal(
-            getattr(sums["happy"], name), getattr(expected["happy"], name)
-        )
-    assert sums["happy"].count == PAIRS - 1
+        np.testing.assert_array_equal(getattr(sums, name), getattr(expected, name))
+    assert sums.count == PAIRS - 1
 
 
 def test_adding_reports_leaves_them_as_they_were() -> None:
@@ -154,17 +155,17 @@ def test_rounds_hold_every_pair_once(crowd: Path, running: Any) -> None:
     pairing = pair(scan(crowd), "neutral", "happy")
     parts = make_parts({"happy": pairing}, frozenset())
     with distributed.Client(running) as client:
-        workers = cluster.ClusterWorkers(client, Cutter(16, None, Locator()), "rr", task=1)
-        steps = [(number, step.pairs) for number, step in workers.read(Tally(parts, "rr", 16))]
+        workers = cluster.ClusterWorkers(client, Cutter(16, None, Locator()), PixelSums, task=1)
+        steps = [(number, step.pairs) for number, step in workers.read(Tally(parts, PixelSums, 16))]
     assert len(steps) > 3
     assert sum(pairs for _, pairs in steps) == PAIRS
 
 
 def test_workers_that_are_not_alike(crowd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = pair(scan(crowd), "neutral", "happy").pairs
-    workers = cluster.ClusterWorkers(None, Cutter(16, None, Locator()), "rr")
+    workers = cluster.ClusterWorkers(None, Cutter(16, None, Locator()), PixelSums)
     here = cluster._versions(workers.cutter)
-    sums = cluster.sum_pairs(workers.cutter, "rr", pairs[:3])
+    sums = cluster.sum_pairs(workers.cutter, PixelSums, pairs[:3])
     workers._check(sums, pairs[:3])
     other = cluster.Report(sums.step, frozenset({here, "pixelreg 0.0.1"}))
     with pytest.raises(PixelregError, match=r"has pixelreg 0\.0\.1, but here it is pixelreg"):

@@ -114,7 +114,7 @@ def test_a_file_written_by_hand_is_read() -> None:
 def test_one_model_gives_one_file_byte_for_byte() -> None:
     assert len({modelfile.to_bytes(TINY) for _ in range(10)}) == 1
     script = (
-        "import pickle, sys; from pixelreg import modelfile; "
+        "import pickle, sys; from pixelreg.models import file as modelfile; "
         "sys.stdout.buffer.write(modelfile.to_bytes(pickle.load(sys.stdin.buffer)))"
     )
     elsewhere = subprocess.run(

@@ -28,11 +28,13 @@ from pixelreg.faces.landmarks import face_from_eyes, read_landmarks
 from pixelreg.faces.locate import Locator
 from pixelreg.fitting import sumsfile
 from pixelreg.fitting.checkpoint import Checkpoint, fingerprint
-from pixelreg.fitting.learn import LocalWorkers, fit_streamed, local_workers, make_parts
+from pixelreg.fitting.learn import LocalWorkers, learn, local_workers, make_parts
 from pixelreg.fitting.recipe import Recipe
 from pixelreg.fitting.tally import Tally
 from pixelreg.fitting.workers import pool
+from pixelreg.models import store
 from pixelreg.models.model import Frame
+from pixelreg.models.sums import LevelSums, PixelSums
 from pixelreg.pictures.image import read_file, read_reduced
 from pixelreg.regression.kernel import PixelKernelRidge
 from pixelreg.regression.ridge import PixelRidge
@@ -105,13 +107,11 @@ def test_workers_and_chunks_change_nothing(crowd: Path) -> None:
     for count, processes, keep in ((1, False, 0), (3, False, 10**6), (2, True, 40_000)):
         with pool(count, processes) as executor:
             workers = LocalWorkers(cutter, executor, count, keep)
-            results.append(fit_streamed(parts, recipes, workers))
-    (first, sums), *others = results
-    for fitted, other in others:
-        for name in ("x", "xx", "t", "xt"):
-            np.testing.assert_array_equal(
-                getattr(other["happy"], name), getattr(sums["happy"], name)
-            )
+            results.append(learn({"happy": pairing}, recipes, held_out, workers))
+    first, *others = results
+    for fitted in others:
+        for name, array in first["happy"].sums.arrays().items():
+            np.testing.assert_array_equal(getattr(fitted["happy"].sums, name), array)
         for one, two in zip(fitted["happy"].scores, first["happy"].scores, strict=True):
             assert (one.psnr, one.ssim, one.mae) == pytest.approx((two.psnr, two.ssim, two.mae))
             assert (one.method, one.count) == (two.method, 30)
@@ -130,10 +130,10 @@ def test_bad_pictures_are_left_out_and_named(crowd: Path, tmp_path: Path) -> Non
         (folder / name / "p003.jpg").write_bytes(b"no picture")
         Image.new("RGB", (64, 64)).save(folder / name / "p090.jpg")
     pairing = pair(scan(folder), "neutral", "happy")
-    parts = make_parts({"happy": pairing}, frozenset({pairing.pairs[90].person}))
+    held_out = frozenset({pairing.pairs[90].person})
     with local_workers(Cutter(24, None, Locator()), 96) as workers:
-        fitted, sums = fit_streamed(parts[:1] + parts[1:], {"happy": Recipe("rr", {}, 24)}, workers)
-    assert len(fitted["happy"].pairs) == sums["happy"].count == 94
+        fitted = learn({"happy": pairing}, {"happy": Recipe("rr", {}, 24)}, held_out, workers)
+    assert len(fitted["happy"].pairs) == fitted["happy"].sums.count == 94
     assert {problem.path.name for problem in fitted["happy"].problems} == {"p003.jpg", "p090.jpg"}
     assert fitted["happy"].scores == ()
 
@@ -270,7 +270,7 @@ def test_a_checkpoint_of_another_fit(crowd: Path, tmp_path: Path, command: Comma
     partial = tmp_path / "m.safetensors.partial"
     pairing = pair(scan(crowd), "neutral", "happy")
     parts = make_parts({"happy": pairing}, frozenset())
-    Checkpoint(partial, "another").save(Tally(parts, "rr", 24))
+    Checkpoint(partial, "another").save(Tally(parts, PixelSums, 24))
     options = ("fit", "--data", crowd, "--model", "rr", *OPTIONS, "-o", file)
     result = command(*options, "--resume")
     assert result.code == 1
@@ -314,7 +314,7 @@ def test_a_checkpoint_holds_the_tally(tmp_path: Path, crowd: Path) -> None:
     pairing = pair(scan(crowd), "neutral", "happy")
     parts = make_parts({"happy": pairing}, frozenset({pairing.pairs[5].person}))
     cutter = Cutter(16, None, Locator())
-    tally = Tally(parts, "kr", 16)
+    tally = Tally(parts, LevelSums, 16)
     with pool(1, processes=False) as executor:
         for number, step in LocalWorkers(cutter, executor, 1).read(tally):
             tally.add(number, step)
@@ -322,11 +322,11 @@ def test_a_checkpoint_holds_the_tally(tmp_path: Path, crowd: Path) -> None:
                 break
     kept = Checkpoint(tmp_path / "c.partial", "mine", seconds=0)
     kept.save_if_due(tally)
-    again = Tally(parts, "kr", 16)
-    Checkpoint(tmp_path / "c.partial", "mine").load(again)
+    again = Tally(parts, LevelSums, 16)
+    Checkpoint(tmp_path / "c.partial", "mine", resume=True).load(again)
     assert (again.done, again.problems) == (tally.done, tally.problems)
-    np.testing.assert_array_equal(again.sums(0).inputs, tally.sums(0).inputs)
-    again.begun(0).add(again.sums(0))  # what was loaded can be added to
+    np.testing.assert_array_equal(again.of(0).sums.inputs, tally.of(0).sums.inputs)
+    again.of(0).add(again.of(0).sums)  # what was loaded can be added to
     kept.remove()
     assert files_in(tmp_path) == set()
 
@@ -420,8 +420,8 @@ def test_sums_that_do_not_fit_each_other(
 
 def damaged(file: Path, change: Any, out: Path) -> Path:
     """A copy of a file of sums with its tensors and metadata changed."""
-    metadata, tensors = sumsfile.read_tensors(file, sumsfile.FORMAT, "1", "sums")
-    texts = {"format": sumsfile.FORMAT, "format_version": "1", **sumsfile.as_text(metadata)}
+    metadata, tensors = store.read(file, sumsfile.FORMAT)
+    texts = {"format": "pixelreg-sums", "format_version": "1", **store.as_text(metadata)}
     tensors = {name: array.copy() for name, array in tensors.items()}
     change(tensors, texts)
     save_file(tensors, out, texts)

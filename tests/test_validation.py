@@ -8,13 +8,11 @@ import pytest
 from pixelreg.data.pairs import grouped_folds
 from pixelreg.errors import DataError, InvalidArrayError, UnknownNameError, UsageError
 from pixelreg.regression import FullRidge, MaskedRidge, PixelKernelRidge, PixelRidge
-from pixelreg.regression.validation import (
-    Score,
-    best,
-    grouped_scores,
-    leave_one_out_kernel_scores,
-    leave_one_out_ridge_scores,
-)
+from pixelreg.regression.estimator import Score
+from pixelreg.regression.kernel import SIGMAS
+from pixelreg.regression.kernel import leave_one_out as leave_one_out_kernel_scores
+from pixelreg.regression.ridge import leave_one_out as leave_one_out_ridge_scores
+from pixelreg.regression.validation import best, grouped_scores
 
 ALPHAS = (0.01, 0.4, 4.0)
 
@@ -67,8 +65,8 @@ def test_kernel_leave_one_out_equals_refitting(as_float) -> None:
 
 def test_both_kernel_forms_give_one_score() -> None:
     X, T = stack(30)
-    levels = leave_one_out_kernel_scores(X, T)
-    dense = leave_one_out_kernel_scores(X / 255, T / 255)
+    levels = leave_one_out_kernel_scores(X, T, ALPHAS, SIGMAS)
+    dense = leave_one_out_kernel_scores(X / 255, T / 255, ALPHAS, SIGMAS)
     for a, b in zip(levels, dense, strict=True):
         assert a.params == b.params
         assert a.error == pytest.approx(b.error, rel=1e-7)

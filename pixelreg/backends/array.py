@@ -11,8 +11,8 @@ import numpy as np
 from pixelreg.arrays import Array, Float64, Floats, Pixels
 from pixelreg.backends import plans
 from pixelreg.errors import InvalidArrayError
-from pixelreg.models.plans import GREY_LEVELS, Change, Plan
-from pixelreg.models.sums import LevelSums, PixelSums
+from pixelreg.models.plans import Change, Plan
+from pixelreg.models.sums import GREY_LEVELS, LevelSums, PixelSums
 from pixelreg.pictures.image import check_unit_range
 from pixelreg.pictures.warp import fetch_cubic, fetch_linear
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.backends.array import ArrayBackend, normal_equations, repaired
-from pixelreg.models.plans import GREY_LEVELS, AffinePlan, FlowPlan, KernelPlan, Plan, SparsePlan
-from pixelreg.models.sums import LevelSums, PixelSums
+from pixelreg.models.plans import AffinePlan, FlowPlan, KernelPlan, Plan, SparsePlan
+from pixelreg.models.sums import GREY_LEVELS, LevelSums, PixelSums
 from pixelreg.pictures.warp import blur_weights
 
 KERNELS = Path(__file__).with_name("kernels.cu")

@@ -13,8 +13,8 @@ from pixelreg.backends import loops as fitting
 from pixelreg.backends import loops as running
 from pixelreg.backends.array import NumpyBackend
 from pixelreg.backends.loops import cores, spread
-from pixelreg.models.plans import GREY_LEVELS, AffinePlan, Change, FlowPlan, KernelPlan, SparsePlan
-from pixelreg.models.sums import LevelSums, PixelSums
+from pixelreg.models.plans import AffinePlan, Change, FlowPlan, KernelPlan, SparsePlan
+from pixelreg.models.sums import GREY_LEVELS, LevelSums, PixelSums
 from pixelreg.pictures.warp import blur_weights
 
 THREAD_NUMBERS = 1_000_000  # starting a thread takes longer than a loop over fewer numbers

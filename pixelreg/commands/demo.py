@@ -19,12 +19,12 @@ from pixelreg.data.synthetic import synthesise
 from pixelreg.evaluation.comparison import format_table, table
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
+from pixelreg.fitting.learn import CropsOf, fit_target
 from pixelreg.fitting.recipe import (
     Fitted,
     Recipe,
     choose_held_out,
     choose_pairings,
-    fit_target,
     make_model,
 )
 from pixelreg.models import file as modelfile
@@ -114,7 +114,8 @@ def _fit_all(
 ) -> tuple[float, dict[str, Fitted]]:
     """All targets fitted, and the seconds that one fit of them all takes."""
     fitted = {
-        target: fit_target(target, stack, recipe, held_out) for target, stack in stacks.items()
+        target: fit_target(target, CropsOf(stack, held_out), recipe)
+        for target, stack in stacks.items()
     }
     started = time.perf_counter()
     for stack in stacks.values():

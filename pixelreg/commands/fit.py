@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,28 +13,30 @@ from typing import Any
 import click
 
 from pixelreg.api import LOCAL_MODEL
-from pixelreg.backends import get_backend
 from pixelreg.commands import options
 from pixelreg.commands.console import progress, report_problems, say, show_found
-from pixelreg.commands.fit_report import cv_table, report, write_sheet
-from pixelreg.commands.fit_stream import Streaming, fit_from_stream, save_sums
-from pixelreg.data.crops import Cutter, load_stack
+from pixelreg.commands.fit_report import cv_table, report, save_sums, write_sheet
+from pixelreg.data.crops import Cutter
 from pixelreg.data.layouts import scan
-from pixelreg.data.pairs import Pair
+from pixelreg.data.pairs import Pair, Pairing
 from pixelreg.errors import PixelregError, UsageError
 from pixelreg.faces.locate import Locator
+from pixelreg.fitting.checkpoint import Checkpoint, facts_of, fingerprint
+from pixelreg.fitting.learn import Workers, learn, local_workers, make_parts
 from pixelreg.fitting.recipe import (
     PAPER_SIZE,
+    Fitted,
     Recipe,
+    check_options,
     choose_frame,
     choose_held_out,
     choose_kind,
     choose_pairings,
-    fit_target,
+    kinds_of_paper,
+    kinds_with_sums,
     make_model,
     paper_recipe,
 )
-from pixelreg.fitting.sumsfile import KINDS, Sums
 from pixelreg.models import file as modelfile
 from pixelreg.models.model import Frame
 from pixelreg.regression import ESTIMATORS
@@ -154,11 +157,12 @@ def fit(
       pixelreg fit --data london/ --expr happy --model kr --cv -o happy.safetensors
       pixelreg fit --data part1/ --model rr --sums part1.sums
     """
-    settings = check_settings(kind, alpha, sigma, prior)
-    if preset and (settings or cv or size != PAPER_SIZE or kind not in ("auto", "rr", "kr")):
+    settings = check_settings(None if kind == "auto" else kind, alpha, sigma, prior)
+    if preset and (settings or cv or size != PAPER_SIZE or kind not in ("auto", *kinds_of_paper())):
         raise UsageError("--preset paper is for rr or kr, and sets everything else by itself")
-    streaming = Streaming(sums_file, resume, cluster)
-    streaming.check("rr" if kind == "auto" else kind, cv)
+    streaming = {"--sums": sums_file, "--resume": resume, "--cluster": cluster}
+    asked = ", ".join(name for name, value in streaming.items() if value)
+    _check_streaming(asked, None if kind == "auto" else kind, cv)
     check_output(output)
     if sums_file is not None:
         check_output(sums_file, ".sums", "the file of sums")
@@ -170,16 +174,9 @@ def fit(
     frame = choose_frame(listing, pairs, locator)
     say(f"  {_alignment(frame, pairs, locator)}")
     if kind == "auto":
-        kind = "rr" if preset else choose_kind(frame, settings)
-        if kind not in KINDS and (sums_file or cluster):
-            kind = "rr"
-        say(f"  fitting {kind}")
-        if frame and kind == "rr" and find_spec("cv2") is None:
-            say(
-                "  (flow, the model made for photographs, needs OpenCV: "
-                "python -m pip install 'pixelreg[align]')"
-            )
-    streaming.check(kind, cv)
+        among = kinds_of_paper() if preset else kinds_with_sums() if sums_file or cluster else ()
+        kind = _choose_kind(frame, settings, among)
+    _check_streaming(asked, kind, cv)
     recipes = {
         target: replace(
             paper_recipe(kind, target) if preset else Recipe(kind, settings, size),
@@ -188,28 +185,20 @@ def fit(
         )
         for target in pairings
     }
-    checkpoint, sums = None, dict[str, Sums]()
-    if kind in KINDS and not cv:
-        backend = get_backend(computing.backend, threads=computing.threads)
-        computing.show(backend.name)
-        cutter = Cutter(size, frame, locator)
+    cutter = Cutter(size, frame, locator)
+    checkpoint = None
+    if not cv and kind in kinds_with_sums():
         partial = output.with_name(f"{output.name}.partial")
-        fitted, sums, checkpoint = fit_from_stream(
-            listing, pairings, recipes, held_out, cutter, partial, streaming, backend
+        mark = fingerprint(
+            make_parts(pairings, held_out), facts_of(kind, cutter, pairs), listing.root
         )
-        report_problems([problem for done in fitted.values() for problem in done.problems])
-    else:
-        fitted = {}
-        for target, pairing in pairings.items():
-            with progress(f"reading {target}") as update:
-                stack = load_stack(pairing.pairs, size, frame, locator, update)
-            report_problems(stack.problems)
-            fitted[target] = fit_target(
-                target, stack, recipes[target], held_out, seed if cv else None
-            )
-            computing.show(fitted[target].backend)
-            if cv:
-                say(cv_table(target, fitted[target].tried))
+        checkpoint = Checkpoint(partial, mark, _resumes(partial, resume))
+    fitted = _learn(pairings, recipes, held_out, cutter, checkpoint, cluster, seed if cv else None)
+    report_problems([problem for done in fitted.values() for problem in done.problems])
+    for target, done in fitted.items():
+        computing.show(done.backend)
+        if cv:
+            say(cv_table(target, done.tried))
     model = make_model(
         {target: done.plan for target, done in fitted.items()},
         {target: done.recipe for target, done in fitted.items()},
@@ -220,7 +209,7 @@ def fit(
     )
     size_bytes = modelfile.save(model, output, dtype)
     if sums_file is not None:
-        save_sums(sums_file, model, sums, fitted)
+        save_sums(sums_file, model, fitted)
     if checkpoint is not None:
         checkpoint.remove()
     sheet = write_sheet(fitted, output)
@@ -244,20 +233,81 @@ def check_output(path: Path, suffix: str = ".safetensors", what: str = "the mode
 
 
 def check_settings(
-    kind: str, alpha: float | None, sigma: float | None, prior: str | None
+    kind: str | None, alpha: float | None, sigma: float | None, prior: str | None
 ) -> dict[str, Any]:
-    """The parameters that were given, by the estimator's names."""
-    if sigma is not None and kind not in ("kr", "auto"):
-        raise UsageError("--sigma belongs to --model kr")
-    if sigma is not None and prior is not None:
-        raise UsageError("--sigma is kr's and --prior is rr's: give one of them")
-    if prior is not None and kind not in ("rr", "auto"):
-        raise UsageError("--prior belongs to --model rr")
+    """The parameters that were given, by the estimator's names; any kind's where it is None."""
     for option, number in (("--lambda", alpha), ("--sigma", sigma)):
         if number is not None and not 0 < number < float("inf"):
             raise UsageError(f"{option} must be a number above 0, not {number}")
     given = {"alpha": alpha, "sigma": sigma, "prior": prior}
-    return {name: value for name, value in given.items() if value is not None}
+    settings = {name: value for name, value in given.items() if value is not None}
+    check_options(kind, settings)
+    return settings
+
+
+def _check_streaming(asked: str, kind: str | None, cv: bool) -> None:
+    """Refuse options of streams for what cannot be streamed; any kind may come where it is None."""
+    if asked and (cv or kind not in (None, *kinds_with_sums())):
+        what = "--cv" if cv else f"--model {kind}"
+        raise UsageError(
+            f"{asked}: only for --model rr or kr without --cv, which need sums of the "
+            f"pairs alone; {what} needs the pairs themselves"
+        )
+
+
+def _choose_kind(frame: Frame | None, settings: Mapping[str, Any], among: Sequence[str]) -> str:
+    """The best kind for what was asked and found, told to the person at the terminal."""
+    kind = choose_kind(frame, settings, among)
+    say(f"  fitting {kind}")
+    if frame and find_spec("cv2") is None and kind == choose_kind(None, {}):
+        say(
+            "  (flow, the model made for photographs, needs OpenCV: "
+            "python -m pip install 'pixelreg[align]')"
+        )
+    return kind
+
+
+def _learn(
+    pairings: Mapping[str, Pairing],
+    recipes: Mapping[str, Recipe],
+    held_out: frozenset[str],
+    cutter: Cutter,
+    checkpoint: Checkpoint | None,
+    cluster: str | None,
+    cv_seed: int | None,
+) -> dict[str, Fitted]:
+    """Fit on this machine or a cluster, and say where an interrupted fit left its sums."""
+    total = sum(len(pairing.pairs) for pairing in pairings.values())
+    try:
+        with (
+            _workers(cutter, total, cluster, next(iter(recipes.values()))) as workers,
+            progress(f"reading {', '.join(pairings)}") as update,
+        ):
+            return learn(pairings, recipes, held_out, workers, checkpoint, update, cv_seed)
+    except (KeyboardInterrupt, PixelregError):
+        if checkpoint is not None and checkpoint.written:
+            say(f"  {checkpoint.path} keeps what was read; go on with --resume")
+        raise
+
+
+def _workers(
+    cutter: Cutter, pairs: int, cluster: str | None, recipe: Recipe
+) -> AbstractContextManager[Workers]:
+    if cluster is None or recipe.sums is None:
+        return local_workers(cutter, pairs)
+    from pixelreg.fitting.cluster import cluster_workers
+
+    return cluster_workers(cluster, cutter, recipe.sums)
+
+
+def _resumes(checkpoint: Path, wanted: bool) -> bool:
+    there = checkpoint.exists()
+    if wanted:
+        how = f"going on from {checkpoint}" if there else "no checkpoint: starting anew"
+        say(f"  {how}")
+    elif there:
+        say(f"  ignoring {checkpoint} of an earlier run (--resume goes on from it)")
+    return wanted and there
 
 
 def _alignment(frame: Frame | None, pairs: Sequence[Pair], locator: Locator) -> str:

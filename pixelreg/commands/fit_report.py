@@ -9,10 +9,13 @@ from pixelreg.commands.console import give, give_json, say
 from pixelreg.evaluation.comparison import as_json as scores_as_json
 from pixelreg.evaluation.comparison import format_table, table
 from pixelreg.files import write_bytes
+from pixelreg.fitting import sumsfile
 from pixelreg.fitting.recipe import Fitted
+from pixelreg.models.model import Model
 from pixelreg.pictures.image import Picture, encode
 from pixelreg.pictures.sheet import contact_sheet
-from pixelreg.regression.validation import Score, best
+from pixelreg.regression.estimator import Score
+from pixelreg.regression.validation import best
 
 SHEET_ROWS = 8
 
@@ -73,6 +76,23 @@ def report(
     say(f"wrote {output} ({parameters:,} parameters, {size_bytes / 1024:.0f} KiB)")
     if sheet is not None:
         say(f"wrote {sheet}")
+
+
+def save_sums(path: Path, model: Model, fitted: Mapping[str, Fitted]) -> None:
+    """Write the sums of a fitted model."""
+    people = {pair.person for done in fitted.values() for pair in done.pairs}
+    training = sumsfile.TrainingSums(
+        {target: done.sums for target, done in fitted.items() if done.sums is not None},
+        sumsfile.person_hashes(people),
+        model.kind,
+        model.settings,
+        model.size,
+        model.source,
+        model.frame,
+        model.provenance,
+    )
+    sumsfile.save(training, path)
+    say(f"wrote {path} ({path.stat().st_size / 1024:.0f} KiB)")
 
 
 def _shown(name: str) -> str:

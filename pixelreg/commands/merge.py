@@ -15,6 +15,7 @@ from pixelreg.commands.fit import check_output, check_settings
 from pixelreg.errors import UsageError
 from pixelreg.fitting import sumsfile
 from pixelreg.fitting.merge import as_kind, choose_settings, merge_sums, overlaps, solve_model
+from pixelreg.fitting.recipe import kinds_with_sums
 from pixelreg.fitting.sumsfile import TrainingSums
 from pixelreg.models import file as modelfile
 
@@ -24,7 +25,7 @@ from pixelreg.models import file as modelfile
 @click.option(
     "--model",
     "kind",
-    type=click.Choice(sumsfile.KINDS),
+    type=click.Choice(kinds_with_sums()),
     help="What to fit; sums of kr will do for both. [default: what the sums were made for]",
 )
 @click.option("--lambda", "alpha", type=float, help="Ridge penalty. [default: that of the fits]")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,10 +21,20 @@ from pixelreg.faces.locate import Locator
 from pixelreg.models.model import Frame
 from pixelreg.pictures.image import read_reduced
 
+T = TypeVar("T")
+R = TypeVar("R")
 Progress = Callable[[int, int], None]
 
 SPARE = 2.0  # pixels of a picture, each way, that make one of a crop, at the least
 SEARCHED = 640  # longest side at which faces are looked for first
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """Crops of some pairs, (n, S, S, 3) uint8 each side."""
+
+    sources: Pixels
+    targets: Pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +92,7 @@ def load_stack(
     kept: list[Pair] = []
     crops: list[tuple[Pixels, Pixels]] = []
     problems: list[Problem] = []
-    for pair, outcome in _read_all(pairs, Cutter(size, frame, locator).cut, workers):
+    for pair, outcome in read_all(pairs, Cutter(size, frame, locator).cut, workers):
         if isinstance(outcome, PixelregError):
             problems.append(Problem(pair.target.path, str(outcome)))
         else:
@@ -95,6 +105,35 @@ def load_stack(
         raise DataError(f"none of the {len(pairs)} pairs can be used{reason}")
     sources, targets = (np.stack(side) for side in zip(*crops, strict=True))
     return Stack(tuple(kept), sources, targets, tuple(problems))
+
+
+def read_all(
+    items: Iterable[T], work: Callable[[T], R], workers: int = 2
+) -> Iterator[tuple[T, R | PixelregError]]:
+    """The one loop past bad files: every item with what ``work`` made of it, or why it could not.
+
+    Results come in order, and few are under way; an interrupt waits for those alone.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        running: deque[tuple[T, Future[R]]] = deque()
+        try:
+            for item in items:
+                running.append((item, pool.submit(work, item)))
+                if len(running) > 2 * workers:
+                    item, future = running.popleft()
+                    yield item, _outcome(future)
+            while running:
+                item, future = running.popleft()
+                yield item, _outcome(future)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _outcome(future: Future[Any]) -> Any:
+    try:
+        return future.result()
+    except PixelregError as error:
+        return error
 
 
 def read_photo(photo: Photo) -> Pixels:
@@ -195,24 +234,6 @@ def _about(photo: Photo) -> Iterator[None]:
         yield
     except PixelregError as error:
         raise DataError(f"{photo.path}: {error}") from error
-
-
-def _read_all(
-    pairs: Sequence[Pair], work: Callable[[Pair], Any], workers: int
-) -> Iterator[tuple[Pair, Any]]:
-    pool = ThreadPoolExecutor(max_workers=workers)
-    try:
-        yield from zip(pairs, pool.map(partial(_or_error, work), pairs), strict=True)
-    finally:
-        # An interrupt must not wait for hundreds of pictures.
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _or_error(work: Callable[[Pair], Any], pair: Pair) -> Any:
-    try:
-        return work(pair)
-    except PixelregError as error:
-        return error
 
 
 def _extent(pixels: Pixels, by: int) -> str:

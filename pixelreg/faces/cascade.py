@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pixelreg.errors import ModelFileError
+from pixelreg.models.store import read_tensors
 
 # None stands for any number: of templates, of stages.
 _SHAPES: dict[str, tuple[int | None, ...]] = {
@@ -52,19 +53,14 @@ class DetectorWeights:
 
 def load_weights(path: Path | None = None) -> DetectorWeights:
     """Read weights from a .safetensors file; without a path, those that come with the package."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     name = str(path or "the bundled detector's weights")
+    complaint = f"{name} cannot be read as a face detector"
+    packaged = resources.files("pixelreg.faces") / "weights" / "detector.safetensors"
+    arrays = read_tensors(packaged.read_bytes() if path is None else path, complaint)
     try:
-        if path is None:
-            folder = resources.files("pixelreg.faces") / "weights"
-            arrays = load((folder / "detector.safetensors").read_bytes())
-        else:
-            arrays = load(path.read_bytes())
         weights = DetectorWeights(**{k: v.astype(np.float32) for k, v in arrays.items()})
-    except (OSError, SafetensorError, TypeError) as error:
-        raise ModelFileError(f"{name} cannot be read as a face detector: {error}") from error
+    except TypeError as error:
+        raise ModelFileError(f"{complaint}: {error}") from error
     for part, shape in _SHAPES.items():
         found = getattr(weights, part).shape
         if len(found) != len(shape) or any(

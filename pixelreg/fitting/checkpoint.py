@@ -7,25 +7,49 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pixelreg.errors import ModelFileError, PixelregError
-from pixelreg.fitting.sumsfile import read_tensors, sums_from, tensors_of, write_tensors
-from pixelreg.fitting.tally import Part, Running, Tally
-from pixelreg.models.metadata import as_text
+import PIL
 
-FORMAT, FORMAT_VERSION = "pixelreg-checkpoint", "1"
+from pixelreg import __version__
+from pixelreg.data.crops import Cutter
+from pixelreg.data.pairs import Pair
+from pixelreg.errors import ModelFileError
+from pixelreg.files import scratch_of
+from pixelreg.fitting.sumsfile import sums_from, tensors_of
+from pixelreg.fitting.tally import KeptSums, Part, Tally
+from pixelreg.models import store
+
+FORMAT = store.Format("pixelreg-checkpoint", "1", "a checkpoint")
 SECONDS = 10.0  # between two checkpoints, at the least
 SHARE = 20  # and this many times as long as writing one takes
 
 
-def fingerprint(parts: Sequence[Part], options: Mapping[str, Any], root: Path) -> str:
-    """A hash of all that the sums depend on: options, and the files of the pairs, in order.
+def facts_of(kind: str, cutter: Cutter, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """All that sums depend on, but for the files themselves."""
+    photos = (photo for pair in pairs for photo in (pair.source, pair.target))
+    detector = None
+    if cutter.frame is not None and any(photo.landmarks is None for photo in photos):
+        file = cutter.locator.detector_file
+        detector = [cutter.locator.detector_.name, None if file is None else str(file.absolute())]
+    return {
+        "kind": kind,
+        "size": cutter.size,
+        "frame": None if cutter.frame is None else asdict(cutter.frame),
+        "detector": detector,
+        "source": pairs[0].source.expression,
+        "versions": [__version__, PIL.__version__],
+    }
+
+
+def fingerprint(parts: Sequence[Part], facts: Mapping[str, Any], root: Path) -> str:
+    """A hash of all that the sums depend on: facts, and the files of the pairs, in order.
 
     Files count by their path below ``root``, size and time of modification.
     """
-    digest = hashlib.sha256(json.dumps(dict(options), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode())
     folder = root if root.is_dir() else root.parent
     for part in parts:
         digest.update(f"\0\0{part.target}\0{part.held_out}".encode())
@@ -39,36 +63,42 @@ def fingerprint(parts: Sequence[Part], options: Mapping[str, Any], root: Path) -
 
 
 class Checkpoint:
-    """A file that holds a tally while a fit is under way.
+    """A file that holds a tally of sums while a fit is under way.
 
     Parameters
     ----------
     path : the file.
     fingerprint : of what is being fitted; a file with another one is refused.
+    resume : whether to go on from what the file holds.
     seconds : between two writings.
     """
 
-    def __init__(self, path: Path, fingerprint: str, seconds: float | None = None) -> None:
+    def __init__(
+        self, path: Path, fingerprint: str, resume: bool = False, seconds: float | None = None
+    ) -> None:
         self.path = path
         self.fingerprint = fingerprint
+        self.resume = resume
         self.seconds = SECONDS if seconds is None else seconds
         self.written = False
         self._due = time.monotonic() + self.seconds
 
     def load(self, tally: Tally) -> None:
-        """Fill an empty tally with what the file holds."""
-        metadata, tensors = read_tensors(self.path, FORMAT, FORMAT_VERSION, "a checkpoint")
+        """Fill an empty tally with what the file holds, if that is to be gone on from."""
+        if not self.resume:
+            return
+        metadata, tensors = store.read(self.path, FORMAT)
         if metadata.get("fingerprint") != self.fingerprint:
             raise ModelFileError(
                 f"{self.path} is the checkpoint of a fit with other options or other pictures; "
                 "repeat that command, or start anew without --resume"
             )
+        assert tally.keep is not None
         try:
             done, problems, counts = (metadata[key] for key in ("done", "problems", "counts"))
             for number, count in counts.items():
-                part = int(number)
-                sums = sums_from(tensors, number, tally.kind, tally.size, count)
-                tally.running[part] = Running(sums)
+                sums = sums_from(tensors, number, tally.keep, tally.size, count)
+                tally.kept[int(number)] = KeptSums(sums)
             tally.problems = [(int(p), int(place), str(reason)) for p, place, reason in problems]
             tally.done = [int(number) for number in done]
             _check(tally)
@@ -92,37 +122,19 @@ class Checkpoint:
             "fingerprint": self.fingerprint,
             "done": tally.done,
             "problems": tally.problems,
-            "counts": {str(part): run.sums.count for part, run in tally.running.items()},
+            "counts": {str(part): kept.count for part, kept in tally.kept.items()},
         }
         tensors = {}
-        for part, run in tally.running.items():
-            tensors.update(tensors_of(str(part), run.sums))
-        metadata = {"format": FORMAT, "format_version": FORMAT_VERSION, **as_text(values)}
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            # One name for all times, so that a process killed while it writes leaves one file.
-            with self._unfinished.open("wb") as file:
-                write_tensors(file, tensors, metadata)
-            self._unfinished.replace(self.path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                self._unfinished.unlink()
-            raise PixelregError(f"cannot write {self.path}: {error.strerror or error}") from error
-        except BaseException:
-            with contextlib.suppress(OSError):
-                self._unfinished.unlink()
-            raise
+        for part, kept in tally.kept.items():
+            tensors.update(tensors_of(str(part), kept.sums))
+        store.write(self.path, FORMAT, tensors, values, scratch_of(self.path))
         self.written = True
 
     def remove(self) -> None:
         """Delete the file, and what an interrupted writing of it left."""
-        for path in (self.path, self._unfinished):
+        for path in (self.path, scratch_of(self.path)):
             with contextlib.suppress(OSError):
                 path.unlink()
-
-    @property
-    def _unfinished(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.new")
 
 
 def _check(tally: Tally) -> None:
@@ -134,7 +146,7 @@ def _check(tally: Tally) -> None:
             raise ValueError("a problem lies outside what was read")
         bad[number] += 1
     for number, (part, done) in enumerate(zip(tally.parts, tally.done, strict=True)):
-        count = tally.running[number].sums.count if number in tally.running else 0
+        count = tally.kept[number].count if number in tally.kept else 0
         if not 0 <= done <= len(part.pairs) or count != done - bad[number]:
             raise ValueError("its counts contradict each other")
 

@@ -38,14 +38,13 @@ from pixelreg.data.pairs import Pair
 from pixelreg.data.photos import Photo
 from pixelreg.errors import MissingExtraError, PixelregError, UsageError
 from pixelreg.fitting.learn import SHOWN, Verdict, chunks, judge_pairs, read_pairs
-from pixelreg.fitting.sumsfile import no_sums
-from pixelreg.fitting.tally import Running, Step, Tally
+from pixelreg.fitting.tally import KeptSums, Step, Tally
 from pixelreg.fitting.workers import cores, sigint_blocked
 from pixelreg.models.plans import Plan
-from pixelreg.models.sums import LevelSums, PixelSums
+from pixelreg.models.sums import Sums
 
-# Pairs of one task. The sums of Pixel-KR are large (100 MB at 128 x 128), so they are made seldom.
-TASK = {"rr": 64, "kr": 1024}
+SMALL_SUMS, LARGE_SUMS = 64, 1024  # pairs of one task; large sums are made seldom
+LARGE = 64  # bytes a value of a crop: Pixel-KR keeps 2,048 (100 MB at 128 x 128), Pixel-RR 32
 FAN_IN = 4  # sums added by one task
 ROUND = 8  # tasks a thread, between two sums that come back
 AHEAD = 2  # rounds under way
@@ -67,15 +66,18 @@ class ClusterWorkers:
     ----------
     client : a `distributed.Client`.
     cutter : how pairs become crops.
-    kind : rr or kr.
+    keep : the class of the sums that are kept.
     task : pairs of one task, at the most.
     """
 
-    def __init__(self, client: Any, cutter: Cutter, kind: str, task: int | None = None) -> None:
+    def __init__(
+        self, client: Any, cutter: Cutter, keep: type[Sums], task: int | None = None
+    ) -> None:
         self.client = client
-        self.kind = kind
+        self.keep = keep
         self.cutter = cutter
-        self.task = task or TASK[kind]
+        width = sum(array.nbytes for array in keep.empty(1).arrays().values())
+        self.task = task or (LARGE_SUMS if width > LARGE else SMALL_SUMS)
 
     def read(self, tally: Tally) -> Iterator[tuple[int, Step]]:
         """See `pixelreg.fitting.learn.Workers`."""
@@ -124,7 +126,7 @@ class ClusterWorkers:
         sent = [_absolute(pair) for pair in pairs]
         submit: Callable[..., Any] = self.client.submit
         level = [
-            submit(sum_pairs, self.cutter, self.kind, sent[first : first + step], pure=False)
+            submit(sum_pairs, self.cutter, self.keep, sent[first : first + step], pure=False)
             for first in range(0, len(sent), step)
         ]
         while len(level) > 1:
@@ -185,37 +187,38 @@ class ClusterWorkers:
             self.cutter = replace(self.cutter, locator=named)
 
 
-def sum_pairs(cutter: Cutter, kind: str, pairs: Sequence[Pair]) -> Report:
+def sum_pairs(cutter: Cutter, keep: type[Sums], pairs: Sequence[Pair]) -> Report:
     """Read pairs and sum them, with the crops of a few in memory."""
-    running = Running(no_sums(kind, cutter.size))
+    kept = KeptSums(keep.empty(cutter.size * cutter.size * 3))
     problems: list[tuple[int, str]] = []
     first = 0
     for some in chunks(pairs, cutter.size):
         step = read_pairs(cutter, some)
-        running.add(step.content)
+        if step.content is not None:
+            kept.add(step.content)
         problems += [(first + place, reason) for place, reason in step.problems]
         first += len(some)
-    step = Step(len(pairs), tuple(problems), running.sums)
+    step = Step(len(pairs), tuple(problems), kept.sums)
     return Report(step, frozenset({_versions(cutter)}))
 
 
 def add_reports(reports: Sequence[Report]) -> Report:
     """One report of pairs in a row from the reports of their parts."""
-    running: Running | None = None
+    kept: KeptSums | None = None
     problems: list[tuple[int, str]] = []
     first = 0
     for report in reports:
         step = report.step
         problems += [(first + place, reason) for place, reason in step.problems]
         first += step.pairs
-        assert isinstance(step.content, (PixelSums, LevelSums))
-        if running is None:
+        assert isinstance(step.content, Sums)
+        if kept is None:
             # What came in stays as it is: the cluster may need it once more.
-            running = Running(copy.deepcopy(step.content))
+            kept = KeptSums(copy.deepcopy(step.content))
         else:
-            running.add(step.content)
+            kept.add(step.content)
     versions = frozenset[str]().union(*(report.versions for report in reports))
-    return Report(Step(first, tuple(problems), running.sums if running else None), versions)
+    return Report(Step(first, tuple(problems), kept.sums if kept else None), versions)
 
 
 def judge_row(
@@ -230,7 +233,7 @@ def judge_row(
 
 
 @contextmanager
-def cluster_workers(address: str, cutter: Cutter, kind: str) -> Iterator[ClusterWorkers]:
+def cluster_workers(address: str, cutter: Cutter, keep: type[Sums]) -> Iterator[ClusterWorkers]:
     """Workers of the cluster whose scheduler has an address, or of one made on this machine.
 
     Parameters
@@ -246,7 +249,7 @@ def cluster_workers(address: str, cutter: Cutter, kind: str) -> Iterator[Cluster
         with sigint_blocked():
             cluster = distributed.LocalCluster(n_workers=cores(), threads_per_worker=1, **options)
         with cluster, distributed.Client(cluster) as client:
-            yield ClusterWorkers(client, cutter, kind)
+            yield ClusterWorkers(client, cutter, keep)
         return
     try:
         client = distributed.Client(address, timeout=SECONDS)
@@ -259,7 +262,7 @@ def cluster_workers(address: str, cutter: Cutter, kind: str) -> Iterator[Cluster
     with client:
         if not client.nthreads():
             raise PixelregError(f"the Dask scheduler at {address} has no workers")
-        yield ClusterWorkers(client, cutter, kind)
+        yield ClusterWorkers(client, cutter, keep)
 
 
 def _absolute(pair: Pair) -> Pair:

@@ -1,9 +1,9 @@
-"""Fitting from a stream: pairs become crops in worker processes, crops become sums, and go.
+"""Fitting: one loop reads pairs, keeps what the estimator wants of them, judges it and solves.
 
-Pixel-RR and Pixel-KR need sums of their pairs and nothing else, so the pictures held at any time
-do not grow with their number. Sums of held-out people are kept apart: without them a plan is
-fitted, and judged in a second pass over these people only; added, they make the final model. The
-sums are integers, so neither chunks nor workers nor an interruption change a bit of the result.
+Estimators that need sums of 8-bit pairs and nothing else (Pixel-RR and Pixel-KR) hold few pictures
+at any time, whatever their number; others, and cross-validation, keep the crops. What is kept of
+held-out people is kept apart: without it a plan is fitted, and judged on these people; with it, the
+final plan. Sums are integers, so neither chunks nor workers nor an interruption change a bit.
 """
 
 from __future__ import annotations
@@ -19,25 +19,169 @@ import numpy as np
 
 from pixelreg.arrays import Float64
 from pixelreg.backends import get_backend
-from pixelreg.backends.array import ArrayBackend
-from pixelreg.data.crops import Cutter, Progress
+from pixelreg.data.crops import Crops, Cutter, Progress, Stack
 from pixelreg.data.pairs import Pair, Pairing
 from pixelreg.errors import DataError, PixelregError
 from pixelreg.evaluation.comparison import UNTOUCHED, Scores
 from pixelreg.evaluation.metrics import mae, psnr, ssim
 from pixelreg.fitting.checkpoint import Checkpoint
-from pixelreg.fitting.recipe import Fitted, Judged, Recipe
-from pixelreg.fitting.solving import solve_sums
-from pixelreg.fitting.sumsfile import MAX_PAIRS, Sums
-from pixelreg.fitting.tally import Crops, Part, Step, Tally
+from pixelreg.fitting.recipe import Fitted, Judged, Recipe, cross_validate
+from pixelreg.fitting.tally import KeptCrops, Part, Step, Tally
 from pixelreg.fitting.workers import cores, in_order, pool
 from pixelreg.models.plans import Plan
+from pixelreg.models.sums import MAX_PAIRS
+from pixelreg.regression.estimator import Score
+from pixelreg.regression.validation import best
 
 CHUNK = 8  # pairs that a worker reads at a time
 CHUNK_BYTES = 8_000_000  # of crops, at the most, unless one pair is more
 SMALL = 64  # pairs that threads have read before processes have started
 KEPT_BYTES = 16_000_000  # of crops of held-out pairs, which are then not read once more
 SHOWN = 8  # held-out pairs of each target whose crops are kept, for the contact sheet
+
+
+def learn(
+    pairings: Mapping[str, Pairing],
+    recipes: Mapping[str, Recipe],
+    held_out: frozenset[str],
+    workers: Workers,
+    checkpoint: Checkpoint | None = None,
+    progress: Progress | None = None,
+    cv_seed: int | None = None,
+) -> dict[str, Fitted]:
+    """Fit and judge every target: the whole of fitting, to be read first.
+
+    Parameters
+    ----------
+    pairings : the pairs, by target.
+    recipes : what to fit, by target; all of one kind and size.
+    held_out : people to judge on; nobody is judged where it is empty.
+    workers : what reads the pairs.
+    checkpoint : where sums are kept from time to time; what it holds already is gone on from.
+    progress : called with (done, total) pairs.
+    cv_seed : seed of the cross-validation that chooses the parameters, or None for none.
+    """
+    recipe = next(iter(recipes.values()))
+    keep = None if cv_seed is not None else recipe.sums
+    tally = Tally(make_parts(pairings, held_out), keep, recipe.size)
+    if checkpoint is not None:
+        checkpoint.load(tally)
+    for number, step in workers.read(tally):
+        tally.add(number, step)
+        if checkpoint is not None and tally.read < tally.total:
+            checkpoint.save_if_due(tally)
+        if progress is not None:
+            progress(tally.read, tally.total)
+    return {
+        target: fit_target(target, _kept(target, tally, workers, pairings[target]), each, cv_seed)
+        for target, each in recipes.items()
+    }
+
+
+def fit_target(
+    target: str, kept: SumsOf | CropsOf, recipe: Recipe, cv_seed: int | None = None
+) -> Fitted:
+    """Fit one target: once without the held-out people to judge it, then on everybody."""
+    if not kept.learning:
+        raise DataError(f"{target}: no pair is left to learn from; use a smaller --holdout")
+    tried: Sequence[Score] = ()
+    if cv_seed is not None:
+        tried = kept.tried(recipe, cv_seed)
+        recipe = recipe.tuned(best(tried))
+    scores: Sequence[Scores] = ()
+    shown: tuple[Judged, ...] = ()
+    if kept.judging:
+        plan, _ = kept.solve(recipe, everybody=False)
+        scores, shown = _judged(target, recipe.kind, kept.judge(plan))
+    plan, backend = kept.solve(recipe, everybody=True)
+    rest: dict[str, Any] = {"tried": tried, "backend": backend, "sums": kept.sums}
+    return Fitted(plan, recipe, kept.pairs, scores, shown, problems=kept.problems, **rest)
+
+
+@dataclass(eq=False)
+class SumsOf:
+    """One target's sums: ``solve`` without everybody must come before ``solve`` with them.
+
+    Attributes
+    ----------
+    tally, parts : the sums, and the numbers of the two parts, to learn from and held out.
+    workers : what reads held-out pairs once more to judge them.
+    """
+
+    tally: Tally
+    parts: tuple[int, int]
+    workers: Workers
+    sums: Any = None
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pairs that could be used."""
+        return tuple(pair for part in self.parts for pair in self.tally.usable(part))
+
+    @property
+    def problems(self) -> tuple[Any, ...]:
+        """The pairs that could not be used, and why."""
+        return tuple(problem for part in self.parts for problem in self.tally.reasons(part))
+
+    @property
+    def learning(self) -> int:
+        """How many pairs there are to learn from."""
+        return int(self.tally.of(self.parts[0]).count)
+
+    @property
+    def judging(self) -> int:
+        """How many pairs there are to judge on."""
+        return int(self.tally.of(self.parts[1]).count)
+
+    def solve(self, recipe: Recipe, everybody: bool) -> tuple[Plan, str]:
+        """The plan of the pairs to learn from, or of all; and the backend that solved it."""
+        kept = self.tally.of(self.parts[0])
+        if everybody and self.judging:
+            kept.add(self.tally.of(self.parts[1]).sums)  # in place: sums may be large
+        self.sums = kept.sums
+        return recipe.solved(kept.sums)
+
+    def judge(self, plan: Plan) -> Iterator[Verdict]:
+        """The verdicts on a plan."""
+        return self.workers.judge(plan, self.tally.usable(self.parts[1]))
+
+    def tried(self, recipe: Recipe, seed: int) -> Sequence[Score]:
+        """Sums do not hold what cross-validation needs."""
+        raise NotImplementedError
+
+
+@dataclass(eq=False)
+class CropsOf:
+    """One target's crops.
+
+    Attributes
+    ----------
+    stack : all pairs.
+    held_out : people to judge on.
+    """
+
+    stack: Stack
+    held_out: frozenset[str]
+    sums: None = None
+
+    def __post_init__(self) -> None:
+        self.pairs, self.problems = self.stack.pairs, self.stack.problems
+        self._judged = self.stack.select(self.held_out)
+        self._learnt = self.stack.select(frozenset(self.stack.people) - self.held_out)
+        self.learning, self.judging = len(self._learnt.pairs), len(self._judged.pairs)
+
+    def solve(self, recipe: Recipe, everybody: bool) -> tuple[Plan, str]:
+        """See `SumsOf`."""
+        return recipe.fitted(self.stack if everybody else self._learnt)
+
+    def judge(self, plan: Plan) -> Iterator[Verdict]:
+        """See `SumsOf`; everybody is shown."""
+        crops = Crops(self._judged.sources, self._judged.targets)
+        yield verdict(plan, self._judged.pairs, crops, len(self._judged.pairs))
+
+    def tried(self, recipe: Recipe, seed: int) -> Sequence[Score]:
+        """The scores of cross-validation on the pairs to learn from."""
+        return cross_validate(recipe, self._learnt, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,45 +265,12 @@ class LocalWorkers:
             self.room -= 2 * crops.sources.nbytes
 
 
-def fit_streamed(
-    parts: Sequence[Part],
-    recipes: Mapping[str, Recipe],
-    workers: Workers,
-    checkpoint: Checkpoint | None = None,
-    resume: bool = False,
-    progress: Progress | None = None,
-    backend: ArrayBackend | None = None,
-) -> tuple[dict[str, Fitted], dict[str, Sums]]:
-    """Fit and judge every target, without ever holding its pairs.
-
-    Parameters
-    ----------
-    parts : of `make_parts`.
-    recipes : what to fit, by target; all of one kind, rr or kr.
-    workers : what reads the pairs.
-    checkpoint : where the sums are kept from time to time; ``resume`` goes on from it.
-    progress : called with (done, total) pairs.
-    backend : what solves; NumPy where it is None.
-
-    Returns
-    -------
-    What was fitted, and the sums of all pairs, by target.
-    """
-    recipe = next(iter(recipes.values()))
-    tally = Tally(parts, recipe.kind, recipe.size)
-    if checkpoint is not None and resume:
-        checkpoint.load(tally)
-    for number, step in workers.read(tally):
-        tally.add(number, step)
-        if checkpoint is not None and tally.read < tally.total:
-            checkpoint.save_if_due(tally)
-        if progress is not None:
-            progress(tally.read, tally.total)
-    solver = backend or get_backend("numpy")
-    fitted, sums = {}, {}
-    for target, recipe in recipes.items():
-        fitted[target], sums[target] = _fit_target(target, tally, recipe, workers, solver)
-    return fitted, sums
+@contextmanager
+def local_workers(cutter: Cutter, pairs: int) -> Iterator[LocalWorkers]:
+    """Workers of this machine: threads for a small set, else a process a core."""
+    count = max(2, cores())
+    with pool(count, processes=pairs >= SMALL) as executor:
+        yield LocalWorkers(cutter, executor, count)
 
 
 def make_parts(pairings: Mapping[str, Pairing], held_out: frozenset[str]) -> list[Part]:
@@ -212,6 +323,11 @@ def judge_pairs(
             reason = f": {step.problems[0][1]}" if step.problems else ""
             raise DataError(f"a picture changed while the model was fitted{reason}")
         crops = step.content
+    return verdict(plan, pairs, crops, show)
+
+
+def verdict(plan: Plan, pairs: Sequence[Pair], crops: Crops, show: int) -> Verdict:
+    """What a plan makes of crops, against the truth."""
     made = get_backend("numpy").apply(plan, crops.sources)
     values = [
         np.stack([metric(tried, crops.targets) for metric in (psnr, ssim, mae)], axis=-1)
@@ -222,54 +338,36 @@ def judge_pairs(
     return Verdict(np.stack(values, axis=1), tuple(Judged(*row) for row in rows))
 
 
-@contextmanager
-def local_workers(cutter: Cutter, pairs: int) -> Iterator[LocalWorkers]:
-    """Workers of this machine: threads for a small set, else a process a core."""
-    count = max(2, cores())
-    with pool(count, processes=pairs >= SMALL) as executor:
-        yield LocalWorkers(cutter, executor, count)
-
-
-def _fit_target(
-    target: str, tally: Tally, recipe: Recipe, workers: Workers, backend: ArrayBackend
-) -> tuple[Fitted, Sums]:
-    learning, judged = (
-        next(
-            number
-            for number, part in enumerate(tally.parts)
-            if part.target == target and part.held_out == side
-        )
-        for side in (False, True)
+def _kept(target: str, tally: Tally, workers: Workers, pairing: Pairing) -> SumsOf | CropsOf:
+    """What was kept of one target, or an error where no pair can be used."""
+    learning, judged = (n for n, part in enumerate(tally.parts) if part.target == target)
+    kept = SumsOf(tally, (learning, judged), workers)
+    if not kept.pairs:
+        reason = f"; the first reason: {kept.problems[0].reason}" if kept.problems else ""
+        raise DataError(f"none of the {len(kept.problems)} pairs can be used{reason}")
+    if tally.keep is not None:
+        return kept
+    parts: list[KeptCrops] = [tally.of(number) for number in kept.parts]
+    sources, targets = (
+        np.concatenate([part.side(name, tally.size) for part in parts])
+        for name in ("sources", "targets")
     )
-    numbers = (learning, judged)
-    problems = tuple(problem for number in numbers for problem in tally.reasons(number))
-    pairs = tuple(pair for number in numbers for pair in tally.usable(number))
-    if not pairs:
-        reason = f"; the first reason: {problems[0].reason}" if problems else ""
-        raise DataError(f"none of the {len(problems)} pairs can be used{reason}")
-    if not tally.sums(learning).count:
-        raise DataError(f"{target}: no pair is left to learn from; use a smaller --holdout")
-    scores: Sequence[Scores] = ()
-    shown: tuple[Judged, ...] = ()
-    total = tally.begun(learning)
-    if tally.sums(judged).count:
-        plan = solve_sums(total.sums, recipe.parameters(), recipe.size, backend)
-        scores, shown = _judge(target, recipe.kind, workers.judge(plan, tally.usable(judged)))
-        total.add(tally.sums(judged))
-    plan = solve_sums(total.sums, recipe.parameters(), recipe.size, backend)
-    return Fitted(plan, recipe, pairs, scores, shown, problems=problems), total.sums
+    place = {pair: number for number, pair in enumerate(pairing.pairs)}
+    order = sorted(range(len(kept.pairs)), key=lambda number: place[kept.pairs[number]])
+    pairs = tuple(kept.pairs[number] for number in order)
+    stack = Stack(pairs, sources[order], targets[order], kept.problems)
+    held_out = frozenset(pair.person for pair in tally.parts[judged].pairs)
+    return CropsOf(stack, held_out)
 
 
-def _judge(
+def _judged(
     target: str, kind: str, verdicts: Iterator[Verdict]
 ) -> tuple[list[Scores], tuple[Judged, ...]]:
-    values = []
-    shown: list[Judged] = []
-    for verdict in verdicts:
-        values.append(verdict.values)
-        shown += verdict.shown[: SHOWN - len(shown)]
-    every = np.concatenate(values)
-    means = every.mean(axis=0).tolist()
-    names = (UNTOUCHED, f"pixelreg {kind}")
-    rows = zip(names, means, strict=True)
-    return [Scores(target, name, len(every), *row) for name, row in rows], tuple(shown)
+    some = list(verdicts)
+    every = np.concatenate([each.values for each in some])
+    shown = tuple(judged for each in some for judged in each.shown)
+    rows = []
+    for place, name in enumerate((UNTOUCHED, f"pixelreg {kind}")):
+        means = (float(np.mean(every[:, place, metric])) for metric in range(3))
+        rows.append(Scores(target, name, len(every), *means))
+    return rows, shown

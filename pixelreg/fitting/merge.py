@@ -12,27 +12,24 @@ import numpy as np
 from pixelreg import __version__
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.errors import UsageError
-from pixelreg.fitting.solving import solve_sums
-from pixelreg.fitting.sumsfile import MAX_PAIRS, Sums, TrainingSums, pixel_sums_of
+from pixelreg.fitting.sumsfile import TrainingSums
 from pixelreg.models.model import Model, Provenance
-
-# The parameters that each kind of model is solved with, and their names on the command line.
-PARAMETERS = {
-    "rr": {"alpha": "--lambda", "prior": "--prior"},
-    "kr": {"alpha": "--lambda", "sigma": "--sigma"},
-}
-DEFAULTS: Mapping[str, Any] = {"alpha": 0.4, "sigma": 3.0, "prior": "zero"}
+from pixelreg.models.sums import MAX_PAIRS, LevelSums, PixelSums, Sums
+from pixelreg.regression import estimator_class
 
 
 def as_kind(training: TrainingSums, name: str, kind: str) -> TrainingSums:
-    """The same sums for another kind of model: those of kr hold those of rr."""
+    """The same sums for another kind of model: histograms hold the sums of Pixel-RR."""
     if training.kind == kind:
         return training
-    if kind == "kr":
-        raise UsageError(
-            f"{name} holds sums of rr, which are not enough for kr; fit it with --model kr"
-        )
-    sums: dict[str, Sums] = {t: pixel_sums_of(each) for t, each in training.sums.items()}
+    sums: dict[str, Sums] = {}
+    for target, each in training.sums.items():
+        if estimator_class(kind).sums is not PixelSums or not isinstance(each, LevelSums):
+            raise UsageError(
+                f"{name} holds sums of {training.kind}, which are not enough for {kind}; "
+                f"fit it with --model {kind}"
+            )
+        sums[target] = PixelSums.of_levels(each)
     return replace(training, sums=sums, kind=kind)
 
 
@@ -54,7 +51,7 @@ def merge_sums(parts: Mapping[str, TrainingSums]) -> TrainingSums:
                     f"({_shown(one)} and {_shown(other)})"
                 )
         for target, more in part.sums.items():
-            sums[target] = _added(sums[target], more) if target in sums else more
+            sums[target] = sums[target] + more if target in sums else more
     for target, each in sums.items():
         if each.count > MAX_PAIRS:
             raise UsageError(f"{target} has more pairs than the {MAX_PAIRS:,} that sums can hold")
@@ -89,15 +86,17 @@ def choose_settings(
     parts: Mapping[str, TrainingSums], kind: str, given: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """The parameters for every target: those given, else those that the files were fitted with."""
+    cls = estimator_class(kind)
+    defaults = cls().get_params()
     chosen: dict[str, dict[str, Any]] = {}
     origin: dict[tuple[str, str], str] = {}
     for name, part in parts.items():
         for target in part.sums:
             values = chosen.setdefault(target, dict(given))
-            for parameter, option in PARAMETERS[kind].items():
+            for parameter, option in cls.options.items():
                 if parameter in given:
                     continue
-                value = part.settings[target].get(parameter, DEFAULTS[parameter])
+                value = part.settings[target].get(parameter, defaults[parameter])
                 if values.setdefault(parameter, value) != value:
                     raise UsageError(
                         f"{target} has {option[2:]} {values[parameter]} in "
@@ -116,15 +115,11 @@ def solve_model(
     for target, sums in training.sums.items():
         if not sums.count:
             raise UsageError(f"{target} has no pairs, so there is nothing to fit")
-        plans[target] = solve_sums(sums, settings[target], training.size, backend)
+        model = estimator_class(training.kind)(**settings[target]).from_sums(sums, backend)
+        plans[target] = model.to_plan((training.size, training.size, 3))
     return Model(
         plans, training.source, training.kind, settings, training.frame, training.provenance
     )
-
-
-def _added(one: Any, other: Any) -> Sums:
-    total: Sums = one + other
-    return total
 
 
 def _joined(texts: Sequence[str], by: str) -> str:

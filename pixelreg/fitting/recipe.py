@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -17,27 +16,20 @@ from pixelreg.data.crops import Stack, read_photo
 from pixelreg.data.download import data_source, source_names
 from pixelreg.data.pairs import Pair, Pairing, grouped_folds, grouped_holdout, pair, targets
 from pixelreg.data.photos import Listing, Problem
-from pixelreg.errors import DataError, PixelregError
-from pixelreg.evaluation.comparison import Scores, compare
+from pixelreg.errors import DataError, PixelregError, UsageError
+from pixelreg.evaluation.comparison import Scores
 from pixelreg.faces.locate import SMALLEST_EYE_DISTANCE, Locator
 from pixelreg.models.model import Frame, Model, Provenance
 from pixelreg.models.plans import Plan
-from pixelreg.regression import estimator_class
-from pixelreg.regression.validation import (
-    ALPHAS,
-    SIGMAS,
-    Score,
-    best,
-    grouped_scores,
-    leave_one_out_kernel_scores,
-    leave_one_out_ridge_scores,
-)
+from pixelreg.models.sums import Sums
+from pixelreg.regression import ESTIMATORS, estimator_class
+from pixelreg.regression.estimator import Score
+from pixelreg.regression.validation import grouped_scores
 
 SAMPLE = 6  # pictures looked at before deciding whether a set shows photographs of faces
 FOLDS = 5
 PAPER_SIZE = 128
 COMPUTING = ("backend", "threads")  # the estimators' parameters that leave the model as it is
-FLOW_ALPHAS = (0.3, 1.0, 3.0, 10.0)  # each fit takes seconds
 
 
 @dataclass(frozen=True)
@@ -68,6 +60,18 @@ class Recipe:
         made = estimator_class(self.kind)(**{**self.parameters(), **params})
         computing = {name: getattr(self, name) for name in COMPUTING}
         return made.set_params(**{n: v for n, v in computing.items() if n in made.get_params()})
+
+    @property
+    def sums(self) -> type[Sums] | None:
+        """What the estimator keeps of pairs; None for the pairs themselves."""
+        found: type[Sums] | None = estimator_class(self.kind).sums
+        return found
+
+    def solved(self, sums: Sums) -> tuple[Plan, str]:
+        """One target's plan from sums of crops of this size, and the backend that solved it."""
+        backend = get_backend(self.backend, threads=self.threads)
+        model = self.estimator().from_sums(sums, backend)
+        return model.to_plan((self.size, self.size, 3)), backend.name
 
     def fitted(self, stack: Stack) -> tuple[Plan, str]:
         """One target's plan from a stack of crops of this size, and the backend that solved it."""
@@ -107,6 +111,7 @@ class Fitted:
     tried : the scores of cross-validation.
     problems : the pairs that could not be used, by their file, and why.
     backend : the name of what solved the plan.
+    sums : of all pairs, where the estimator keeps sums.
     """
 
     plan: Plan
@@ -117,42 +122,7 @@ class Fitted:
     tried: Sequence[Score] = ()
     problems: Sequence[Problem] = ()
     backend: str = "numpy"
-
-
-def fit_target(
-    target: str,
-    stack: Stack,
-    recipe: Recipe,
-    held_out: frozenset[str] = frozenset(),
-    cv_seed: int | None = None,
-) -> Fitted:
-    """Fit a target: once without the held-out people to judge it, then on everybody.
-
-    Parameters
-    ----------
-    target : the expression.
-    stack : its pairs.
-    recipe : what to fit.
-    held_out : people to judge on; nobody is judged where it is empty.
-    cv_seed : seed of the cross-validation that chooses the parameters, or None for none.
-    """
-    judged = stack.select(held_out)
-    learning = stack.select(frozenset(stack.people) - held_out)
-    if not learning.pairs:
-        raise DataError(f"{target}: no pair is left to learn from; use a smaller --holdout")
-    tried: Sequence[Score] = ()
-    if cv_seed is not None:
-        tried = cross_validate(recipe, learning, cv_seed)
-        recipe = recipe.tuned(best(tried))
-    plan, backend = recipe.fitted(stack)
-    rest: dict[str, Any] = {"tried": tried, "problems": stack.problems, "backend": backend}
-    if not judged.pairs:
-        return Fitted(plan, recipe, stack.pairs, **rest)
-    made = get_backend(recipe.backend).apply(recipe.fit(learning), judged.sources)
-    scores = compare(target, judged.sources, judged.targets, {f"pixelreg {recipe.kind}": made})
-    rows = zip(judged.people, judged.sources, made, judged.targets, strict=True)
-    people = [Judged(*row) for row in rows]
-    return Fitted(plan, recipe, stack.pairs, scores, people, **rest)
+    sums: Sums | None = None
 
 
 def choose_held_out(people: Sequence[str], share: float, seed: int) -> frozenset[str]:
@@ -168,23 +138,39 @@ def choose_held_out(people: Sequence[str], share: float, seed: int) -> frozenset
 
 
 def paper_recipe(kind: str, target: str) -> Recipe:
-    """The settings of Pixel-based Facial Expression Synthesis, section IV, for rr or kr.
-
-    Lambda is 0.4 and pictures are 128 x 128; sigma is 3 for happy, 10 for other expressions.
-    """
-    settings: dict[str, Any] = {"alpha": 0.4}
-    if kind == "kr":
-        settings["sigma"] = 3.0 if target == "happy" else 10.0
-    return Recipe(kind, settings, PAPER_SIZE)
+    """The settings of Pixel-based Facial Expression Synthesis, section IV, for rr or kr."""
+    return Recipe(kind, estimator_class(kind).paper_settings(target), PAPER_SIZE)
 
 
-def choose_kind(frame: Frame | None, settings: Mapping[str, Any]) -> str:
-    """The best model that can be fitted: flow for photographs of faces, where OpenCV is there."""
-    if "sigma" in settings:
-        return "kr"
-    if "prior" in settings or frame is None or find_spec("cv2") is None:
-        return "rr"
-    return "flow"
+def kinds_with_sums() -> tuple[str, ...]:
+    """The kinds that keep sums of their pairs, which stream and merge."""
+    return tuple(kind for kind in ESTIMATORS if estimator_class(kind).sums is not None)
+
+
+def kinds_of_paper() -> tuple[str, ...]:
+    """The kinds for which the paper gives settings."""
+    return tuple(k for k in ESTIMATORS if estimator_class(k).paper_settings("happy") is not None)
+
+
+def check_options(kind: str | None, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The kinds that take all of these parameters: ``kind``, or any where it is None."""
+    able = {name: estimator_class(name).options for name in ESTIMATORS}
+    option = {key: text for options in able.values() for key, text in options.items()}
+    owners = {key: [n for n, options in able.items() if key in options] for key in settings}
+    fitting = tuple(name for name in able if all(name in owners[key] for key in settings))
+    if kind is None and not fitting:
+        whose = " and ".join(f"{option[key]} is {'/'.join(owners[key])}'s" for key in settings)
+        raise UsageError(f"{whose}: give one of them")
+    for key in settings:
+        if kind is not None and kind not in owners[key]:
+            raise UsageError(f"{option[key]} belongs to --model {' or '.join(owners[key])}")
+    return fitting if kind is None else (kind,)
+
+
+def choose_kind(frame: Frame | None, settings: Mapping[str, Any], among: Sequence[str] = ()) -> str:
+    """The best model that can be fitted and takes the settings that were given, perhaps of some."""
+    able = [kind for kind in check_options(None, settings) if kind in (among or ESTIMATORS)]
+    return max(able, key=lambda kind: estimator_class(kind).preference(frame is not None))
 
 
 def choose_pairings(listing: Listing, source: str, wanted: Sequence[str]) -> dict[str, Pairing]:
@@ -224,30 +210,23 @@ def cross_validate(recipe: Recipe, stack: Stack, seed: int) -> list[Score]:
     """Scores of the estimator's grid: exact leave-one-out, or K-fold grouped by person.
 
     Leave-one-out is by pair, so it is taken only where every person has one pair, and only for
-    Pixel-RR and Pixel-KR, which have it in closed form. Pixel-KR is judged on every fourth pixel
-    of pictures from 64 x 64 up.
+    kinds that have it in closed form.
     """
     if len(set(stack.people)) < 2:
         raise DataError(
             "cross-validation needs at least two people to learn from; "
             "add people, or choose the parameters yourself"
         )
-    X, T = stack.rows()
-    one_each = len(set(stack.people)) == len(stack.pairs)
-    if recipe.kind == "kr":
-        if recipe.size >= 64:
-            X, T = (_thinned(side) for side in (stack.sources, stack.targets))
-        if one_each:
-            return leave_one_out_kernel_scores(X, T)
-        grid = [{"alpha": a, "sigma": s} for a in ALPHAS for s in SIGMAS]
-    elif recipe.kind == "rr" and one_each:
-        prior = recipe.parameters()["prior"]
-        return leave_one_out_ridge_scores(X, T, prior=prior)
-    else:
-        grid = [{"alpha": a} for a in (FLOW_ALPHAS if recipe.kind == "flow" else ALPHAS)]
+    cls = estimator_class(recipe.kind)
+    step = cls.thinning(recipe.size)
+    X, T = (_thinned(side, step) for side in (stack.sources, stack.targets))
+    if len(set(stack.people)) == len(stack.pairs):
+        exact: list[Score] | None = cls.leave_one_out(X, T, recipe.parameters())
+        if exact is not None:
+            return exact
     people = set(stack.people)
     folds = grouped_folds(sorted(people), min(FOLDS, len(people)), seed)
-    return grouped_scores(recipe.estimator, grid, X, T, stack.people, folds)
+    return grouped_scores(recipe.estimator, cls.grid, X, T, stack.people, folds)
 
 
 def make_model(
@@ -288,6 +267,6 @@ def _has_face(pair: Pair, locator: Locator) -> bool:
     return any(face.eye_distance >= SMALLEST_EYE_DISTANCE for face in found)
 
 
-def _thinned(pictures: Any) -> Any:
-    kept = pictures[:, ::2, ::2]
+def _thinned(pictures: Pixels, step: int) -> Pixels:
+    kept = pictures[:, ::step, ::step]
     return np.ascontiguousarray(kept).reshape(len(kept), -1)

@@ -9,37 +9,29 @@ in two files are noticed without being named. Metadata ``format`` is ``pixelreg-
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Union
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixelreg.arrays import Array
 from pixelreg.errors import ModelFileError, PixelregError
-from pixelreg.files import write_atomically
-from pixelreg.models.metadata import (
-    as_text,
+from pixelreg.models import store
+from pixelreg.models.model import Frame, Provenance
+from pixelreg.models.store import (
     frame_of,
     provenance_of,
     settings_of,
     targets_and_size,
     text_of,
 )
-from pixelreg.models.model import Frame, Provenance
-from pixelreg.models.plans import GREY_LEVELS
-from pixelreg.models.sums import LevelSums, PixelSums
+from pixelreg.models.sums import MAX_PAIRS, Sums
+from pixelreg.regression import ESTIMATORS, estimator_class
 
-Sums = Union[PixelSums, LevelSums]
-
-FORMAT, FORMAT_VERSION = "pixelreg-sums", "1"
-KINDS = ("rr", "kr")
-MAX_PAIRS = 11_900_000  # N * sum of squares still fits 64 bits
-_FIELDS = {"rr": ("x", "xx", "t", "xt"), "kr": ("inputs", "targets")}
-_NAMES = {"<i8": "I64", "<u4": "U32", "<u8": "U64"}
+FORMAT = store.Format("pixelreg-sums", "1", "a file of sums")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +42,7 @@ class TrainingSums:
     ----------
     sums : of every target, all of one kind.
     people : sorted uint64, `person_hashes` of everybody.
-    kind : rr or kr.
+    kind : the estimator's short name.
     settings : the estimator's parameters by name, for every target.
     size : side of the crops.
     source, frame, provenance : as of a `Model`.
@@ -72,24 +64,6 @@ def person_hashes(people: Iterable[str]) -> NDArray[np.uint64]:
     return np.unique(np.array([int.from_bytes(d.digest()[:8], "little") for d in digests], "<u8"))
 
 
-def no_sums(kind: str, size: int) -> Sums:
-    """The sums of no pair."""
-    pixels = size * size * 3
-    if kind == "rr":
-        return PixelSums(0, *(np.zeros(pixels, np.int64) for _ in range(4)))
-    return LevelSums(0, *(np.zeros((pixels, GREY_LEVELS), np.uint32) for _ in range(2)))
-
-
-def pixel_sums_of(sums: Sums) -> PixelSums:
-    """The sums of Pixel-RR, which those of Pixel-KR hold: both are of the same grey levels."""
-    if isinstance(sums, PixelSums):
-        return sums
-    level = np.arange(GREY_LEVELS, dtype=np.int64)
-    x, xx = (np.einsum("pg,g->p", sums.inputs, power) for power in (level, level**2))
-    xt = np.einsum("pg,g->p", sums.targets, level)
-    return PixelSums(sums.count, x, xx, sums.targets.sum(axis=1, dtype=np.int64), xt)
-
-
 def save(training: TrainingSums, path: Path) -> None:
     """Write a ``.sums`` file, whole or not at all."""
     tensors: dict[str, Array] = {"people": training.people}
@@ -105,13 +79,12 @@ def save(training: TrainingSums, path: Path) -> None:
         "frame": None if training.frame is None else asdict(training.frame),
         "provenance": asdict(training.provenance),
     }
-    metadata = {"format": FORMAT, "format_version": FORMAT_VERSION, **as_text(values)}
-    write_atomically(path, lambda file: write_tensors(file, tensors, metadata))
+    store.write(path, FORMAT, tensors, values)
 
 
 def load(path: Path) -> TrainingSums:
     """Read a ``.sums`` file and check all of it."""
-    metadata, tensors = read_tensors(path, FORMAT, FORMAT_VERSION, "a file of sums")
+    metadata, tensors = store.read(path, FORMAT)
     try:
         return _assemble(metadata, tensors)
     except (PixelregError, KeyError, TypeError, ValueError, OverflowError) as error:
@@ -121,99 +94,40 @@ def load(path: Path) -> TrainingSums:
 
 def tensors_of(prefix: str, sums: Sums) -> dict[str, Array]:
     """The arrays of sums by name: ``prefix/field``."""
-    names = _FIELDS["rr" if isinstance(sums, PixelSums) else "kr"]
-    return {f"{prefix}/{name}": getattr(sums, name) for name in names}
+    return {f"{prefix}/{name}": array for name, array in sums.arrays().items()}
 
 
 def sums_from(
-    tensors: dict[str, Array], prefix: str, kind: str, size: int, count: Any
-) -> PixelSums | LevelSums:
+    tensors: dict[str, Array], prefix: str, cls: type[Sums], size: int, count: Any
+) -> Sums:
     """Take sums out of ``tensors`` and check that they can be sums of ``count`` 8-bit pairs."""
     if type(count) is not int or not 0 <= count <= MAX_PAIRS:
         raise ValueError(f"{prefix}: the number of pairs must be 0 to {MAX_PAIRS}, not {count!r}")
-    empty = no_sums(kind, 1)
     arrays = {}
-    for name in _FIELDS[kind]:
-        like: Array = getattr(empty, name)
+    for name, like in cls.empty(1).arrays().items():
         array = tensors.pop(f"{prefix}/{name}")
         shape = (size * size * 3, *like.shape[1:])
         if array.shape != shape or array.dtype != like.dtype:
             raise ValueError(f"{prefix}/{name} must be {like.dtype} {shape}")
         arrays[name] = array
-    sums: Sums = (PixelSums if kind == "rr" else LevelSums)(count, **arrays)
-    if not _possible(sums):
+    sums = cls(count, **arrays)
+    if not sums.possible():
         raise ValueError(f"{prefix}: these are not the sums of {count} pairs")
     return sums
-
-
-def write_tensors(
-    file: BinaryIO, tensors: Mapping[str, Array], metadata: Mapping[str, str]
-) -> None:
-    """Write a .safetensors file, in order and without a copy of the tensors in memory."""
-    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
-    arrays = [np.ascontiguousarray(tensors[name]) for name in tensors]
-    end = 0
-    for name, array in zip(tensors, arrays, strict=True):
-        start, end = end, end + array.nbytes
-        kind = _NAMES[array.dtype.newbyteorder("<").str]
-        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": [start, end]}
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
-    file.write(len(text).to_bytes(8, "little") + text)
-    for array in arrays:
-        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        file.write(little.reshape(-1).view(np.uint8).data)
-
-
-def read_tensors(
-    path: Path, format: str, version: str, what: str
-) -> tuple[dict[str, Any], dict[str, Array]]:
-    """The metadata, from JSON, and the tensors of a file of ``format``."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "numpy") as file:
-            texts = dict(file.metadata() or {})
-            if texts.pop("format", None) != format:
-                raise ModelFileError(f"{path} is not {what} of pixelreg")
-            if (found := texts.pop("format_version", None)) != version:
-                raise ModelFileError(
-                    f"{path} has format version {found}, but this pixelreg reads {version}; "
-                    "install a newer pixelreg"
-                )
-            metadata = {key: json.loads(value) for key, value in texts.items()}
-            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
-    except (SafetensorError, ValueError, TypeError, RecursionError) as error:
-        raise ModelFileError(f"{path} is damaged, or is not {what}: {error}") from error
-
-
-def _possible(sums: Sums) -> bool:
-    n = sums.count
-    if isinstance(sums, PixelSums):
-        arrays = (sums.x, sums.xx, sums.t, sums.xt)
-        largest = (255 * n, 255**2 * n, 255 * n, 255**2 * n)
-        inside = all(
-            (a >= 0).all() and (a <= top).all() for a, top in zip(arrays, largest, strict=True)
-        )
-        # N times the sum of squares is never below the square of the sum.
-        return inside and bool((n * sums.xx >= sums.x * sums.x).all())
-    counted = (sums.inputs.sum(axis=1, dtype=np.int64) == n).all()
-    return bool(counted and (sums.targets <= 255 * sums.inputs.astype(np.int64)).all())
 
 
 def _assemble(metadata: Mapping[str, Any], tensors: dict[str, Array]) -> TrainingSums:
     targets, size = targets_and_size(metadata)
     kind = metadata["kind"]
-    if kind not in KINDS:
-        raise ValueError(f"kind must be rr or kr, not {kind!r}")
+    cls = estimator_class(kind).sums if kind in ESTIMATORS else None
+    if cls is None:
+        raise ValueError(f"kind must be one that keeps sums, not {kind!r}")
     source = text_of(metadata, "source")
     people = tensors.pop("people")
     if people.dtype != np.uint64 or people.ndim != 1 or (people[1:] <= people[:-1]).any():
         raise ValueError("people must be sorted uint64")
     counts = metadata["counts"]
-    sums = {t: sums_from(tensors, t, kind, size, counts[t]) for t in targets}
+    sums = {t: sums_from(tensors, t, cls, size, counts[t]) for t in targets}
     if tensors:
         raise ValueError(f"unknown tensors {sorted(tensors)[:3]}")
     settings = settings_of(metadata["settings"])

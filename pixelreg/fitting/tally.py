@@ -1,36 +1,27 @@
-"""What a fit has read and summed so far."""
+"""What a fit has read so far, and kept: sums of the pairs, or their crops."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Union
 
 import numpy as np
 
-from pixelreg.arrays import Array, Pixels
+from pixelreg.arrays import Pixels
+from pixelreg.data.crops import Crops
 from pixelreg.data.pairs import Pair
 from pixelreg.data.photos import Problem
-from pixelreg.fitting.sumsfile import Sums, no_sums
-from pixelreg.models.plans import GREY_LEVELS
-from pixelreg.models.sums import LevelSums, PixelSums
+from pixelreg.models.sums import Sums
 
 
 @dataclass(frozen=True)
 class Part:
-    """The pairs of one target that are summed together: those to learn from, or those held out."""
+    """The pairs of one target that are kept together: those to learn from, or those held out."""
 
     target: str
     held_out: bool
     pairs: tuple[Pair, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Crops:
-    """Crops of some pairs, (n, S, S, 3) uint8 each side."""
-
-    sources: Pixels
-    targets: Pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,51 +40,67 @@ class Step:
     content: Union[Crops, Sums, None]
 
 
-class Running:
+class KeptSums:
     """Sums that grow in place, so that a large one is never copied."""
 
     def __init__(self, sums: Sums) -> None:
         self.sums = sums
 
-    def add(self, content: Crops | Sums | None) -> None:
+    @property
+    def count(self) -> int:
+        """How many pairs were added."""
+        return self.sums.count
+
+    def add(self, content: Crops | Sums) -> None:
         """Add crops, or sums of the same kind."""
         if isinstance(content, Crops):
-            self._add_crops(content)
-        elif content is not None:
-            for name, array in _arrays(self.sums).items():
-                array += getattr(content, name)
-            self._count(content.count)
+            self.sums = self.sums.taking(content.sources, content.targets)
+        else:
+            self.sums = self.sums.absorbing(content)
 
-    def _add_crops(self, crops: Crops) -> None:
-        sums = self.sums
-        for source, target in zip(crops.sources, crops.targets, strict=True):
-            x, t = source.reshape(-1), target.reshape(-1)
-            if isinstance(sums, PixelSums):
-                _add_products(sums, x, t)
-            else:
-                _add_levels(sums, x, t)
-        self._count(len(crops.sources))
 
-    def _count(self, more: int) -> None:
-        cls: Any = type(self.sums)
-        self.sums = cls(self.sums.count + more, **_arrays(self.sums))
+@dataclass(eq=False)
+class KeptCrops:
+    """Crops in the order in which they were read."""
+
+    chunks: list[Crops] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many pairs were added."""
+        return sum(len(chunk.sources) for chunk in self.chunks)
+
+    def add(self, content: Crops | Sums) -> None:
+        """Add crops."""
+        assert isinstance(content, Crops)
+        self.chunks.append(content)
+
+    def side(self, name: str, size: int) -> Pixels:
+        """``sources`` or ``targets`` of all pairs, (n, S, S, 3)."""
+        empty = np.zeros((0, size, size, 3), np.uint8)
+        return np.concatenate([empty, *(getattr(chunk, name) for chunk in self.chunks)])
 
 
 class Tally:
-    """The sums of every part, and how far each was read.
+    """What is kept of every part, and how far each was read.
+
+    Parameters
+    ----------
+    parts : what is to be read.
+    keep : the class of the sums to be kept, or None for the crops themselves.
+    size : side of the crops in pixels.
 
     Attributes
     ----------
-    parts : what is to be read.
-    running : the sums so far, of the parts that were begun.
+    kept : of every part.
     done : how many pairs of each part were read.
     problems : (part, place in it, reason) of pairs that could not be used.
     """
 
-    def __init__(self, parts: Sequence[Part], kind: str, size: int) -> None:
+    def __init__(self, parts: Sequence[Part], keep: type[Sums] | None, size: int) -> None:
         self.parts = tuple(parts)
-        self.kind, self.size = kind, size
-        self.running: dict[int, Running] = {}
+        self.keep, self.size = keep, size
+        self.kept: dict[int, Any] = {}
         self.done = [0] * len(self.parts)
         self.problems: list[tuple[int, int, str]] = []
 
@@ -110,20 +117,17 @@ class Tally:
     def add(self, part: int, step: Step) -> None:
         """Take in the next pairs of a part."""
         if step.content is not None:
-            self.begun(part).add(step.content)
+            self.of(part).add(step.content)
         first = self.done[part]
         self.problems += [(part, first + place, reason) for place, reason in step.problems]
         self.done[part] += step.pairs
 
-    def begun(self, part: int) -> Running:
-        """The sums of a part, zero where it has none yet."""
-        if part not in self.running:
-            self.running[part] = Running(no_sums(self.kind, self.size))
-        return self.running[part]
-
-    def sums(self, part: int) -> Sums:
-        """The sums of a part."""
-        return self.begun(part).sums
+    def of(self, part: int) -> Any:
+        """What is kept of a part: `KeptSums` or `KeptCrops`, empty where it was not begun."""
+        if part not in self.kept:
+            pixels = self.size * self.size * 3
+            self.kept[part] = KeptSums(self.keep.empty(pixels)) if self.keep else KeptCrops()
+        return self.kept[part]
 
     def usable(self, part: int) -> tuple[Pair, ...]:
         """The pairs of a part that could be read."""
@@ -138,21 +142,3 @@ class Tally:
             for number, place, reason in self.problems
             if number == part
         )
-
-
-def _arrays(sums: Sums) -> dict[str, Array]:
-    return {name: value for name, value in vars(sums).items() if name != "count"}
-
-
-def _add_products(sums: PixelSums, x: Pixels, t: Pixels) -> None:
-    wide = x.astype(np.uint16)  # 255 * 255 still fits
-    np.add(sums.x, x, out=sums.x)
-    np.add(sums.t, t, out=sums.t)
-    np.add(sums.xx, wide * x, out=sums.xx)
-    np.add(sums.xt, wide * t, out=sums.xt)
-
-
-def _add_levels(sums: LevelSums, x: Pixels, t: Pixels) -> None:
-    cell = np.arange(0, GREY_LEVELS * x.size, GREY_LEVELS) + x  # a cell a pixel: none repeats
-    sums.inputs.reshape(-1)[cell] += 1
-    sums.targets.reshape(-1)[cell] += t

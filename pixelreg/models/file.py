@@ -8,7 +8,6 @@ axis): value = offset + scale * stored.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -18,30 +17,26 @@ import numpy as np
 
 from pixelreg.arrays import Array
 from pixelreg.errors import ModelFileError, PixelregError, UnknownNameError, UsageError
-from pixelreg.files import write_bytes
-from pixelreg.models.metadata import (
-    as_text,
+from pixelreg.models import store
+from pixelreg.models.model import Model
+from pixelreg.models.plans import Plan, plan_class
+from pixelreg.models.store import (
     frame_of,
     provenance_of,
     settings_of,
     targets_and_size,
     text_of,
 )
-from pixelreg.models.model import Model
-from pixelreg.models.plans import Plan, plan_class
 
-FORMAT, FORMAT_VERSION = "pixelreg", "1"
+FORMAT = store.Format("pixelreg", "1", "a model")
 COLOUR = "sRGB"
 DTYPES = ("float32", "float16", "int8")
 MAX_BYTES = 2**31
-MAX_HEADER_BYTES = 2**20
 
 
 def save(model: Model, path: Path, dtype: str = "float32") -> int:
     """Write ``model`` to ``path``, whole or not at all, and return the file's size in bytes."""
-    content = to_bytes(model, dtype)
-    write_bytes(path, content)
-    return len(content)
+    return store.write(path, FORMAT, _tensors(model, dtype), _facts(model))
 
 
 def load(path: Path) -> Model:
@@ -49,44 +44,38 @@ def load(path: Path) -> Model:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ModelFileError(f"{path} is larger than any model of pixelreg")
-        content = path.read_bytes()
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
-    return from_bytes(content, str(path))
+    return _model(path, str(path))
 
 
 def to_bytes(model: Model, dtype: str = "float32") -> bytes:
     """A model file's bytes; see `save`."""
-    from safetensors.numpy import save as save_tensors
+    return store.as_bytes(FORMAT, _tensors(model, dtype), _facts(model))
 
+
+def from_bytes(content: bytes, name: str) -> Model:
+    """Read a model file's bytes; ``name`` stands for the file in errors. See `load`."""
+    return _model(content, name)
+
+
+def _model(source: Path | bytes, name: str) -> Model:
+    metadata, tensors = store.read(source, FORMAT, name)
+    try:
+        return _assemble(metadata, tensors)
+    except (PixelregError, KeyError, TypeError, ValueError, OverflowError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ModelFileError(f"{name} is not a usable model: {reason}") from error
+
+
+def _tensors(model: Model, dtype: str) -> dict[str, Array]:
     if dtype not in DTYPES:
         raise UnknownNameError("dtype", dtype, DTYPES)
     tensors: dict[str, Array] = {}
     for target, plan in model.plans.items():
         for name, array in plan.tensors().items():
             tensors.update(_pack(f"{target}/{name}", array, dtype))
-    return in_order(bytes(save_tensors(tensors, _metadata(model))))
-
-
-def from_bytes(content: bytes, name: str) -> Model:
-    """Read a model file's bytes; ``name`` stands for the file in errors. See `load`."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as load_tensors
-
-    metadata = _read_metadata(content, name)
-    try:
-        tensors = load_tensors(content)
-        return _assemble(metadata, tensors)
-    except (
-        SafetensorError,
-        PixelregError,
-        KeyError,
-        TypeError,
-        ValueError,
-        OverflowError,
-    ) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise ModelFileError(f"{name} is not a usable model: {reason}") from error
+    return store.wide_first(tensors)
 
 
 def rounding_error(model: Model, dtype: str) -> float:
@@ -107,8 +96,8 @@ def rounding_error(model: Model, dtype: str) -> float:
     return worst
 
 
-def _metadata(model: Model) -> dict[str, str]:
-    values = {
+def _facts(model: Model) -> dict[str, Any]:
+    return {
         "source": model.source,
         "targets": list(model.targets),
         "plans": {target: plan.kind for target, plan in model.plans.items()},
@@ -119,40 +108,6 @@ def _metadata(model: Model) -> dict[str, str]:
         "frame": None if model.frame is None else asdict(model.frame),
         "provenance": asdict(model.provenance),
     }
-    return {"format": FORMAT, "format_version": FORMAT_VERSION, **as_text(values)}
-
-
-def in_order(content: bytes) -> bytes:
-    """A safetensors file with its metadata sorted: the library writes it in a random order."""
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
-    return len(text).to_bytes(8, "little") + text + content[start:]
-
-
-def _read_metadata(content: bytes, name: str) -> dict[str, Any]:
-    """The header's metadata, before anything else of the file is believed."""
-    length = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or not 2 <= length <= min(MAX_HEADER_BYTES, len(content) - 8):
-        raise ModelFileError(f"{name} is not a .safetensors file, or is cut short")
-    try:
-        texts = json.loads(content[8 : 8 + length])["__metadata__"]
-        kind, version = texts.pop("format"), texts.pop("format_version")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelFileError(f"{name} is not a model of pixelreg") from error
-    if kind != FORMAT:
-        raise ModelFileError(f"{name} is not a model of pixelreg")
-    if version != FORMAT_VERSION:
-        raise ModelFileError(
-            f"{name} has format version {version}, but this pixelreg reads {FORMAT_VERSION}; "
-            "install a newer pixelreg"
-        )
-    try:
-        return {key: json.loads(value) for key, value in texts.items()}
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ModelFileError(f"{name} has damaged metadata: {error}") from error
 
 
 def _assemble(metadata: Mapping[str, Any], tensors: Mapping[str, Array]) -> Model:

@@ -15,6 +15,7 @@ import numpy as np
 
 from pixelreg.arrays import Array, Floats
 from pixelreg.errors import InvalidArrayError, UnknownNameError
+from pixelreg.models.sums import GREY_LEVELS
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,6 @@ class Change:
 Shape = tuple[int, int, int]
 P = TypeVar("P", bound="Plan")
 
-GREY_LEVELS = 256
 MAX_BLUR = 64.0
 
 

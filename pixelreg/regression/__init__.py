@@ -33,7 +33,7 @@ _HOMES = {path.partition(":")[2]: path.partition(":")[0] for path in ESTIMATORS.
 
 
 def estimator_class(name: str) -> type[Any]:
-    """The estimator class of a short name: rr, kr, mr or full.
+    """The estimator class of a short name.
 
     Raises
     ------

@@ -5,15 +5,28 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from pixelreg.arrays import Array, Float64
 from pixelreg.errors import InvalidArrayError, PixelregError, UsageError
+from pixelreg.models.sums import Sums
 from pixelreg.pictures.image import check_unit_range
 
 E = TypeVar("E", bound="Estimator")
+
+ALPHAS = (0.001, 0.01, 0.04, 0.1, 0.4, 1.0, 2.0, 4.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean squared error on [0, 1] of held-out pairs under some parameters."""
+
+    params: dict[str, float]
+    error: float
 
 
 class NotFittedError(PixelregError, ValueError, AttributeError):
@@ -25,7 +38,49 @@ class Estimator:
 
     ``__init__`` stores its arguments untouched and ``fit`` checks them, so that scikit-learn's
     ``clone`` works without scikit-learn being needed here.
+
+    Class attributes tell `pixelreg.fitting` what differs between the kinds.
+
+    Attributes
+    ----------
+    sums : what is kept of 8-bit pairs, a class of `pixelreg.models.sums`; None for the pairs
+        themselves.
+    options : the parameters that the command line sets, by their option.
+    grid : the parameters that K-fold cross-validation tries.
     """
+
+    sums: ClassVar[type[Sums] | None] = None
+    options: ClassVar[Mapping[str, str]] = {"alpha": "--lambda"}
+    grid: ClassVar[Sequence[Mapping[str, float]]] = tuple({"alpha": alpha} for alpha in ALPHAS)
+
+    @classmethod
+    def preference(cls, photographs: bool) -> int:
+        """How good a choice this is where no kind was asked for; 0 for never.
+
+        Parameters
+        ----------
+        photographs : whether the pictures are photographs of faces in the canonical frame.
+        """
+        return 0
+
+    @classmethod
+    def paper_settings(cls, target: str) -> dict[str, Any] | None:
+        """Pixel-based Facial Expression Synthesis, section IV; None for what it does not give."""
+        return None
+
+    @classmethod
+    def thinning(cls, size: int) -> int:
+        """Every how many rows and columns cross-validation looks at, of pictures of a size."""
+        return 1
+
+    @classmethod
+    def leave_one_out(cls, X: Any, T: Any, params: Mapping[str, Any]) -> list[Score] | None:
+        """Exact leave-one-out scores where the kind has them in closed form, else None."""
+        return None
+
+    def from_sums(self: E, sums: Any, backend: Any) -> E:
+        """Learn from sums of 8-bit pairs, with a backend of `pixelreg.backends`."""
+        raise NotImplementedError
 
     @classmethod
     def _names(cls) -> list[str]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import numbers
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from pixelreg.arrays import Array, Float64
-from pixelreg.errors import InvalidArrayError, MissingExtraError, UsageError
+from pixelreg.errors import InvalidArrayError, UsageError, need
 from pixelreg.faces.paste import face_mask
 from pixelreg.models.plans import FlowPlan, Shape, plan_array
 from pixelreg.pictures.warp import fetch_linear, gaussian_blur
@@ -64,6 +65,13 @@ class FlowRidge(Estimator):
     Pictures must be square RGB crops in the canonical frame (see `pixelreg.models.model.Frame`).
     Fitting needs OpenCV (the extra ``align``); predicting does not.
     """
+
+    grid = tuple({"alpha": alpha} for alpha in (0.3, 1.0, 3.0, 10.0))  # each fit takes seconds
+
+    @classmethod
+    def preference(cls, photographs: bool) -> int:
+        """The best for photographs of faces, where OpenCV is there to fit it."""
+        return 2 if photographs and find_spec("cv2") is not None else 0
 
     def __init__(
         self, alpha: float = 1.0, opening: float = -0.6, amount: float = 0.8, gain: float = 1.4
@@ -143,12 +151,7 @@ def training_flows(x: Float64, t: Float64) -> Float64:
     MissingExtraError
         If OpenCV is not installed.
     """
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingExtraError(
-            "OpenCV", "align", "fitting a flow model (other models: --model rr)"
-        ) from error
+    cv2 = need("cv2", "OpenCV", "align", "fitting a flow model (other models: --model rr)")
     size = x.shape[1]
     finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     finder.setFinestScale(0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,7 +14,9 @@ from pixelreg.errors import UnknownNameError
 from pixelreg.models.plans import AffinePlan, Shape, plan_array
 from pixelreg.models.sums import PixelSums
 from pixelreg.regression.estimator import (
+    ALPHAS,
     Estimator,
+    Score,
     as_unit,
     check_pairs,
     check_positive,
@@ -59,9 +62,7 @@ def is_identity(prior: Any) -> bool:
     return bool(prior == "identity")
 
 
-def leave_one_out(
-    X: Array, T: Array, alphas: list[float], prior: str = "zero"
-) -> dict[float, float]:
+def leave_one_out(X: Array, T: Array, alphas: Sequence[float], prior: str = "zero") -> list[Score]:
     """Exact leave-one-out mean squared error for every alpha, without refitting.
 
     A left-out residual is the residual divided by 1 - h, where h = z A^-1 z with z = (x, 1) and
@@ -73,20 +74,20 @@ def leave_one_out(
 
     Returns
     -------
-    The error on the [0, 1] scale, averaged over samples and pixels, by alpha.
+    The error on the [0, 1] scale, averaged over samples and pixels, of every alpha.
     """
     inputs, targets = check_pairs(X, T)
     sums = get_backend("numpy").pixel_sums(inputs, targets)
     x, t = as_unit(inputs), as_unit(targets)
     n, s, ss = sums.count, sums.x / sums.scale, sums.xx / sums.scale**2
-    errors = {}
+    scores = []
     for alpha in alphas:
         weight, bias = solve_ridge(sums, check_positive("alpha", alpha), prior)
         determinant = (ss + alpha) * (n + alpha) - s * s
         leverage = ((n + alpha) * x * x - 2 * s * x + ss + alpha) / determinant
         residual = (t - (weight * x + bias)) / (1 - leverage)
-        errors[alpha] = float(np.mean(residual**2))
-    return errors
+        scores.append(Score({"alpha": alpha}, float(np.mean(residual**2))))
+    return scores
 
 
 class PixelRidge(Estimator):
@@ -112,6 +113,9 @@ class PixelRidge(Estimator):
     For uint8 data the sums are integers: neither the order of the samples nor the chunking of
     ``partial_fit`` changes a bit of the result.
     """
+
+    sums = PixelSums
+    options: ClassVar[Mapping[str, str]] = {"alpha": "--lambda", "prior": "--prior"}
 
     def __init__(
         self,
@@ -164,6 +168,25 @@ class PixelRidge(Estimator):
         return AffinePlan(
             plan_array(self.coef_.reshape(shape)), plan_array(self.intercept_.reshape(shape))
         )
+
+    @classmethod
+    def preference(cls, photographs: bool) -> int:
+        """See `Estimator`."""
+        return 1
+
+    @classmethod
+    def paper_settings(cls, target: str) -> dict[str, Any]:
+        """Lambda is 0.4, cross-validated."""
+        return {"alpha": 0.4}
+
+    @classmethod
+    def leave_one_out(cls, X: Any, T: Any, params: Mapping[str, Any]) -> list[Score]:
+        """See `leave_one_out`."""
+        return leave_one_out(X, T, ALPHAS, params["prior"])
+
+    def from_sums(self, sums: Any, backend: ArrayBackend) -> PixelRidge:
+        """See `Estimator`."""
+        return self._solve(backend, sums)
 
     def _learn(self, inputs: Array, targets: Array, before: PixelSums | None = None) -> PixelRidge:
         backend = get_backend(self.backend, SUM_WORK * inputs.size, self.threads)

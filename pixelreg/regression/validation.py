@@ -2,59 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pixelreg.arrays import Array
 from pixelreg.errors import DataError, InvalidArrayError
-from pixelreg.regression.estimator import Estimator, as_unit, check_pairs, check_positive
-from pixelreg.regression.kernel import leave_one_out_dense, leave_one_out_levels, level_features
-from pixelreg.regression.ridge import leave_one_out as leave_one_out_ridge
-
-ALPHAS = (0.001, 0.01, 0.04, 0.1, 0.4, 1.0, 2.0, 4.0, 10.0)
-SIGMAS = (0.1, 0.3, 1.0, 3.0, 10.0)
-
-
-@dataclass(frozen=True)
-class Score:
-    """Mean squared error on [0, 1] of held-out pairs under some parameters."""
-
-    params: dict[str, float]
-    error: float
-
-
-def leave_one_out_ridge_scores(
-    X: Any, T: Any, alphas: Sequence[float] = ALPHAS, prior: str = "zero"
-) -> list[Score]:
-    """Exact leave-one-out scores of `PixelRidge`; X, T (n_samples, n_pixels)."""
-    errors = leave_one_out_ridge(X, T, list(alphas), prior)
-    return [Score({"alpha": alpha}, error) for alpha, error in errors.items()]
-
-
-def leave_one_out_kernel_scores(
-    X: Any, T: Any, alphas: Sequence[float] = ALPHAS, sigmas: Sequence[float] = SIGMAS
-) -> list[Score]:
-    """Exact leave-one-out scores of `PixelKernelRidge`; X, T (n_samples, n_pixels)."""
-    inputs, targets = check_pairs(X, T)
-    for alpha in alphas:
-        check_positive("alpha", alpha)
-    scores = []
-    for sigma in sigmas:
-        check_positive("sigma", sigma)
-        if inputs.dtype == np.uint8:
-            errors = leave_one_out_levels(inputs, targets, level_features(sigma), list(alphas))
-        else:
-            errors = leave_one_out_dense(inputs, targets, sigma, list(alphas))
-        scores += [Score({"alpha": a, "sigma": sigma}, error) for a, error in errors.items()]
-    return scores
+from pixelreg.regression.estimator import Estimator, Score, as_unit, check_pairs
 
 
 def grouped_scores(
     make: Callable[..., Estimator],
-    grid: Iterable[dict[str, float]],
+    grid: Iterable[Mapping[str, float]],
     X: Any,
     T: Any,
     groups: Sequence[str],

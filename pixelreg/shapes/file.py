@@ -11,33 +11,43 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pixelreg.arrays import Array
 from pixelreg.errors import ModelFileError, PixelregError
-from pixelreg.files import write_bytes
-from pixelreg.fitting.sumsfile import read_tensors
-from pixelreg.models.file import in_order
-from pixelreg.models.metadata import as_text, frame_of, provenance_of, text_of
+from pixelreg.models import store
+from pixelreg.models.store import frame_of, provenance_of, text_of
 from pixelreg.shapes.components import Blendshapes
 
-FORMAT, FORMAT_VERSION = "pixelreg-blendshapes", "1"
+FORMAT = store.Format("pixelreg-blendshapes", "1", "a file of blendshapes")
 TENSORS = ("mean", "components", "ranges", "faces")
 
 
 def save(shapes: Blendshapes, path: Path) -> int:
     """Write blendshapes to ``path``, whole or not at all, and return the file's size in bytes."""
-    content = to_bytes(shapes)
-    write_bytes(Path(path), content)
-    return len(content)
+    return store.write(Path(path), FORMAT, _tensors(shapes), _facts(shapes))
 
 
 def to_bytes(shapes: Blendshapes) -> bytes:
     """The file's bytes; the same for the same blendshapes."""
-    from safetensors.numpy import save as save_tensors
+    return store.as_bytes(FORMAT, _tensors(shapes), _facts(shapes))
 
-    tensors = {name: np.ascontiguousarray(getattr(shapes, name)) for name in TENSORS}
-    values = {
+
+def load(path: Path) -> Blendshapes:
+    """Read a file of blendshapes and check all of it."""
+    path = Path(path)
+    metadata, tensors = store.read(path, FORMAT)
+    try:
+        return _assemble(metadata, tensors)
+    except (PixelregError, KeyError, TypeError, ValueError, OverflowError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ModelFileError(f"{path} is not a usable file of blendshapes: {reason}") from error
+
+
+def _tensors(shapes: Blendshapes) -> dict[str, Array]:
+    return store.wide_first({name: getattr(shapes, name) for name in TENSORS})
+
+
+def _facts(shapes: Blendshapes) -> dict[str, Any]:
+    return {
         "names": list(shapes.names),
         "kind": shapes.kind,
         "size": shapes.size,
@@ -45,19 +55,6 @@ def to_bytes(shapes: Blendshapes) -> bytes:
         "expressions": {name: list(p) for name, p in shapes.expressions.items()},
         "provenance": asdict(shapes.provenance),
     }
-    metadata = {"format": FORMAT, "format_version": FORMAT_VERSION, **as_text(values)}
-    return in_order(bytes(save_tensors(tensors, metadata)))
-
-
-def load(path: Path) -> Blendshapes:
-    """Read a file of blendshapes and check all of it."""
-    path = Path(path)
-    metadata, tensors = read_tensors(path, FORMAT, FORMAT_VERSION, "a file of blendshapes")
-    try:
-        return _assemble(metadata, tensors)
-    except (PixelregError, KeyError, TypeError, ValueError, OverflowError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise ModelFileError(f"{path} is not a usable file of blendshapes: {reason}") from error
 
 
 def _assemble(metadata: Mapping[str, Any], tensors: Mapping[str, Array]) -> Blendshapes:

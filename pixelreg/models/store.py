@@ -1,0 +1,203 @@
+"""The one reader and writer of .safetensors files: tensors, and metadata as JSON texts.
+
+Every stored format has a name and a version among its metadata. Headers are checked before anything
+else of a file is believed, files are written whole or not at all, and nothing is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from pixelreg.arrays import Array
+from pixelreg.errors import ModelFileError
+from pixelreg.files import write_atomically
+from pixelreg.models.model import Frame, Provenance
+
+MAX_SIDE = 4096
+MAX_HEADER_BYTES = 2**20
+# In the order in which the safetensors library writes them.
+_NAMES = {
+    **{"<u8": "U64", "<i8": "I64", "<f8": "F64", "<f4": "F32", "<u4": "U32", "<i4": "I32"},
+    **{"<f2": "F16", "|i1": "I8", "|u1": "U8"},
+}
+
+
+class Format(NamedTuple):
+    """A stored format: its name and version in the metadata, and what it is to people."""
+
+    name: str
+    version: str
+    what: str
+
+
+def write(
+    path: Path,
+    format: Format,
+    tensors: Mapping[str, Array],
+    values: Mapping[str, Any],
+    scratch: Path | None = None,
+) -> int:
+    """Write a file, whole or not at all, and return its size in bytes.
+
+    ``scratch`` is as of `pixelreg.files.write_atomically`.
+    """
+    sizes: list[int] = []
+
+    def fill(file: BinaryIO) -> None:
+        sizes.append(write_to(file, format, tensors, values))
+
+    write_atomically(path, fill, scratch)
+    return sizes[0]
+
+
+def as_bytes(format: Format, tensors: Mapping[str, Array], values: Mapping[str, Any]) -> bytes:
+    """A file's bytes; the same for the same content."""
+    file = BytesIO()
+    write_to(file, format, tensors, values)
+    return file.getvalue()
+
+
+def write_to(
+    file: BinaryIO, format: Format, tensors: Mapping[str, Array], values: Mapping[str, Any]
+) -> int:
+    """Write tensors in their order, without a copy of them in memory, and return the size."""
+    metadata = {"format": format.name, "format_version": format.version, **as_text(values)}
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    end = 0
+    for name, array in arrays.items():
+        start, end = end, end + array.nbytes
+        kind = _NAMES[_code(array)]
+        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": [start, end]}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    file.write(len(text).to_bytes(8, "little") + text)
+    for array in arrays.values():
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        file.write(little.reshape(-1).view(np.uint8).data)
+    return 8 + len(text) + end
+
+
+def wide_first(tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """Tensors as the safetensors library orders them: by their type, then by name."""
+    ranks = list(_NAMES)
+    order = sorted(tensors, key=lambda name: (ranks.index(_code(tensors[name])), name))
+    return {name: tensors[name] for name in order}
+
+
+def _code(array: Array) -> str:
+    return str(array.dtype.newbyteorder("<").str)
+
+
+def read(
+    source: Path | bytes, format: Format, name: str = ""
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The metadata and the tensors of a file, or of its bytes with a ``name`` for messages."""
+    name = name or str(source)
+    metadata = read_metadata(source, format, name)
+    return metadata, read_tensors(source, f"{name} is damaged, or is not {format.what}")
+
+
+def read_tensors(source: Path | bytes, complaint: str) -> dict[str, Array]:
+    """The tensors of a file or of its bytes; ``complaint`` begins the error."""
+    from safetensors import SafetensorError, safe_open
+    from safetensors.numpy import load
+
+    try:
+        if isinstance(source, bytes):
+            return load(source)
+        with safe_open(source, "numpy") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
+        raise ModelFileError(f"{complaint}: {error}") from error
+
+
+def read_metadata(source: Path | bytes, format: Format, name: str = "") -> dict[str, Any]:
+    """What a file says of itself, before anything else of it is believed."""
+    name = name or str(source)
+    length, text = _header(source, name)
+    if not 2 <= length <= MAX_HEADER_BYTES or len(text) < length:
+        raise ModelFileError(f"{name} is not a .safetensors file, or is cut short")
+    try:
+        texts = json.loads(text)["__metadata__"]
+        kind, version = texts.pop("format"), texts.pop("format_version")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelFileError(f"{name} is not {format.what} of pixelreg") from error
+    if kind != format.name:
+        raise ModelFileError(f"{name} is not {format.what} of pixelreg")
+    if version != format.version:
+        raise ModelFileError(
+            f"{name} has format version {version}, but this pixelreg reads {format.version}; "
+            "install a newer pixelreg"
+        )
+    try:
+        return {key: json.loads(value) for key, value in texts.items()}
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ModelFileError(f"{name} has damaged metadata: {error}") from error
+
+
+def _header(source: Path | bytes, name: str) -> tuple[int, bytes]:
+    """The header's length as the file states it, and its bytes, as many as there are."""
+    if isinstance(source, bytes):
+        length = int.from_bytes(source[:8], "little")
+        return length, source[8 : 8 + min(length, MAX_HEADER_BYTES)]
+    try:
+        with source.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            return length, file.read(min(length, MAX_HEADER_BYTES))
+    except OSError as error:
+        raise ModelFileError(f"cannot read {name}: {error.strerror or error}") from error
+
+
+def as_text(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as JSON texts."""
+    return {key: json.dumps(value, sort_keys=True) for key, value in values.items()}
+
+
+def targets_and_size(metadata: Mapping[str, Any]) -> tuple[list[str], int]:
+    """The targets' names and the side of the crops."""
+    targets, size = metadata["targets"], metadata["size"]
+    if not (isinstance(targets, list) and targets and all(isinstance(t, str) for t in targets)):
+        raise ValueError("targets must be a list of names")
+    if type(size) is not int or not 1 <= size <= MAX_SIDE:
+        raise ValueError(f"size must be 1 to {MAX_SIDE}, not {size!r}")
+    return targets, size
+
+
+def text_of(metadata: Mapping[str, Any], key: str) -> str:
+    """A value that must be text, or ValueError."""
+    value = metadata[key]
+    if not isinstance(value, str):
+        raise ValueError(f"{key} must be text, not {value!r}")
+    return value
+
+
+def settings_of(value: Any) -> dict[str, dict[str, Any]]:
+    """The estimators' parameters by target, or ValueError."""
+    if not isinstance(value, dict) or not all(isinstance(v, dict) for v in value.values()):
+        raise ValueError("settings must be tables by target")
+    return value
+
+
+def provenance_of(value: Any) -> Provenance:
+    """Where the pictures come from, or ValueError."""
+    provenance = Provenance(**value)
+    for item in fields(Provenance):
+        if type(getattr(provenance, item.name)) is not type(item.default):
+            raise ValueError(f"provenance: {item.name} has the wrong type")
+    return provenance
+
+
+def frame_of(value: Any) -> Frame | None:
+    """Where the eyes stand, or None for pictures without faces."""
+    if value is None:
+        return None
+    (x1, y1), (x2, y2) = value["left_eye"], value["right_eye"]
+    return Frame((float(x1), float(y1)), (float(x2), float(y2)))
