@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.machine import describe
 from deep_onnx.card import Card
-from deep_onnx.reading import read_card
+from deep_onnx.file import read, read_card
 from deep_onnx.session import Session
 from pixelreg.arrays import Pixels
 from pixelreg.backends import get_backend
@@ -185,7 +185,7 @@ def _latency(rows: list[dict[str, Any]], runs: Path) -> None:
         if card.task == "portrait":
             continue  # it takes more than a picture; benchmarks.portrait measures it
         for threads in (1, 2):
-            session = Session(path, "cpu", threads)
+            session = Session(read(path), "cpu", threads)
             work[row["row"], threads] = _call(session, _inputs(card))
     times: dict[tuple[str, int], list[float]] = {key: [] for key in work}
     for _ in range(REPEATS):

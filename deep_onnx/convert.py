@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from deep_onnx.architectures import action_units
 from deep_onnx.card import Card
-from deep_onnx.onnxfile import quiet
+from deep_onnx.file import quiet
 from pixelreg.data.expressions import canonical
 from pixelreg.errors import MissingExtraError, ModelFileError, UnknownNameError, UsageError
 from pixelreg.models.model import Frame, Provenance

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deep_onnx.onnxfile import finish, onnx_package, quiet
-from deep_onnx.session import Session, first_line
+from deep_onnx.file import Contents, finish, first_line, quiet
+from deep_onnx.session import Session
 from deep_onnx.training.algorithm import Export, to_tensor
 from pixelreg.arrays import Array, Pixels
-from pixelreg.errors import MissingExtraError, PixelregError
+from pixelreg.errors import MissingExtraError, PixelregError, need
 from pixelreg.files import write_bytes
 from pixelreg.models.model import Provenance
 
@@ -144,7 +144,7 @@ def export_onnx(
     notes : added to the card's.
     pictures : (N, H, W, 3) uint8 real pictures to compare on; without any, the examples only.
     """
-    onnx_package(PURPOSE)
+    need("onnx", "onnx", "train", PURPOSE)
     refuse_training_mode(export.module)
     export = _on_cpu(export)
     parameters = sum(parameter.numel() for parameter in export.module.parameters())
@@ -161,9 +161,9 @@ def export_onnx(
             f"{path} was not written: ONNX and PyTorch differ by {difference:.1e} "
             f"(at most {TOLERANCE:g} is allowed) for {card.architecture}"
         )
-    content = finish(model, replace(card, notes={**card.notes, "parity": difference}))
-    write_bytes(path, content)
-    return Exported(path, parameters, len(content), difference)
+    data = finish(model, replace(card, notes={**card.notes, "parity": difference})).data
+    write_bytes(path, data)
+    return Exported(path, parameters, len(data), difference)
 
 
 def refuse_training_mode(module: nn.Module) -> None:
@@ -229,7 +229,7 @@ def _refuse_surprises(model: ModelProto, export: Export) -> None:
         )
 
 
-def parity(export: Export, model: Path | bytes, pictures: Pixels | None = None) -> float:
+def parity(export: Export, model: Contents, pictures: Pixels | None = None) -> float:
     """Largest absolute difference between the module and ONNX Runtime, values on [-1, 1].
 
     Both see the examples, real pictures where given, and random numbers; at batches of 1 and 3,
@@ -238,10 +238,11 @@ def parity(export: Export, model: Path | bytes, pictures: Pixels | None = None) 
     Parameters
     ----------
     export : the module, its card, and examples of its inputs.
-    model : the file, or its bytes.
+    model : the file.
     pictures : (N, H, W, 3) uint8, of a size that the model takes.
     """
-    export, session = _on_cpu(export), Session(model, "cpu", name="the exported model")
+    export = _on_cpu(export)
+    session = Session(replace(model, name="the exported model"), "cpu")
     return max(_difference(export, session, feed) for feed in feeds(export, pictures))
 
 
@@ -264,7 +265,7 @@ def _difference(export: Export, session: Session, feed: dict[str, Tensor]) -> fl
 
 def _unit(export: Export, expected: Array) -> float:
     """What counts as 1: half the range of pictures, or the largest of other outputs."""
-    if export.card.task == "discriminate":
+    if not export.card.does.pictures:
         return max(1.0, float(np.abs(expected).max()))
     low, high = export.card.value_range
     return (high - low) / 2

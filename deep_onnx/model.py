@@ -1,4 +1,4 @@
-"""ONNX models on arrays: predictions of pictures, and pictures from noise."""
+"""An ONNX model on arrays: pictures of pictures, and pictures from noise."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from deep_onnx.card import Card
-from deep_onnx.opening import open_file
-from deep_onnx.session import Say, Session
+from deep_onnx.file import OnnxFile, open_file
+from deep_onnx.session import Session
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.data.expressions import canonical, in_order
 from pixelreg.errors import InvalidArrayError, ModelFileError, UnknownNameError, UsageError
 from pixelreg.translator import Target
+
+BATCH_PIXELS = 2**19  # in one run: 32 pictures of 128 x 128
+MOST = 4096  # pictures from noise at a time
+BATCH = 32
 
 
 def to_values(card: Card, pictures: Array, element: str) -> Array:
@@ -133,12 +138,9 @@ def _checked(card: Card, given: Iterable[float] | Sequence[float]) -> tuple[floa
     return values
 
 
-BATCH_PIXELS = 2**19  # in one run: 32 pictures of 128 x 128
-
-
 @dataclass(frozen=True, eq=False)
-class Predictor:
-    """An ONNX model on pictures.
+class OnnxModel:
+    """An ONNX model on arrays.
 
     Attributes
     ----------
@@ -149,8 +151,26 @@ class Predictor:
     card: Card
     session: Session
 
+    @classmethod
+    def of(cls, file: OnnxFile, **options: Any) -> OnnxModel:
+        """A file, ready to run; ``options`` are those of `deep_onnx.session.Session`."""
+        return cls(file.card, Session(file.contents, **options))
+
+    @property
+    def name(self) -> str:
+        """What stands for the model in messages."""
+        return self.session.contents.name
+
+    def run(self, inputs: Mapping[str, Array]) -> Array:
+        """The card's output of the graph; every input by name, in its type and shape."""
+        outputs = [value.name for value in self.session.contents.outputs]
+        made = self.session.run(inputs)[outputs.index(self.card.output)]
+        if not np.isfinite(made).all():
+            raise ModelFileError(f"{self.name} gives values that are not finite")
+        return made
+
     def predict(self, condition: Sequence[float], pictures: Array) -> Floats:
-        """Run the network, several pictures at once.
+        """Change several pictures at once.
 
         Parameters
         ----------
@@ -178,6 +198,33 @@ class Predictor:
             made[part] = self._batch(condition, pictures[part])
         return made
 
+    def noise(self, count: int, seed: int) -> Floats:
+        """(count, numbers) float32 from N(0, 1); the first rows do not depend on the count."""
+        if not 1 <= count <= MOST:
+            raise UsageError(f"the number of pictures must be 1 to {MOST}, not {count}")
+        if seed < 0:
+            raise UsageError(f"a seed must be 0 or more, not {seed}")
+        drawn: Floats = np.random.default_rng(seed).standard_normal(
+            (count, len(self.card.condition)), np.float32
+        )
+        return drawn
+
+    def invent(self, noise: Floats) -> Pixels:
+        """Pictures (N, S, S, 3) uint8 from noise (N, numbers) float32."""
+        low, high = self.card.value_range
+        parts = []
+        for start in range(0, len(noise), BATCH):
+            part = np.ascontiguousarray(noise[start : start + BATCH])
+            made = self.run({self.card.condition_input: part})
+            if made.ndim != 4 or made.shape[:2] != (len(part), 3):
+                raise ModelFileError(f"{self.name} gives {made.shape}, not pictures (N, 3, H, W)")
+            levels = np.rint((made.astype(np.float64) - low) * (255.0 / (high - low)))
+            parts.append(np.clip(levels, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1))
+        pixels: Pixels = np.concatenate(parts)
+        if self.card.colour == "BGR":
+            pixels = pixels[..., ::-1]
+        return np.ascontiguousarray(pixels)
+
     def warm_up(self) -> float:
         """Seconds that the first run took; on black, where there was none yet."""
         if self.session.warm_up_s is None:
@@ -191,111 +238,29 @@ class Predictor:
         return 1 if image.dims and image.dims[0] == 1 else max(1, BATCH_PIXELS // pixels)
 
     def _batch(self, condition: Sequence[float], pictures: Array) -> Floats:
-        card, contents, name = self.card, self.session.contents, self.session.name
-        elements = {value.name: value.element for value in contents.inputs}
+        card = self.card
+        elements = {value.name: value.element for value in self.session.contents.inputs}
         values, inside = pad(to_values(card, pictures, elements[card.image_input]), card.multiple)
         inputs = {card.image_input: values}
         if card.condition_input:
             numbers = np.array([condition] * len(values), elements[card.condition_input])
             inputs[card.condition_input] = numbers
-        outputs = [value.name for value in contents.outputs]
-        made = self.session.run(inputs)[outputs.index(card.output)]
+        made = self.run(inputs)
         if made.shape != values.shape:
             raise ModelFileError(
-                f"{name} gives {made.shape} for pictures of {values.shape}; "
+                f"{self.name} gives {made.shape} for pictures of {values.shape}; "
                 "the multiple that its description names may be wrong"
             )
-        if not np.isfinite(made).all():
-            raise ModelFileError(f"{name} gives values that are not finite")
         return from_values(card, made[inside])
 
 
-MOST = 4096  # pictures at a time
-BATCH = 32
-
-
-class Generator:
-    """A model that makes pictures from noise.
-
-    Parameters
-    ----------
-    path : the ONNX file.
-    provider, threads, say : see `deep_onnx.session.Session`.
-
-    Attributes
-    ----------
-    card : what the model is.
-    session : what runs it.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        provider: str = "auto",
-        threads: int | None = None,
-        say: Say | None = None,
-    ) -> None:
-        file = open_file(path)
-        self.card: Card = file.card
-        if self.card.task != "generate" or self.card.target_kind != "noise":
-            raise ModelFileError(
-                f"{path} makes no pictures from noise: it is a {self.card.architecture} that does "
-                f"{self.card.task!r}; change pictures with: pixelreg apply"
-            )
-        self.session = file.session(provider, threads, say)
-        self.name = file.name
-
-    def noise(self, count: int, seed: int) -> Floats:
-        """(count, numbers) float32 from N(0, 1); the first rows do not depend on the count."""
-        if not 1 <= count <= MOST:
-            raise UsageError(f"the number of pictures must be 1 to {MOST}, not {count}")
-        if seed < 0:
-            raise UsageError(f"a seed must be 0 or more, not {seed}")
-        drawn: Floats = np.random.default_rng(seed).standard_normal(
-            (count, len(self.card.condition)), np.float32
+def open_generator(path: Path, **options: Any) -> OnnxModel:
+    """A model that makes pictures from noise; see `OnnxModel.of`."""
+    file = open_file(path)
+    card = file.card
+    if card.task != "generate" or card.target_kind != "noise":
+        raise ModelFileError(
+            f"{path} makes no pictures from noise: it is a {card.architecture} that does "
+            f"{card.task!r}; change pictures with: pixelreg apply"
         )
-        return drawn
-
-    def run(self, noise: Floats) -> Pixels:
-        """Pictures from noise.
-
-        Parameters
-        ----------
-        noise : (N, numbers) float32.
-
-        Returns
-        -------
-        (N, S, S, 3) uint8, sRGB.
-        """
-        low, high = self.card.value_range
-        parts = []
-        for start in range(0, len(noise), BATCH):
-            part = np.ascontiguousarray(noise[start : start + BATCH])
-            made = self.session.run({self.card.condition_input: part})[0]
-            if made.ndim != 4 or made.shape[:2] != (len(part), 3):
-                raise ModelFileError(f"{self.name} gives {made.shape}, not pictures (N, 3, H, W)")
-            if not np.isfinite(made).all():
-                raise ModelFileError(f"{self.name} gives values that are no numbers")
-            levels = np.rint((made.astype(np.float64) - low) * (255.0 / (high - low)))
-            parts.append(np.clip(levels, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1))
-        pixels: Pixels = np.concatenate(parts)
-        if self.card.colour == "BGR":
-            pixels = pixels[..., ::-1]
-        return np.ascontiguousarray(pixels)
-
-
-def generate(path: Path, count: int = 16, seed: int = 0) -> Pixels:
-    """Make pictures with an ONNX model, such as one of ``pixelreg train dcgan``.
-
-    Parameters
-    ----------
-    path : the ONNX file.
-    count : how many pictures.
-    seed : decides which; picture n is the same whatever the count.
-
-    Returns
-    -------
-    (count, S, S, 3) uint8.
-    """
-    generator = Generator(path)
-    return generator.run(generator.noise(count, seed))
+    return OnnxModel.of(file, **options)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deep_onnx.card import Card
-from deep_onnx.model import Predictor, pad, to_values
-from deep_onnx.onnxfile import finish, onnx_package, quiet, read
-from deep_onnx.session import Session, first_line
+from deep_onnx.file import as_proto, finish, first_line, quiet, read, read_card
+from deep_onnx.model import OnnxModel, pad, to_values
+from deep_onnx.session import Session
 from pixelreg.arrays import Array, Pixels
 from pixelreg.data.crops import Progress, read_photo
 from pixelreg.data.layouts import scan
@@ -26,6 +26,7 @@ from pixelreg.errors import (
     PixelregError,
     UnknownNameError,
     UsageError,
+    need,
 )
 from pixelreg.faces.align import crop
 from pixelreg.faces.locate import Locator
@@ -151,8 +152,9 @@ class Quantised:
 
 def card_to_quantise(model: Path) -> Card:
     """The card of a model that can be quantised."""
-    card = read(model, PURPOSE)[1]
-    if card.task != "translate":
+    card = read_card(model)
+    need("onnx", "onnx", "train", PURPOSE)
+    if not card.does.changes:
         raise UsageError(f"{model} changes no pictures, so there is nothing to judge it by")
     if "quantised" in card.notes:
         raise UsageError(f"{model} is quantised already; start from the fp32 model")
@@ -176,10 +178,11 @@ def quantise(
     if to not in KINDS:
         raise UnknownNameError("kind of numbers", to, KINDS)
     card = card_to_quantise(model)
-    proto = read(model, PURPOSE)[0]
-    fp32 = Predictor(card, Session(model, "cpu"))
-    content = finish(KINDS[to](proto, _feeds(card, pictures)), card)
-    smaller = Predictor(card, Session(content, "cpu", name="the quantised model"))
+    contents = read(model)
+    fp32 = OnnxModel(card, Session(contents, "cpu"))
+    proto = KINDS[to](as_proto(contents, PURPOSE), _feeds(card, pictures))
+    made = replace(finish(proto, card), name="the quantised model")
+    smaller = OnnxModel(card, Session(made, "cpu"))
     psnr, worst = _psnr(fp32, smaller, pictures)
     if psnr < LEAST_PSNR and not force:
         raise PixelregError(
@@ -193,14 +196,11 @@ def quantise(
         "pictures_measured": len(pictures.measured) if to == "int8" else 0,
         "pictures_judged": len(pictures.judged),
     }
-    content = _with_notes(content, replace(card, notes={**card.notes, "quantised": note}))
-    write_bytes(output, content)
-    before = model.stat().st_size
-    return Quantised(output, len(content), before, psnr, worst, len(pictures.judged))
-
-
-def _with_notes(content: bytes, card: Card) -> bytes:
-    return finish(onnx_package(PURPOSE).load_model_from_string(content), card)
+    noted = replace(card, notes={**card.notes, "quantised": note})
+    data = finish(as_proto(made, PURPOSE), noted).data
+    write_bytes(output, data)
+    before = len(contents.data)
+    return Quantised(output, len(data), before, psnr, worst, len(pictures.judged))
 
 
 def _conditions(card: Card, count: int) -> list[tuple[float, ...]]:
@@ -221,7 +221,7 @@ def _feeds(card: Card, pictures: Calibration) -> list[dict[str, Array]]:
     return feeds
 
 
-def _psnr(fp32: Predictor, smaller: Predictor, pictures: Calibration) -> tuple[float, float]:
+def _psnr(fp32: OnnxModel, smaller: OnnxModel, pictures: Calibration) -> tuple[float, float]:
     """dB over all judged pictures, and of the worst one; values on [0, 1]."""
     errors = []
     conditions = _conditions(fp32.card, len(pictures.judged))

@@ -10,40 +10,18 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-from deep_onnx import proto
-from deep_onnx.proto import Contents
+from deep_onnx.file import Contents, first_line
 from pixelreg.arrays import Array
-from pixelreg.errors import (
-    MissingExtraError,
-    ModelFileError,
-    PixelregError,
-    UnknownNameError,
-    UsageError,
-)
+from pixelreg.errors import ModelFileError, PixelregError, UnknownNameError, UsageError, need
 
 PROVIDERS = ("auto", "cuda", "cpu")
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-MAX_BYTES = 2**31  # a protocol buffer cannot be larger
 SILENT = 4  # onnxruntime's log level: fatal errors only
 
 Say = Callable[[str], None]
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of an ONNX file."""
-    try:
-        size = path.stat().st_size
-        if size >= MAX_BYTES:
-            raise ModelFileError(f"{path} is {size / 2**30:.1f} GB large; an ONNX file is under 2")
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
-    if not content:
-        raise ModelFileError(f"{path} is empty (0 bytes)")
-    return content
 
 
 class Session:
@@ -51,56 +29,47 @@ class Session:
 
     Parameters
     ----------
-    model : the file, or its bytes.
+    contents : the model, as `deep_onnx.file` found it in order.
     provider : ``"cuda"``, ``"cpu"``, or ``"auto"`` for CUDA where it can be had.
     threads : how many threads one operator may use on the processor; None for one a core.
     say : told in one line when ``"auto"`` could have had CUDA, but did not get it; None for a
         RuntimeWarning.
-    name : stands for the model in messages; None for the file's name.
-    contents : what `deep_onnx.proto.read` found in these very bytes; None reads them now.
 
     Attributes
     ----------
-    contents : what the file says of itself.
+    contents : what the file says of itself, without its bytes.
     providers : what runs the model, onnxruntime's names; the first one takes what it can.
     warm_up_s : seconds that the first run took, which prepares memory and kernels; None before.
     """
 
     def __init__(
         self,
-        model: Path | bytes,
+        contents: Contents,
         provider: str = "auto",
         threads: int | None = None,
         say: Say | None = None,
-        name: str | None = None,
-        contents: Contents | None = None,
     ) -> None:
         if provider not in PROVIDERS:
             raise UnknownNameError("provider", provider, PROVIDERS)
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
-        self.name = name or ("the model" if isinstance(model, bytes) else str(model))
-        content = model if isinstance(model, bytes) else read_file(model)
-        self.contents = contents or proto.read(content, self.name)
+        self.contents = replace(contents, data=b"")  # onnxruntime makes its own of them
         self.warm_up_s: float | None = None
         self._turn = threading.Lock()
-        self._ort = _onnxruntime()
-        self._session = self._create(content, provider, threads, say or _warn)
+        self._ort = need("onnxruntime", "onnxruntime", "deep", "running an ONNX model")
+        self._session = self._create(contents, provider, threads, say or _warn)
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
-        """All outputs of the graph, in its order.
-
-        Parameters
-        ----------
-        inputs : every input by name, in the graph's own types and shapes.
-        """
+        """All outputs of the graph, in its order; every input by name, in its type and shape."""
         with self._turn:
             start = time.perf_counter()
             try:
                 outputs = self._bound(inputs) if CUDA in self.providers else self._plain(inputs)
             except Exception as error:  # onnxruntime's errors have no class of their own in common
-                raise ModelFileError(f"{self.name} cannot be run: {first_line(error)}") from error
+                raise ModelFileError(
+                    f"{self.contents.name} cannot be run: {first_line(error)}"
+                ) from error
             if self.warm_up_s is None:
                 self.warm_up_s = time.perf_counter() - start
         return outputs
@@ -126,11 +95,11 @@ class Session:
         options.log_severity_level = SILENT
         return options
 
-    def _create(self, content: bytes, provider: str, threads: int | None, say: Say) -> Any:
+    def _create(self, contents: Contents, provider: str, threads: int | None, say: Say) -> Any:
         options = _options(self._ort, threads)
         available = CUDA in self._ort.get_available_providers()
         if provider == "cpu" or (provider == "auto" and not available):
-            return self._made(content, options, [CPU])
+            return self._made(contents, options, [CPU])
         if not available:
             raise PixelregError(
                 "no CUDA: the installed onnxruntime is the one without it; replace it: "
@@ -139,9 +108,9 @@ class Session:
             )
         said = _preload(self._ort)
         try:
-            session, refusal = self._made(content, options, [CUDA, CPU]), ""
+            session, refusal = self._made(contents, options, [CUDA, CPU]), ""
         except ModelFileError as error:
-            session, refusal = self._made(content, options, [CPU]), str(error)
+            session, refusal = self._made(contents, options, [CPU]), str(error)
         # onnxruntime gives a session on the processor without a word where CUDA cannot be had.
         if CUDA in session.get_providers():
             return session
@@ -156,10 +125,10 @@ class Session:
         say(f"running on the processor, without CUDA: {reason}")
         return session
 
-    def _made(self, content: bytes, options: Any, providers: list[str]) -> Any:
+    def _made(self, contents: Contents, options: Any, providers: list[str]) -> Any:
         try:
             return self._ort.InferenceSession(
-                content,
+                contents.data,
                 options,
                 providers=providers,
                 # Without these it prints, tries again by itself, and reads settings of the file.
@@ -168,7 +137,7 @@ class Session:
             )
         except Exception as error:  # as in `run`
             raise ModelFileError(
-                f"{self.name} is refused by onnxruntime: {first_line(error)}"
+                f"{contents.name} is refused by onnxruntime: {first_line(error)}"
             ) from error
 
 
@@ -183,23 +152,8 @@ def missing_gpu() -> str:
     return "" if found and count.value else "this machine has no NVIDIA GPU that can be used"
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of a message that says something, cut where it goes on and on."""
-    lines = (line.strip() for line in str(error).splitlines())
-    line = next(filter(None, lines), type(error).__name__)
-    return line if len(line) < 300 else f"{line[:300]}..."
-
-
 def _warn(line: str) -> None:
     warnings.warn(line, RuntimeWarning, stacklevel=2)
-
-
-def _onnxruntime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingExtraError("onnxruntime", "deep", "running an ONNX model") from error
-    return onnxruntime
 
 
 def _options(ort: Any, threads: int | None) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
@@ -13,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from deep_onnx.card import Card
-from deep_onnx.model import Predictor, condition_of, name_of, targets_of
-from deep_onnx.opening import open_file
-from deep_onnx.session import Say, Session
+from deep_onnx.file import OnnxFile, open_file
+from deep_onnx.model import OnnxModel, condition_of, name_of, targets_of
+from deep_onnx.session import Session
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
@@ -24,26 +23,61 @@ from pixelreg.models.plans import Change
 from pixelreg.pictures.image import Picture
 from pixelreg.translator import Changer, Prepared, PreparedWhole, Target, Translator
 
+# The networks keep every layer of the whole picture: StarGAN needs over 2 KB for each of its
+# pixels, 3.5 GB for this many.
+MAX_PIXELS = 1_500_000
 
-class CardTranslator(Translator):
+
+def load(
+    path: Path, *, locator: Locator | None = None, meta: Path | None = None, **options: Any
+) -> OnnxTranslator:
+    """Load an ONNX file as the translator of its task.
+
+    Parameters
+    ----------
+    path : the file.
+    locator : how faces are found in photos.
+    meta : a JSON file that describes a model of another origin; see `deep_onnx.card.card_of`.
+    options : provider, threads, say: see `deep_onnx.session.Session`.
+    """
+    file = open_file(path, meta)
+    module, _, name = file.card.does.translator.partition(":")
+    translator: type[OnnxTranslator] = getattr(import_module(module), name)
+    return translator.of(file, locator=locator or Locator(), **options)
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxTranslator(Translator):
     """An ONNX model on photos.
 
     Attributes
     ----------
-    name : the model's file or another name for it.
+    model : the model on arrays.
+    locator : how faces are found in photos.
     """
 
-    name: str
+    model: OnnxModel
+    locator: Locator = field(default_factory=Locator)
+
+    @classmethod
+    def of(cls, file: OnnxFile, *, locator: Locator, **options: Any) -> OnnxTranslator:
+        """The translator of a file; see `load`."""
+        return cls(OnnxModel.of(file, **options), locator)
 
     @property
-    @abstractmethod
+    def name(self) -> str:
+        """The model's file."""
+        return self.model.name
+
+    @property
     def card(self) -> Card:
         """What the model is."""
+        return self.model.card
 
     @property
-    @abstractmethod
     def session(self) -> Session:
         """What runs the model."""
+        return self.model.session
 
     @property
     def source(self) -> str:
@@ -59,80 +93,6 @@ class CardTranslator(Translator):
     def frame(self) -> Frame | None:
         """Where the eyes stand in the crop, or None for models that need no face."""
         return self.card.frame
-
-    def computed_by(self, target: Any, pictures: int = 1) -> str:
-        """What runs the model."""
-        return f"onnxruntime, {self.session.providers[0]}"
-
-
-# The networks keep every layer of the whole picture: StarGAN needs over 2 KB for each of its
-# pixels, 3.5 GB for this many.
-MAX_PIXELS = 1_500_000
-OTHER_TASKS = {
-    "generate": "makes pictures from nothing; use: pixelreg generate",
-    "portrait": "makes portraits from masks; use: pixelreg portrait",
-    "discriminate": "judges pictures and makes none",
-    "parse": "finds the parts of faces and changes none",
-}
-
-# Tasks with translators of their own: what opens a file, or gives None where it is not for it.
-OPENERS = {"portrait": "deep_onnx.portrait.translator:open_if_ours"}
-
-
-def load(
-    path: Path,
-    *,
-    locator: Locator | None = None,
-    provider: str = "auto",
-    threads: int | None = None,
-    meta: Path | None = None,
-    say: Say | None = None,
-) -> CardTranslator:
-    """Load an ONNX file as the translator of its task.
-
-    Parameters
-    ----------
-    path : the file.
-    locator : how faces are found in photos.
-    provider, threads, say : see `deep_onnx.session.Session`.
-    meta : a JSON file that describes a model of another origin; see `deep_onnx.reading.card_of`.
-    """
-    file = open_file(path, meta)
-    if file.card.task in OPENERS:
-        module, _, function = OPENERS[file.card.task].partition(":")
-        own: CardTranslator | None = getattr(import_module(module), function)(
-            file, locator=locator, provider=provider, threads=threads, say=say
-        )
-        if own is not None:
-            return own
-    session = file.session(provider, threads, say)
-    return OnnxTranslator(Predictor(file.card, session), locator or Locator(), file.name)
-
-
-@dataclass(frozen=True, eq=False)
-class OnnxTranslator(CardTranslator):
-    """An ONNX model on photos.
-
-    Attributes
-    ----------
-    predictor : the model.
-    locator : how faces are found in photos.
-    name : the model's file or another name for it.
-    """
-
-    predictor: Predictor
-    locator: Locator = field(default_factory=Locator)
-    name: str = ""
-
-    @property
-    def card(self) -> Card:
-        """What the model is."""
-        return self.predictor.card
-
-    @property
-    def session(self) -> Session:
-        """What runs the model."""
-        return self.predictor.session
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -152,7 +112,7 @@ class OnnxTranslator(CardTranslator):
     def changer(self, target: Target) -> Changer:
         """What a target does to crops; see `Translator.changer`."""
         condition = self._condition(target)
-        return Changer(lambda crop: self._change(condition, crop), self.size)
+        return Changer(lambda crop: self._predicted(condition, crop), self.size)
 
     def run(self, target: Target, crops: Pixels) -> Pixels:
         """Change pictures.
@@ -166,7 +126,7 @@ class OnnxTranslator(CardTranslator):
         -------
         As many of the same size, uint8.
         """
-        made = self.predictor.predict(self._condition(target), crops)
+        made = self.model.predict(self._condition(target), crops)
         pixels: Pixels = np.clip(np.rint(made * 255.0), 0, 255).astype(np.uint8)
         return pixels
 
@@ -180,10 +140,14 @@ class OnnxTranslator(CardTranslator):
             return super().prepare(picture, target, path)
         return PreparedWhole(picture, self._whole(self._condition(target), picture))
 
+    def computed_by(self, target: Any, pictures: int = 1) -> str:
+        """What runs the model."""
+        return f"onnxruntime, {self.session.providers[0]}"
+
     def describe(self) -> dict[str, Any]:
         """What the model is, what runs it, and where it comes from, ready for JSON."""
         card = self.card
-        warm_up = self.predictor.warm_up() if card.task == "translate" else None
+        warm_up = self.model.warm_up() if card.does.changes else None
         return {
             "name": self.name,
             "model": card.architecture,
@@ -207,15 +171,15 @@ class OnnxTranslator(CardTranslator):
         }
 
     def _refuse_other_tasks(self) -> None:
-        if self.card.task in OTHER_TASKS:
-            raise UsageError(f"{self.name or 'this model'} {OTHER_TASKS[self.card.task]}")
+        if self.card.does.refusal:
+            raise UsageError(f"{self.name} {self.card.does.refusal}")
 
     def _condition(self, target: Target) -> tuple[float, ...]:
         self._refuse_other_tasks()
         return condition_of(self.card, target)
 
-    def _change(self, condition: tuple[float, ...], crop: Array) -> Change:
-        made = self.predictor.predict(condition, crop[None])[0]
+    def _predicted(self, condition: tuple[float, ...], crop: Array) -> Change:
+        made = self.model.predict(condition, crop[None])[0]
         return Change(made - _unit(crop))
 
     def _whole(self, condition: tuple[float, ...], picture: Picture) -> Floats:
@@ -229,11 +193,11 @@ class OnnxTranslator(CardTranslator):
         height, width = pixels.shape[:2]
         factor = (MAX_PIXELS / (height * width)) ** 0.5
         if factor >= 1:
-            whole: Floats = self.predictor.predict(condition, values[None])[0]
+            whole: Floats = self.model.predict(condition, values[None])[0]
             return whole
         sides = max(1, int(width * factor)), max(1, int(height * factor))
         small = np.asarray(Image.fromarray(pixels).resize(sides, Image.Resampling.BICUBIC))
-        change = self._change(condition, small).colour
+        change = self._predicted(condition, small).colour
         made = _unit(values)
         for channel in range(3):
             plane = Image.fromarray(np.ascontiguousarray(change[..., channel]))

@@ -69,6 +69,16 @@ def convolution(weights: np.ndarray, **options: Any) -> ModelProto:
     return build([node], {"weights": weights}, **options)
 
 
+def field(number: int, value: bytes) -> bytes:
+    """A field of bytes, as it stands in a file."""
+    length = len(value)
+    parts = [number << 3 | 2]
+    while length > 127:
+        parts.append(length & 127 | 128)
+        length >>= 7
+    return bytes([*parts, length]) + value
+
+
 def save(model: ModelProto, path: Path, **card: Any) -> Path:
     """Write a model with the card of a picture model that takes any size."""
     values = {

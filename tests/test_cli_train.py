@@ -28,8 +28,8 @@ for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
 import torch
 from safetensors.torch import load_file
 
-from deep_onnx.model import generate
-from deep_onnx.reading import read_card
+from deep_onnx.file import read_card
+from deep_onnx.model import open_generator
 from deep_onnx.registry import ARCHITECTURES
 from deep_onnx.training.data import choose, load_examples, split
 from deep_onnx.translator import load
@@ -384,6 +384,11 @@ def test_examples_hold_every_picture_once(drawn: Path, tmp_path: Path) -> None:
     assert not set(learning.people) & set(held_out.people)
     assert len(set(held_out.people)) == 2
     assert learning.provenance.people == 6
+
+
+def generate(path: Path, count: int, seed: int = 0) -> np.ndarray:
+    model = open_generator(path)
+    return model.invent(model.noise(count, seed))
 
 
 def test_generate(drawn: Path, tmp_path: Path, command: Command) -> None:

@@ -22,7 +22,7 @@ from deep_onnx.architectures import action_units
 from deep_onnx.card import Card
 from deep_onnx.commands.export_torch import export_torch
 from deep_onnx.convert import ARCHITECTURES, Conversion, convert, fill, read_checkpoint
-from deep_onnx.reading import read_card
+from deep_onnx.file import read_card
 from pixelreg.errors import (
     MissingExtraError,
     ModelFileError,

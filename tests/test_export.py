@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from deep_onnx.card import Card, card_from_json
 from deep_onnx.export import TOLERANCE, Exported, export_onnx, parity, refuse_training_mode
+from deep_onnx.file import read
 from deep_onnx.training.algorithm import Export
 from pixelreg.errors import PixelregError
 from pixelreg.models.model import Provenance
@@ -113,8 +114,8 @@ def test_parity_is_measured_on_the_pictures_given(tmp_path) -> None:
 
     export, white = toy(Jump()), np.full((2, 16, 16, 3), 255, np.uint8)
     path = write(export, tmp_path)
-    assert parity(export, path) <= TOLERANCE
-    assert parity(export, path, white) == pytest.approx(1.0, abs=1e-3)
+    assert parity(export, read(path)) <= TOLERANCE
+    assert parity(export, read(path), white) == pytest.approx(1.0, abs=1e-3)
     with pytest.raises(PixelregError, match=r"not written: ONNX and PyTorch differ by 1\.0e\+00"):
         export_onnx(export, path, Provenance(), pictures=white)
 
@@ -137,7 +138,7 @@ def test_the_card_is_read_without_torch_or_onnx(done) -> None:
         "import sys\n"
         "sys.modules['torch'] = sys.modules['onnx'] = sys.modules['onnxruntime'] = None\n"
         "from pathlib import Path\n"
-        "from deep_onnx.reading import read_card\n"
+        "from deep_onnx.file import read_card\n"
         "print(read_card(Path(sys.argv[1])).to_json())\n"
     )
     text = subprocess.run(

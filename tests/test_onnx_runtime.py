@@ -23,8 +23,8 @@ from test_house import loaded_by
 
 import pixelreg
 from deep_onnx import session as session_module
+from deep_onnx.file import check, read, read_card
 from deep_onnx.model import condition_of, name_of, pad
-from deep_onnx.reading import read_card
 from deep_onnx.session import CPU, CUDA, Session
 from deep_onnx.translator import MAX_PIXELS, OnnxTranslator, load
 from pixelreg.errors import (
@@ -309,7 +309,7 @@ def test_describe_says_what_the_model_is(tmp_path) -> None:
 
 
 def test_the_first_run_is_timed_apart(tmp_path) -> None:
-    session = Session(save(identity(), tmp_path / "m.onnx"))
+    session = Session(read(save(identity(), tmp_path / "m.onnx")))
     assert session.warm_up_s is None
     values = np.zeros((1, 3, 8, 8), np.float32)
     (made,) = session.run({"image": values})
@@ -534,7 +534,7 @@ def machine(monkeypatch):
 def open_on(tmp_path: Path, provider: str) -> tuple[Session, list[str]]:
     said: list[str] = []
     file = save(identity(), tmp_path / "m.onnx")
-    return Session(file, provider, say=said.append), said
+    return Session(read(file), provider, say=said.append), said
 
 
 def test_auto_takes_the_processor_without_a_word_where_there_is_no_cuda(tmp_path, machine) -> None:
@@ -587,14 +587,14 @@ def test_cuda_that_was_not_got_is_said(tmp_path, machine, monkeypatch, gpu, reas
     assert reason in said[0]
     assert open_on(tmp_path, "cpu")[1] == []
     with pytest.warns(RuntimeWarning, match=reason):
-        Session(tmp_path / "m.onnx")
+        Session(read(tmp_path / "m.onnx"))
 
 
 def test_a_damaged_model_is_not_blamed_on_cuda(tmp_path, machine) -> None:
     machine([CUDA, CPU], [CPU], fails=True)
     broken = build([helper.make_node("Conv", ["image", "nothing"], ["output"])])
     with pytest.raises(ModelFileError, match="refused by onnxruntime"):
-        Session(broken.SerializeToString(), "cuda")
+        Session(check(broken.SerializeToString(), "m"), "cuda")
 
 
 def test_missing_libraries_are_named_as_onnxruntime_names_them(

@@ -16,6 +16,7 @@ for package in ("onnx", "onnxscript", "onnxruntime"):
 
 from benchmarks.portrait import kid, polynomial_mmd
 from deep_onnx.export import parity
+from deep_onnx.file import read
 from deep_onnx.portrait import parts as windows
 from deep_onnx.portrait import training as losses
 from deep_onnx.portrait.editing import fading, swapped, tidied
@@ -396,7 +397,7 @@ def feeds() -> dict:
 
 @pytest.fixture(scope="module")
 def session(trained: Path) -> Session:
-    return Session(trained, "cpu", threads=1)
+    return Session(read(trained), "cpu", threads=1)
 
 
 def noised(session: Session, given: dict) -> dict:
@@ -454,7 +455,7 @@ def test_the_file_computes_what_the_networks_do_wherever_the_windows_are(folder,
     inputs = {name: value.clone() for name, value in export.inputs.items()}
     inputs["centres"] += 7
     inputs["source_centres"] -= 5
-    assert parity(replace(export, inputs=inputs), trained) < 1e-5
+    assert parity(replace(export, inputs=inputs), read(trained)) < 1e-5
 
 
 # -- on pictures ---------------------------------------------------------------------------------

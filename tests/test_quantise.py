@@ -21,7 +21,7 @@ from onnx import helper, numpy_helper
 
 from deep_onnx.card import Card
 from deep_onnx.commands.quantise import quantise as quantise_command
-from deep_onnx.onnxfile import finish
+from deep_onnx.file import finish, read_card
 from deep_onnx.quantise import (
     Calibration,
     card_to_quantise,
@@ -29,7 +29,6 @@ from deep_onnx.quantise import (
     quantise,
     read_pictures,
 )
-from deep_onnx.reading import read_card
 from deep_onnx.translator import load
 from pixelreg.data.synthetic import pairs_array
 from pixelreg.errors import (
@@ -104,7 +103,7 @@ def network(loud: float = 1.0, layers: int = LAYERS) -> Any:
 
 def written(folder: Path, card: Card = CARD, **options: Any) -> Path:
     path = folder / "fp32.onnx"
-    path.write_bytes(finish(network(**options), card))
+    path.write_bytes(finish(network(**options), card).data)
     return path
 
 

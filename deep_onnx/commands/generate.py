@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from deep_onnx.model import MOST, Generator
+from deep_onnx.model import MOST, open_generator
 from pixelreg.commands import options
 from pixelreg.commands.console import say
 from pixelreg.errors import UsageError
@@ -71,8 +71,8 @@ def generate(
     file_format = SUFFIX_FORMATS.get(output.suffix.lower())
     if file_format is None:
         raise UsageError(f"{output} must end in {', '.join(SUFFIX_FORMATS)}")
-    generator = Generator(model, provider, threads, say)
-    pictures = generator.run(generator.noise(count, seed))
+    generator = open_generator(model, provider=provider, threads=threads, say=say)
+    pictures = generator.invent(generator.noise(count, seed))
     across = min(count, columns or math.ceil(math.sqrt(count)))
     rows = -(-count // across)
     # The last row is filled up with paper, as columns must be equally long.

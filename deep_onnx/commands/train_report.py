@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from deep_onnx.model import Generator
-from deep_onnx.reading import read_card
+from deep_onnx.file import read_card
+from deep_onnx.model import open_generator
 from deep_onnx.translator import OnnxTranslator, load
 from pixelreg.arrays import Pixels
 from pixelreg.commands.console import give, give_json, say
@@ -106,9 +106,9 @@ def report(
             columns, labels = unjudged(translator, shown)
         sheet = contact_sheet(columns, labels) if columns else None
     elif task == "generate":
-        generator = Generator(main, "cpu", request.threads)
+        generator = open_generator(main, provider="cpu", threads=request.threads)
         noise = generator.noise(GENERATED * SHEET_ROWS, request.arguments.seed)
-        made = generator.run(noise)
+        made = generator.invent(noise)
         sheet = contact_sheet([("", list(made[k::GENERATED])) for k in range(GENERATED)])
     elif task == "portrait":
         sheet = contact_sheet(trained.algorithm.sample(shown))

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from deep_onnx.card import Card
-from deep_onnx.model import from_values, to_values
-from deep_onnx.opening import open_file
+from deep_onnx.file import OnnxFile, open_file
+from deep_onnx.model import OnnxModel, from_values, to_values
 from deep_onnx.portrait.labels import COMPONENTS, LABELS
 from deep_onnx.portrait.windows import WINDOWED, Centres
-from deep_onnx.proto import Contents
-from deep_onnx.session import Say, Session
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.errors import InvalidArrayError, ModelFileError
 
@@ -48,9 +46,10 @@ class Seen:
     centres: Centres
 
 
-def is_portrait(card: Card, contents: Contents) -> bool:
+def is_portrait(file: OnnxFile) -> bool:
     """Whether a file is a portrait model of ours."""
-    return card.task == "portrait" and {value.name for value in contents.inputs} == set(INPUTS)
+    names = {value.name for value in file.contents.inputs}
+    return file.card.task == "portrait" and names == set(INPUTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,20 +58,18 @@ class PortraitNetwork:
 
     Attributes
     ----------
-    card : what the file says of itself.
-    session : what runs it.
+    model : what runs it.
     """
 
-    card: Card
-    session: Session
+    model: OnnxModel
 
     @property
     def noises(self) -> int:
         """How many numbers an invented look is made of."""
-        value = next(v for v in self.session.contents.inputs if v.name == "noise")
+        value = next(v for v in self.model.session.contents.inputs if v.name == "noise")
         width = value.dims[1] if value.dims else None
         if not isinstance(width, int):
-            raise ModelFileError(f"{self.session.name}: the input 'noise' has no fixed width")
+            raise ModelFileError(f"{self.model.name}: the input 'noise' has no fixed width")
         return width
 
     def portraits(
@@ -89,7 +86,7 @@ class PortraitNetwork:
         looks : for each, the five components' portraits.
         noise : (N, K): invent the looks from this instead.
         """
-        at_once = max(1, BATCH_PIXELS // self.card.size**2)
+        at_once = max(1, BATCH_PIXELS // self.model.card.size**2)
         invented = np.full((len(targets), len(NAMES)), 0 if noise is None else 1, np.float32)
         if noise is None:
             noise = np.zeros((len(targets), self.noises), np.float32)
@@ -97,10 +94,10 @@ class PortraitNetwork:
         for start in range(0, len(targets), at_once):
             part = slice(start, start + at_once)
             inputs = self._inputs(targets[part], looks[part])
-            values = self.session.run({**inputs, "invented": invented[part], "noise": noise[part]})
-            if values[0].shape != inputs["image"].shape or not np.isfinite(values[0]).all():
-                raise ModelFileError(f"{self.session.name} gives {values[0].shape}, or no numbers")
-            made.append(np.clip(from_values(self.card, values[0]), 0.0, 1.0))
+            values = self.model.run({**inputs, "invented": invented[part], "noise": noise[part]})
+            if values.shape != inputs["image"].shape:
+                raise ModelFileError(f"{self.model.name} gives {values.shape}, not pictures")
+            made.append(np.clip(from_values(self.model.card, values), 0.0, 1.0))
         portraits: Floats = np.concatenate(made)
         return portraits
 
@@ -108,7 +105,9 @@ class PortraitNetwork:
         self, targets: Sequence[Seen], looks: Sequence[tuple[Seen, ...]]
     ) -> dict[str, Array]:
         def values(portraits: Sequence[Seen]) -> Array:
-            return to_values(self.card, np.stack([each.image for each in portraits]), "float32")
+            return to_values(
+                self.model.card, np.stack([each.image for each in portraits]), "float32"
+            )
 
         def masks(portraits: Sequence[Seen]) -> Array:
             return np.stack([each.mask for each in portraits]).astype(np.int64)
@@ -137,47 +136,28 @@ def parser_beside(model: Path) -> Path:
     return model.with_name(f"{model.stem}{SUFFIX}.onnx")
 
 
+@dataclass(frozen=True, eq=False)
 class Parser:
     """A face parser.
 
-    Parameters
-    ----------
-    path : the ONNX file.
-    provider, threads, say : see `deep_onnx.session.Session`.
-
     Attributes
     ----------
-    card : what the model is.
-    session : what runs it.
+    model : what runs it.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        provider: str = "auto",
-        threads: int | None = None,
-        say: Say | None = None,
-    ) -> None:
-        file = open_file(path)
-        self.card: Card = file.card
-        self.name = file.name
-        if self.card.task != "parse":
-            raise ModelFileError(
-                f"{path} finds no parts of faces: it is a {self.card.architecture}"
-            )
-        self.session = file.session(provider, threads, say)
+    model: OnnxModel
 
     def shares(self, crops: Pixels) -> Floats:
         """Crops (N, S, S, 3) uint8 -> (N, 11, S, S) float32: how likely every label is."""
-        card, size = self.card, self.card.size
+        card, size = self.model.card, self.model.card.size
         if crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
             raise InvalidArrayError(f"the parser takes (N, {size}, {size}, 3), not {crops.shape}")
         made = []
         for start in range(0, len(crops), BATCH):
             values = to_values(card, crops[start : start + BATCH], "float32")
-            found = self.session.run({card.image_input: values})[0]
-            if found.shape != (len(values), len(LABELS), size, size) or np.isnan(found).any():
-                raise ModelFileError(f"{self.name} gives {found.shape}, not shares of labels")
+            found = self.model.run({card.image_input: values})
+            if found.shape != (len(values), len(LABELS), size, size):
+                raise ModelFileError(f"{self.model.name} gives {found.shape}, not shares of labels")
             made.append(found)
         shares: Floats = np.concatenate(made)
         return shares
@@ -186,3 +166,11 @@ class Parser:
         """Crops (N, S, S, 3) uint8 -> (N, S, S) uint8 labels."""
         labels: Pixels = self.shares(crops).argmax(axis=1).astype(np.uint8)
         return labels
+
+
+def open_parser(path: Path, **options: Any) -> Parser:
+    """A face parser's file; ``options`` are those of `deep_onnx.session.Session`."""
+    file = open_file(path)
+    if file.card.task != "parse":
+        raise ModelFileError(f"{path} finds no parts of faces: it is a {file.card.architecture}")
+    return Parser(OnnxModel.of(file, **options))

@@ -22,8 +22,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from deep_onnx.card import Card
-from deep_onnx.opening import OnnxFile, open_file
+from deep_onnx.file import OnnxFile, open_file
+from deep_onnx.model import OnnxModel
 from deep_onnx.portrait.editing import (
     centres_of,
     cut_mask,
@@ -40,10 +40,10 @@ from deep_onnx.portrait.running import (
     PortraitNetwork,
     Seen,
     is_portrait,
+    open_parser,
     parser_beside,
 )
-from deep_onnx.session import Say, Session
-from deep_onnx.translator import CardTranslator
+from deep_onnx.translator import OnnxTranslator
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.errors import (
     ImageError,
@@ -93,70 +93,58 @@ class _Wish:
     whole: bool
 
 
-def open_if_ours(file: OnnxFile, **options: Any) -> PortraitTranslator | None:
-    """The translator of a portrait model with our inputs, None for others."""
-    return open_portrait(file, **options) if is_portrait(file.card, file.contents) else None
-
-
-def open_portrait(
-    model: Path | OnnxFile,
-    *,
-    locator: Locator | None = None,
-    parser: Path | None = None,
-    provider: str = "auto",
-    threads: int | None = None,
-    say: Say | None = None,
-) -> PortraitTranslator:
-    """Load a portrait model and its parser.
-
-    Parameters
-    ----------
-    model : the ONNX file, or what `deep_onnx.opening.open_file` made of it.
-    locator : how faces are found in photos.
-    parser : the parser's file; None takes the one beside the model, where there is one.
-    provider, threads, say : see `deep_onnx.session.Session`.
-    """
-    opened = model if isinstance(model, OnnxFile) else open_file(model)
-    card, name = opened.card, opened.name
-    if not is_portrait(card, opened.contents):
-        raise ModelFileError(f"{name} is no portrait model, but a {card.architecture}")
-    session = opened.session(provider, threads, say)
-    file = parser or parser_beside(Path(name))
-    found = Parser(file, provider, threads, say) if parser or file.is_file() else None
-    if found is not None and found.card.size != card.size:
-        raise ModelFileError(
-            f"{file} parses {found.card.size} pixels, but {name} takes {card.size}: "
-            "they were not trained together"
-        )
-    return PortraitTranslator(PortraitNetwork(card, session), found, locator or Locator(), name)
+def open_portrait(path: Path, **options: Any) -> PortraitTranslator:
+    """Load a portrait model and its parser; see `PortraitTranslator.of`."""
+    file = open_file(path)
+    if not is_portrait(file):
+        raise ModelFileError(f"{path} is no portrait model, but a {file.card.architecture}")
+    return PortraitTranslator.of(file, **options)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, eq=False)
-class PortraitTranslator(CardTranslator):
+class PortraitTranslator(OnnxTranslator):
     """A portrait model on photos.
 
     Attributes
     ----------
-    network : what makes portraits.
     parser : makes the masks of photos; without one they must be given.
-    locator : how faces are found in photos.
-    name : the model's file.
     """
 
-    network: PortraitNetwork
-    parser: Parser | None
-    locator: Locator = field(default_factory=Locator)
-    name: str = ""
+    parser: Parser | None = None
+
+    @classmethod
+    def of(
+        cls,
+        file: OnnxFile,
+        *,
+        locator: Locator | None = None,
+        parser: Path | None = None,
+        **options: Any,
+    ) -> OnnxTranslator:
+        """The translator of a portrait model; one that refuses all photos for others' models.
+
+        Parameters
+        ----------
+        parser : the parser's file; None takes the one beside the model, where there is one.
+        """
+        locator = locator or Locator()
+        if not is_portrait(file):
+            return OnnxTranslator.of(file, locator=locator, **options)
+        card, name = file.card, file.contents.name
+        model = OnnxModel.of(file, **options)
+        place = parser or parser_beside(Path(name))
+        found = open_parser(place, **options) if parser or place.is_file() else None
+        if found is not None and found.model.card.size != card.size:
+            raise ModelFileError(
+                f"{place} parses {found.model.card.size} pixels, but {name} takes {card.size}: "
+                "they were not trained together"
+            )
+        return cls(model, locator, found)
 
     @property
-    def card(self) -> Card:
-        """What the model is."""
-        return self.network.card
-
-    @property
-    def session(self) -> Session:
-        """What runs the model."""
-        return self.network.session
+    def network(self) -> PortraitNetwork:
+        """What makes portraits."""
+        return PortraitNetwork(self.model)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -279,7 +267,7 @@ class PortraitTranslator(CardTranslator):
             "components": list(NAMES),
             "size": card.size,
             "frame": None if card.frame is None else asdict(card.frame),
-            "parser": None if self.parser is None else self.parser.name,
+            "parser": None if self.parser is None else self.parser.model.name,
             "parameters": card.parameters or self.session.contents.parameters,
             "opset": self.session.contents.opsets.get("", 0),
             "providers": list(self.session.providers),
