@@ -10,7 +10,6 @@ from deep_onnx.card import PLACEMENTS
 from deep_onnx.convert import ARCHITECTURES, STATISTICS, Conversion, convert
 from pixelreg.commands import options
 from pixelreg.commands.console import give, give_json
-from pixelreg.commands.fit import check_output
 from pixelreg.errors import UsageError
 from pixelreg.models.model import Frame, Provenance
 
@@ -59,7 +58,7 @@ from pixelreg.models.model import Frame, Provenance
 )
 @click.option("--licence", default="", help="Licence of the weights, for pixelreg info.")
 @click.option(
-    "-o", "--output", required=True, type=options.NEW_FILE, help="The ONNX file to write."
+    "-o", "--output", required=True, type=options.ONNX_FILE, help="The ONNX file to write."
 )
 @options.as_json
 def export_torch(
@@ -89,7 +88,6 @@ def export_torch(
       pixelreg export-torch ganimation --checkpoint net_epoch_30_id_G.pth -o animate.onnx
       pixelreg export-torch cyclegan --checkpoint latest_net_G_A.pth --targets sketch -o g.onnx
     """
-    check_output(output, ".onnx", "the ONNX file")
     if frame is not None and placement not in (None, "face"):
         raise UsageError("--frame goes with --placement face")
     if frame is not None and architecture in ("pix2pix", "cyclegan"):

@@ -10,7 +10,6 @@ from deep_onnx.quantise import KINDS, LEAST_PSNR, card_to_quantise, read_picture
 from deep_onnx.quantise import quantise as write_quantised
 from pixelreg.commands import options
 from pixelreg.commands.console import give, give_json, progress, say
-from pixelreg.commands.fit import check_output
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
 
@@ -41,7 +40,7 @@ from pixelreg.faces.locate import Locator
 @click.option("--force", is_flag=True, help=f"Write it even below {LEAST_PSNR:g} dB.")
 @options.locating
 @click.option(
-    "-o", "--output", required=True, type=options.NEW_FILE, help="The ONNX file to write."
+    "-o", "--output", required=True, type=options.ONNX_FILE, help="The ONNX file to write."
 )
 @options.as_json
 def quantise(
@@ -66,7 +65,6 @@ def quantise(
       pixelreg quantise stargan.onnx --to int8 --data faces/ -o stargan-int8.onnx
       pixelreg quantise stargan.onnx --to fp16 --data faces/ -o stargan-fp16.onnx
     """
-    check_output(output, ".onnx", "the ONNX file")
     if output.resolve() == model.resolve():
         raise UsageError("--output is the model itself; the fp32 model is worth keeping")
     card = card_to_quantise(model)

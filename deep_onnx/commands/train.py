@@ -157,7 +157,7 @@ def _training_options(name: str) -> tuple[Callable[[Any], Any], ...]:
         click.option(
             "-o",
             "--output",
-            type=options.NEW_FILE,
+            type=options.Output(".onnx", "the model file"),
             default=Path(f"{name}.onnx"),
             show_default=True,
             help="Model file; NAME.onnx gets NAME-sheet.png and the folder NAME-run beside it.",

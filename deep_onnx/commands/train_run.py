@@ -11,7 +11,6 @@ import numpy as np
 
 from pixelreg.commands.console import progress as reading_bar
 from pixelreg.commands.console import say, show_found
-from pixelreg.commands.fit import check_output
 from pixelreg.data.layouts import scan
 from pixelreg.errors import MissingExtraError, PixelregError, UsageError
 from pixelreg.faces.locate import Locator
@@ -72,7 +71,6 @@ def run(request: Request) -> None:
     from deep_onnx.commands import train_report
     from deep_onnx.training.loop import load_best, train
 
-    check_output(request.output, ".onnx", "the model file")
     for package in NEEDED:
         if find_spec(package) is None:
             raise MissingExtraError(package, "train", "exporting to ONNX")

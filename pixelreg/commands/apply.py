@@ -14,7 +14,7 @@ from pixelreg.commands.jobs import Job, plan_jobs, run_jobs
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
-from pixelreg.pictures.image import Picture, encode, format_of, read_bytes, read_file
+from pixelreg.pictures.image import Picture, encode, read_bytes, read_file, write_file
 from pixelreg.translator import Target, Translator, check_strength
 from pixelreg.video.container import is_video, output_of
 
@@ -125,7 +125,7 @@ def apply(
 
     def work(job: Job) -> None:
         made = _render(translator, read_file(job.input), target, strengths, job.input)
-        write_bytes(job.output, encode(made, format_of(job.output)))
+        write_file(made, job.output)
 
     if not several:
         work(jobs[0])
@@ -205,7 +205,7 @@ def _slider_sheet(translator: Translator, path: Path, strength: float, output: P
         lambda target: translator.translate_picture(picture, target, strength, path).pixels,
         translator.sliders,
     )
-    write_bytes(output, encode(Picture(sheet), format_of(output)))
+    write_file(Picture(sheet), output)
     say(f"wrote {output}")
     return 0
 
@@ -238,7 +238,7 @@ def _write_crops(translator: Translator, path: Path, output: Path) -> None:
         crop(pixels, placement.similarity, translator.size)
         for placement in translator.place(pixels, path)
     ]
-    write_bytes(output, encode(Picture(np.concatenate(crops, axis=1)), format_of(output)))
+    write_file(Picture(np.concatenate(crops, axis=1)), output)
     say(f"wrote {output}")
 
 
@@ -246,7 +246,7 @@ def _pipe(made: Picture, output: str | None) -> None:
     if output is None or output == "-":
         sys.stdout.buffer.write(encode(made))
     else:
-        write_bytes(Path(output), encode(made, format_of(Path(output))))
+        write_file(made, Path(output))
 
 
 def _found_by(locator: Locator) -> str:

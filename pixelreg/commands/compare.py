@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
 import numpy as np
-from PIL import Image
 
 from pixelreg.api import LOADERS, default_model
 from pixelreg.arrays import Pixels
@@ -19,11 +16,9 @@ from pixelreg.commands.console import progress, say
 from pixelreg.errors import PixelregError, UsageError
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
-from pixelreg.pictures.image import Picture, encode, format_of, read_file
-from pixelreg.pictures.sheet import contact_sheet
+from pixelreg.pictures.image import Picture, format_of, read_file, write_file
+from pixelreg.pictures.sheet import contact_sheet, reduced, web_page
 from pixelreg.translator import Translator, check_strength
-
-Column = tuple[str, list[Pixels]]
 
 
 @click.command()
@@ -104,10 +99,9 @@ def compare(
     columns = [(label, [row[k] for _, row in rows]) for k, label in enumerate(labels)]
     names = [path.name for path, _ in rows]
     if output.suffix.lower() == ".html":
-        write_bytes(output, _page(columns, names).encode())
+        write_bytes(output, web_page(columns, names).encode())
     else:
-        sheet = contact_sheet(columns, names, side)
-        write_bytes(output, encode(Picture(sheet), format_of(output)))
+        write_file(Picture(contact_sheet(columns, names, side)), output)
     say(f"wrote {output}")
     return 1 if failures else 0
 
@@ -126,31 +120,4 @@ def _row(
     pictures = [read_file(path).pixels]
     for _, model, target in made:
         pictures.append(np.asarray(model.translate(path, target, strength)))
-    return [_small(pixels, side) for pixels in pictures]
-
-
-def _small(pixels: Pixels, side: int) -> Pixels:
-    image = Image.fromarray(pixels).convert("RGB")
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return np.asarray(image)
-
-
-def _page(columns: Sequence[Column], names: Sequence[str]) -> str:
-    """A web page without any other file: the pictures are inside."""
-    head = "".join(f"<th>{html.escape(label)}</th>" for label, _ in columns)
-    body = "\n".join(
-        f"<tr><th>{html.escape(name)}</th>"
-        + "".join(f"<td>{_tag(pictures[row])}</td>" for _, pictures in columns)
-        + "</tr>"
-        for row, name in enumerate(names)
-    )
-    return (
-        "<!doctype html>\n<html lang='en'><meta charset='utf-8'><title>pixelreg compare</title>\n"
-        "<style>body{font-family:sans-serif}th{font-weight:normal;padding:4px}</style>\n"
-        f"<table>\n<tr><th></th>{head}</tr>\n{body}\n</table></html>\n"
-    )
-
-
-def _tag(pixels: Pixels) -> str:
-    data = base64.b64encode(encode(Picture(pixels), "PNG")).decode()
-    return f"<img alt='' src='data:image/png;base64,{data}'>"
+    return [np.asarray(reduced(pixels, side)) for pixels in pictures]

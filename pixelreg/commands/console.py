@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pixelreg.data.pairs import Pairing
-from pixelreg.data.photos import Listing, Problem
-
 if TYPE_CHECKING:
     from pixelreg.data.crops import Progress
+    from pixelreg.data.pairs import Pairing
+    from pixelreg.data.photos import Listing, Problem
 
 
 def say(message: str) -> None:
@@ -30,6 +29,17 @@ def give(result: str) -> None:
 def give_json(result: Any) -> None:
     """Print a result for a machine."""
     click.echo(json.dumps(result, indent=2))
+
+
+def report(facts: Any, as_json: bool, text: str, *notes: str) -> None:
+    """Print a result: its facts for a machine; or text for people, and notes on stderr."""
+    if as_json:
+        give_json(facts)
+        return
+    if text:
+        give(text)
+    for note in notes:
+        say(note)
 
 
 @contextmanager

@@ -1,17 +1,25 @@
-"""``pixelreg data``: list, draw and download training pictures."""
+"""``pixelreg data``: list, draw, sketch and download training pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pixelreg.commands import options
-from pixelreg.commands.console import give, give_json, progress, say
+from pixelreg.commands.console import progress, report, say
 from pixelreg.commands.main import LazyGroup
+from pixelreg.data.expressions import canonical
 from pixelreg.data.layouts import scan
-from pixelreg.data.pairs import pair, targets
-from pixelreg.data.photos import Listing
+from pixelreg.data.pairs import Pair, pair, targets
+from pixelreg.data.photos import Listing, Photo, Problem
+from pixelreg.errors import DataError, UnknownNameError
+
+if TYPE_CHECKING:
+    from pixelreg.data.crops import Cutter
+    from pixelreg.faces.locate import Locator
 
 # As in the main command: portraits' masks are known as a string only.
 COMMANDS = {
@@ -28,7 +36,7 @@ COMMANDS = {
         "Make portraits and masks of eleven labels from FOLDER, and write them into OUT.",
     ),
     "sketch": (
-        "pixelreg.commands.data_sketch:sketch",
+        "pixelreg.commands.data:sketch",
         "Draw pencil sketches of the photographs in FOLDER, and write pairs into OUT.",
     ),
     "synthesise": (
@@ -68,12 +76,9 @@ def list_(folder: Path, layout: str, as_json: bool) -> None:
         "pairs": {name: len(pairing.pairs) for name, pairing in pairings.items()},
         "unpaired": {name: len(p.unpaired) for name, p in pairings.items() if p.unpaired},
         "left_out": dict(listing.skipped),
-        "problems": [{"path": str(p.path), "reason": p.reason} for p in listing.problems],
+        "problems": _facts(listing.problems),
     }
-    if as_json:
-        give_json(facts)
-    else:
-        _print(listing, facts)
+    report(facts, as_json, "\n".join(_listed(listing, facts["pairs"])))
 
 
 @click.command()
@@ -135,16 +140,110 @@ def download(name: str, folder: Path, only: str | None, base_url: str | None) ->
     say(f"{source.title}, {source.licence}. {source.attribution}")
 
 
-def _print(listing: Listing, facts: dict[str, object]) -> None:
-    give(f"layout       {listing.layout}")
-    give(f"people       {len(listing.people)}")
-    give(f"photos       {len(listing.photos)}")
+@click.command()
+@click.argument("folder", type=options.FOLDER)
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@options.layout
+@click.option(
+    "--expr",
+    "expressions",
+    multiple=True,
+    help="Expression to draw; may be repeated. [default: the layout's, mostly neutral]",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(11, 2048),
+    help="Cut out squares of this side in pixels: faces, aligned by the eyes, or centre squares "
+    "where there are none. [default: whole pictures]",
+)
+@click.option(
+    "--blur",
+    type=click.FloatRange(0.0, 1.0, min_open=True),
+    default=0.02,
+    show_default=True,
+    help="Width of the strokes: the blur's standard deviation as a share of the shorter side.",
+)
+@options.as_json
+@options.locating
+def sketch(
+    folder: Path,
+    out: Path,
+    layout: str,
+    expressions: tuple[str, ...],
+    size: int | None,
+    blur: float,
+    as_json: bool,
+    locator: Locator,
+) -> None:
+    """Draw pencil sketches of the photographs in FOLDER, and write pairs into OUT.
+
+    OUT gets photo/PERSON/TAKE.png and sketch/PERSON/TAKE.png, which every command reads with
+    --from photo --expr sketch, or the other way round. Pictures that cannot be used are left out
+    and named at the end.
+
+    \b
+    Examples:
+      pixelreg data sketch london/ sketches/ --size 256
+      pixelreg fit --data sketches/ --expr sketch
+    """
+    from pixelreg.data.sketch import write_sketches
+
+    listing = scan(folder, layout)
+    photos = _chosen(listing, expressions)
+    cutter = _cutter(listing, photos, size, locator)
+    with progress("drawing") as update:
+        done = write_sketches(photos, out, cutter, blur, update)
+    count, people = len(done.written), len({photo.person for photo in done.written})
+    facts = {"pairs": count, "folder": str(out), "problems": _facts(done.problems)}
+    written = f"wrote {count} photographs of {people} people, and their sketches, into {out}"
+    report(facts, as_json, "\n".join(_lines(done.problems)), written)
+
+
+def _listed(listing: Listing, pairs: Any) -> Iterator[str]:
+    yield f"layout       {listing.layout}"
+    yield f"people       {len(listing.people)}"
+    yield f"photos       {len(listing.photos)}"
     for name, count in listing.expressions.items():
-        pairs = facts["pairs"]
-        assert isinstance(pairs, dict)
         note = "start" if name == listing.source else f"{pairs.get(name, 0)} pairs"
-        give(f"  {name.ljust(14)} {count} photos, {note}")
+        yield f"  {name.ljust(14)} {count} photos, {note}"
     for reason, count in listing.skipped:
-        give(f"left out     {count}: {reason}")
-    for problem in listing.problems:
-        give(f"problem      {problem.path}: {problem.reason}")
+        yield f"left out     {count}: {reason}"
+    yield from _lines(listing.problems)
+
+
+def _lines(problems: Sequence[Problem]) -> list[str]:
+    return [f"problem      {problem.path}: {problem.reason}" for problem in problems]
+
+
+def _facts(problems: Sequence[Problem]) -> list[dict[str, str]]:
+    return [{"path": str(problem.path), "reason": problem.reason} for problem in problems]
+
+
+def _chosen(listing: Listing, expressions: Sequence[str]) -> list[Photo]:
+    """The photographs of some expressions, or of the one that the layout starts from."""
+    names = [canonical(name) for name in expressions]
+    for name in names:
+        if name not in listing.expressions:
+            raise UnknownNameError("expression", name, listing.expressions)
+    wanted = names or [listing.source]
+    photos = [photo for photo in listing.photos if photo.expression in wanted]
+    if not photos:
+        known = ", ".join(listing.expressions)
+        raise DataError(
+            f"{listing.root} shows nobody {listing.source!r}; choose with --expr: {known}"
+        )
+    return photos
+
+
+def _cutter(
+    listing: Listing, photos: Sequence[Photo], size: int | None, locator: Locator
+) -> Cutter | None:
+    if size is None:
+        return None
+    from pixelreg.data.crops import Cutter
+    from pixelreg.fitting.recipe import choose_frame
+
+    pairs = [Pair(photo.person, photo.session, photo, photo) for photo in photos]
+    frame = choose_frame(listing, pairs, locator)
+    say("aligned by the eyes" if frame else "no faces looked for: the centre squares")
+    return Cutter(size, frame, locator)

@@ -18,7 +18,6 @@ from pixelreg.data.layouts import scan
 from pixelreg.data.synthetic import synthesise
 from pixelreg.evaluation.comparison import format_table, table
 from pixelreg.faces.locate import Locator
-from pixelreg.files import write_bytes
 from pixelreg.fitting.learn import CropsOf, fit_target
 from pixelreg.fitting.recipe import (
     Fitted,
@@ -30,7 +29,7 @@ from pixelreg.fitting.recipe import (
 from pixelreg.models import file as modelfile
 from pixelreg.models.model import Model
 from pixelreg.models.plans import Plan
-from pixelreg.pictures.image import Picture, encode
+from pixelreg.pictures.image import Picture, write_file
 from pixelreg.pictures.sheet import contact_sheet
 
 # Cross-validated on drawn faces (pixelreg fit --cv); the paper's values suit its photographs.
@@ -103,7 +102,7 @@ def demo(output: Path, people: int, size: int, seed: int) -> None:
     give("")
     give(format_table(rows))
     sheet = output / "contact-sheet.png"
-    write_bytes(sheet, encode(Picture(_sheet(results)), "PNG"))
+    write_file(Picture(_sheet(results)), sheet)
     say(f"wrote {sheet} in {time.perf_counter() - started:.0f} s; try next:")
     example = next(iter(pairings.values())).pairs[0].source.path
     say(f"  pixelreg apply {example} --expr surprised --model {output / 'rr.safetensors'}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -98,7 +97,7 @@ from pixelreg.regression import ESTIMATORS
 @click.option(
     "--sums",
     "sums_file",
-    type=options.NEW_FILE,
+    type=options.SUMS_FILE,
     help="Write the sums of the pairs to this .sums file too, for pixelreg merge (rr, kr).",
 )
 @click.option(
@@ -112,7 +111,7 @@ from pixelreg.regression import ESTIMATORS
 @click.option(
     "-o",
     "--output",
-    type=options.NEW_FILE,
+    type=options.MODEL_FILE,
     default=LOCAL_MODEL,
     show_default=True,
     help="Model file; NAME.safetensors gets a contact sheet NAME-sheet.png beside it.",
@@ -163,9 +162,6 @@ def fit(
     streaming = {"--sums": sums_file, "--resume": resume, "--cluster": cluster}
     asked = ", ".join(name for name, value in streaming.items() if value)
     _check_streaming(asked, None if kind == "auto" else kind, cv)
-    check_output(output)
-    if sums_file is not None:
-        check_output(sums_file, ".sums", "the file of sums")
     listing = scan(data, layout)
     pairings = choose_pairings(listing, source or listing.source, expressions)
     show_found(listing, pairings)
@@ -219,17 +215,6 @@ def fit(
             f"stored as {dtype}: off by at most "
             f"{modelfile.rounding_error(model, dtype):.2f} grey levels"
         )
-
-
-def check_output(path: Path, suffix: str = ".safetensors", what: str = "the model file") -> None:
-    """Refuse a place that cannot be written to before the work, not after it."""
-    if path.suffix.lower() != suffix:
-        raise UsageError(f"{what}'s name must end in {suffix}, not {path.name!r}")
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise PixelregError(f"cannot write {path}: the folder {folder} is not writable")
 
 
 def check_settings(

@@ -9,7 +9,7 @@ import click
 
 from pixelreg.api import load
 from pixelreg.commands import options
-from pixelreg.commands.console import give, give_json
+from pixelreg.commands.console import report
 
 
 @click.command()
@@ -28,13 +28,13 @@ def info(file: Path, meta: Path | None, as_json: bool) -> None:
     """
     facts = load(file, **({} if meta is None else {"meta": meta})).describe()
     facts["file_bytes"] = file.stat().st_size
-    if as_json:
-        give_json(facts)
-        return
     width = max(map(len, facts)) + 2
-    for name, value in facts.items():
-        if value not in ("", None, [], {}):
-            give(f"{name.replace('_', ' ').ljust(width)}{_text(value)}")
+    lines = [
+        f"{name.replace('_', ' ').ljust(width)}{_text(value)}"
+        for name, value in facts.items()
+        if value not in ("", None, [], {})
+    ]
+    report(facts, as_json, "\n".join(lines))
 
 
 def _text(value: Any) -> str:

@@ -10,8 +10,8 @@ import click
 from pixelreg.api import LOCAL_MODEL
 from pixelreg.backends import get_backend
 from pixelreg.commands import options
-from pixelreg.commands.console import give_json, say
-from pixelreg.commands.fit import check_output, check_settings
+from pixelreg.commands.console import report, say
+from pixelreg.commands.fit import check_settings
 from pixelreg.errors import UsageError
 from pixelreg.fitting import sumsfile
 from pixelreg.fitting.merge import as_kind, choose_settings, merge_sums, overlaps, solve_model
@@ -42,11 +42,11 @@ from pixelreg.models import file as modelfile
     show_default=True,
     help="Numbers in the model file.",
 )
-@click.option("--sums", "sums_file", type=options.NEW_FILE, help="Write the merged sums too.")
+@click.option("--sums", "sums_file", type=options.SUMS_FILE, help="Write the merged sums too.")
 @click.option(
     "-o",
     "--output",
-    type=options.NEW_FILE,
+    type=options.MODEL_FILE,
     default=LOCAL_MODEL,
     show_default=True,
     help="Model file.",
@@ -72,9 +72,6 @@ def merge(
       pixelreg merge part1.sums part2.sums -o all.safetensors
       pixelreg merge part1.sums --lambda 1 --prior identity
     """
-    check_output(output)
-    if sums_file is not None:
-        check_output(sums_file, ".sums", "the file of sums")
     parts: dict[str, TrainingSums] = {}
     for path in files:
         if str(path) in parts:
@@ -93,18 +90,14 @@ def merge(
     if sums_file is not None:
         sumsfile.save(replace(merged, settings=settings), sums_file)
     pairs = {target: sums.count for target, sums in merged.sums.items()}
-    if as_json:
-        give_json(
-            {
-                "model": str(output),
-                "bytes": size_bytes,
-                "parameters": model.parameters,
-                "people": len(merged.people),
-                "pairs": pairs,
-                "settings": settings,
-            }
-        )
-    else:
-        for target, count in pairs.items():
-            say(f"{target}: {count} pairs")
-        say(f"wrote {output} ({model.parameters:,} parameters, {size_bytes / 1024:.0f} KiB)")
+    facts = {
+        "model": str(output),
+        "bytes": size_bytes,
+        "parameters": model.parameters,
+        "people": len(merged.people),
+        "pairs": pairs,
+        "settings": settings,
+    }
+    counts = [f"{target}: {count} pairs" for target, count in pairs.items()]
+    written = f"wrote {output} ({model.parameters:,} parameters, {size_bytes / 1024:.0f} KiB)"
+    report(facts, as_json, "", *counts, written)

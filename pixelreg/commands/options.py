@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce, wraps
@@ -12,7 +13,7 @@ import click
 
 from pixelreg.backends import BACKENDS, get_backend
 from pixelreg.commands.console import say
-from pixelreg.errors import UsageError
+from pixelreg.errors import PixelregError, UsageError
 
 if TYPE_CHECKING:
     from pixelreg.faces.locate import Locator
@@ -41,9 +42,31 @@ class Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return numbers
 
 
+class Output(click.Path):  # type: ignore[type-arg,unused-ignore]
+    """A file to be written: a wrong name, or a closed folder, is refused before the work."""
+
+    def __init__(self, suffix: str, what: str) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+        self.suffix, self.what = suffix, what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path: Any = super().convert(value, param, ctx)
+        if path.suffix.lower() != self.suffix:
+            raise UsageError(f"{self.what}'s name must end in {self.suffix}, not {path.name!r}")
+        folder = path.parent
+        while not folder.exists():
+            folder = folder.parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise PixelregError(f"cannot write {path}: the folder {folder} is not writable")
+        return Path(path)
+
+
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=True, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+MODEL_FILE = Output(".safetensors", "the model file")
+SUMS_FILE = Output(".sums", "the file of sums")
+ONNX_FILE = Output(".onnx", "the ONNX file")
 
 data = click.option("--data", required=True, type=FOLDER, help="Folder (or CSV) of pictures.")
 layout = click.option(

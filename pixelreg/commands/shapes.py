@@ -12,8 +12,7 @@ import click
 from pixelreg import __version__
 from pixelreg.arrays import Pixels
 from pixelreg.commands import options
-from pixelreg.commands.console import give, give_json, progress, report_problems, say, show_found
-from pixelreg.commands.fit import check_output
+from pixelreg.commands.console import progress, report, report_problems, say, show_found
 from pixelreg.data.crops import load_stack
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import Pairing
@@ -21,10 +20,9 @@ from pixelreg.data.photos import Listing
 from pixelreg.errors import UsageError
 from pixelreg.evaluation.comparison import format_table
 from pixelreg.faces.locate import Locator
-from pixelreg.files import write_bytes
 from pixelreg.fitting.recipe import choose_frame, choose_pairings, provenance
 from pixelreg.models.model import Frame, Provenance
-from pixelreg.pictures.image import Picture, encode
+from pixelreg.pictures.image import Picture, write_file
 from pixelreg.shapes.components import Blendshapes
 from pixelreg.shapes.file import save
 from pixelreg.shapes.flow import flow_lattice, lattice, shapes_of_flow
@@ -59,7 +57,7 @@ class Learnt:
 @click.option(
     "-o",
     "--output",
-    type=options.NEW_FILE,
+    type=options.Output(".safetensors", "the file of components"),
     default="blendshapes.safetensors",
     show_default=True,
     help="File of the components.",
@@ -89,7 +87,7 @@ class Learnt:
 )
 @click.option(
     "--picture",
-    type=options.NEW_FILE,
+    type=options.Output(".png", "the picture"),
     help="Write a sheet of every component at -1, 0 and 1 to this PNG.",
 )
 @click.option(
@@ -144,9 +142,6 @@ def blendshape(
       pixelreg blendshape KDEF/ --components 12 --picture sheet.png --on-face
       pixelreg blendshape scans/ --of mesh --sparsity 0.2 -o scans.safetensors
     """
-    check_output(output, what="the file of components")
-    if picture is not None:
-        check_output(picture, ".png", "the picture")
     if kind == "auto":
         kind = "mesh" if mesh_files(data) else "flow"
     if on_face and (picture is None or kind != "flow"):
@@ -164,7 +159,7 @@ def blendshape(
     size_bytes = save(learnt.shapes, output)
     if picture is not None:
         sheet = component_sheet(learnt.shapes, face=learnt.face if on_face else None)
-        write_bytes(picture, encode(Picture(sheet), "PNG"))
+        write_file(Picture(sheet), picture)
     _report(learnt, output, size_bytes, picture, as_json)
 
 
@@ -229,24 +224,20 @@ def _from_flow(
 
 
 def _report(
-    learnt: Learnt, output: Path, size_bytes: int, picture: Path | None, json: bool
+    learnt: Learnt, output: Path, size_bytes: int, picture: Path | None, as_json: bool
 ) -> None:
     """What each component moves on stdout, what was written on stderr; or all as JSON."""
     shapes = learnt.shapes
-    if json:
-        give_json(
-            {
-                "blendshapes": str(output),
-                "bytes": size_bytes,
-                "picture": None if picture is None else str(picture),
-                "kind": shapes.kind,
-                "vertices": len(shapes.mean),
-                "explained": learnt.share,
-                "ranges": dict(zip(shapes.names, shapes.ranges.tolist(), strict=True)),
-                "expressions": {name: list(p) for name, p in shapes.expressions.items()},
-            }
-        )
-        return
+    facts = {
+        "blendshapes": str(output),
+        "bytes": size_bytes,
+        "picture": None if picture is None else str(picture),
+        "kind": shapes.kind,
+        "vertices": len(shapes.mean),
+        "explained": learnt.share,
+        "ranges": dict(zip(shapes.names, shapes.ranges.tolist(), strict=True)),
+        "expressions": {name: list(p) for name, p in shapes.expressions.items()},
+    }
     moved = (shapes.components != 0).any(axis=2).mean(axis=1)
     head = ("component", "reach", "vertices moved", *(f"mean p, {e}" for e in shapes.expressions))
     rows = [
@@ -255,8 +246,9 @@ def _report(
             zip(shapes.names, shapes.ranges, moved, strict=True)
         )
     ]
-    give(format_table([head, *rows]))
-    say(f"{shapes.count} components explain {learnt.share:.1%} of the squared movement")
-    say(f"wrote {output} ({size_bytes / 1024:.0f} KiB)")
-    if picture is not None:
-        say(f"wrote {picture}")
+    notes = [
+        f"{shapes.count} components explain {learnt.share:.1%} of the squared movement",
+        f"wrote {output} ({size_bytes / 1024:.0f} KiB)",
+        *([] if picture is None else [f"wrote {picture}"]),
+    ]
+    report(facts, as_json, format_table([head, *rows]), *notes)

@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.errors import ImageError, InvalidArrayError
+from pixelreg.files import write_bytes
 from pixelreg.pictures.pillow import (
     DAMAGE,
     PREMULTIPLIED,
@@ -223,6 +224,11 @@ def encode(picture: Picture, format: str | None = None) -> bytes:
     except (OSError, ValueError, KeyError) as error:
         raise ImageError(f"cannot write a picture as {chosen}: {error}") from error
     return buffer.getvalue()
+
+
+def write_file(picture: Picture, path: Path) -> None:
+    """Write a picture whole or not at all, in the format that the file's name says."""
+    write_bytes(path, encode(picture, format_of(path)))
 
 
 def format_of(path: Path) -> str:

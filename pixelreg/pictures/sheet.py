@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pixelreg.arrays import Pixels
 from pixelreg.errors import ImageError, InvalidArrayError
+from pixelreg.pictures.image import Picture, encode
 
 PAPER, INK = (255, 255, 255), (40, 40, 40)
 GAP = 4
@@ -129,7 +132,7 @@ def strength_animation(at: Callable[[float], Pixels], most: float, suffix: str) 
         raise ImageError(f"cannot animate {suffix or 'a file without suffix'}; use .gif or .webp")
     # Slow at both ends, as a face moves.
     shares = (1 - np.cos(np.linspace(0, np.pi, FRAMES))) / 2
-    frames = [_small(at(float(share * most))) for share in shares]
+    frames = [reduced(at(float(share * most)), ANIMATION_SIDE) for share in shares]
     frames += frames[-2:0:-1]
     buffer = io.BytesIO()
     frames[0].save(
@@ -143,7 +146,29 @@ def strength_animation(at: Callable[[float], Pixels], most: float, suffix: str) 
     return buffer.getvalue()
 
 
-def _small(pixels: Pixels) -> Image.Image:
-    image = Image.fromarray(pixels)
-    image.thumbnail((ANIMATION_SIDE, ANIMATION_SIDE), Image.Resampling.LANCZOS)
+def reduced(pixels: Pixels, side: int) -> Image.Image:
+    """A picture made to fit a square, where it does not."""
+    image = Image.fromarray(pixels).convert("RGB")
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return image
+
+
+def web_page(columns: Sequence[tuple[str, Sequence[Pixels]]], names: Sequence[str]) -> str:
+    """A contact sheet as a web page without any other file: the pictures are inside."""
+    head = "".join(f"<th>{html.escape(label)}</th>" for label, _ in columns)
+    body = "\n".join(
+        f"<tr><th>{html.escape(name)}</th>"
+        + "".join(f"<td>{_tag(pictures[row])}</td>" for _, pictures in columns)
+        + "</tr>"
+        for row, name in enumerate(names)
+    )
+    return (
+        "<!doctype html>\n<html lang='en'><meta charset='utf-8'><title>pixelreg compare</title>\n"
+        "<style>body{font-family:sans-serif}th{font-weight:normal;padding:4px}</style>\n"
+        f"<table>\n<tr><th></th>{head}</tr>\n{body}\n</table></html>\n"
+    )
+
+
+def _tag(pixels: Pixels) -> str:
+    data = base64.b64encode(encode(Picture(pixels), "PNG")).decode()
+    return f"<img alt='' src='data:image/png;base64,{data}'>"
