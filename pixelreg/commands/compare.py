@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from pixelreg.api import LOADERS, default_model
 from pixelreg.arrays import Pixels
 from pixelreg.commands import options
 from pixelreg.commands.console import progress, say
+from pixelreg.data.crops import read_all
 from pixelreg.errors import PixelregError, UsageError
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
@@ -83,13 +85,14 @@ def compare(
     ]
     rows, failures = [], []
     with progress("comparing") as update:
-        for done, path in enumerate(inputs, 1):
-            try:
-                rows.append((path, _row(path, made, strength, side)))
-            except UsageError:
-                raise  # the same for every picture
-            except PixelregError as error:
-                failures.append(f"failed: {path}: {error}")
+        row_of = partial(_row, made=made, strength=strength, side=side)
+        for done, (path, row) in enumerate(read_all(inputs, row_of, 1), 1):
+            if isinstance(row, UsageError):
+                raise row  # the same for every picture
+            if isinstance(row, PixelregError):
+                failures.append(f"failed: {path}: {row}")
+            else:
+                rows.append((path, row))
             update(done, len(inputs))
     for failure in failures:
         say(failure)

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pixelreg.data.crops import read_all
 from pixelreg.errors import ImageError, PixelregError, UsageError
 from pixelreg.pictures.image import READABLE_SUFFIXES, SUFFIX_FORMATS
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to be changed.
-
-    Attributes
-    ----------
-    input, output : the files.
-    folder : the folder that all outputs of the batch lie in or below.
-    """
+    """One picture to be changed; all outputs of a batch lie in ``folder`` or below."""
 
     input: Path
     output: Path
@@ -66,54 +58,14 @@ def run_jobs(
     progress: Callable[[int, int], None],
     workers: int | None = None,
 ) -> list[tuple[Job, str]]:
-    """Do all jobs, going on past failures, a few at a time so that memory stays flat.
-
-    Returns
-    -------
-    The jobs that failed, in order, each with the reason.
-    """
-    from concurrent.futures import ThreadPoolExecutor
-
-    count = workers or min(8, os.cpu_count() or 1)
-    failed: dict[int, str] = {}
-    with ThreadPoolExecutor(count) as pool:
-        try:
-            for done, (index, error) in enumerate(_outcomes(pool, jobs, work, 2 * count), 1):
-                if error is not None:
-                    failed[index] = error
-                progress(done, len(jobs))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return [(jobs[index], failed[index]) for index in sorted(failed)]
-
-
-def _outcomes(
-    pool: ThreadPoolExecutor, jobs: Sequence[Job], work: Callable[[Job], None], most: int
-) -> Iterable[tuple[int, str | None]]:
-    """(index, error or None) of each job as it ends, with at most ``most`` under way."""
-    running: dict[Future[str | None], int] = {}
-    for index, job in enumerate(jobs):
-        running[pool.submit(_attempt, work, job)] = index
-        while len(running) >= most:
-            yield from _ended(running)
-    while running:
-        yield from _ended(running)
-
-
-def _ended(running: dict[Future[str | None], int]) -> list[tuple[int, str | None]]:
-    from concurrent.futures import FIRST_COMPLETED, wait
-
-    ended, _ = wait(running, return_when=FIRST_COMPLETED)
-    return [(running.pop(future), future.result()) for future in ended]
-
-
-def _attempt(work: Callable[[Job], None], job: Job) -> str | None:
-    try:
-        work(job)
-    except PixelregError as error:
-        return str(error)
-    return None
+    """Do all jobs, and give back those that failed, in order, each with the reason."""
+    failed = []
+    with closing(read_all(jobs, work, workers or min(8, os.cpu_count() or 1))) as outcomes:
+        for done, (job, outcome) in enumerate(outcomes, 1):
+            if isinstance(outcome, PixelregError):
+                failed.append((job, str(outcome)))
+            progress(done, len(jobs))
+    return failed
 
 
 def _jobs_of(path: Path, output: str | None, label: str, several: bool) -> list[Job]:

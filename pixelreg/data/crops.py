@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -109,7 +109,7 @@ def load_stack(
 
 def read_all(
     items: Iterable[T], work: Callable[[T], R], workers: int = 2
-) -> Iterator[tuple[T, R | PixelregError]]:
+) -> Generator[tuple[T, R | PixelregError], None, None]:
     """The one loop past bad files: every item with what ``work`` made of it, or why it could not.
 
     Results come in order, and few are under way; an interrupt waits for those alone.
