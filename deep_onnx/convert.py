@@ -19,13 +19,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deep_onnx.architectures import action_units
 from deep_onnx.card import Card
 from deep_onnx.file import quiet
 from pixelreg.data.expressions import canonical
-from pixelreg.errors import MissingExtraError, ModelFileError, UnknownNameError, UsageError
+from pixelreg.errors import ModelFileError, UnknownNameError, UsageError, need
 from pixelreg.models.model import Frame, Provenance
 
 if TYPE_CHECKING:
@@ -42,10 +42,7 @@ _COUNTED = ("running_mean", "running_var", "num_batches_tracked")
 
 def read_checkpoint(path: Path) -> State:
     """The tensors of a checkpoint by name, without the prefix ``module.`` of data parallelism."""
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError("torch", "train", "reading a checkpoint") from error
+    torch = need("torch", "torch", "train", "reading a checkpoint")
     try:
         file = path.open("rb")
     except OSError as error:
@@ -98,14 +95,8 @@ def fill(module: nn.Module, state: State, statistics: str = "batch") -> None:
 
     The repositories give convolutions before instance norms a bias and those norms no scale, and
     the other way round for batch norms; which of the two it was shows in the first convolution.
-    Running statistics are dropped, unless they are asked for.
-
-    Parameters
-    ----------
-    module : as its repository builds it, but for norms and biases.
-    state : weights by name.
-    statistics : ``"running"`` makes batch norms of the norms that have running statistics as well
-        as a scale.
+    Running statistics are dropped, unless they are asked for: ``"running"`` makes batch norms of
+    the norms that have them as well as a scale.
     """
     from torch.nn import BatchNorm2d, InstanceNorm2d
     from torch.nn.modules.batchnorm import _NormBase
@@ -167,12 +158,6 @@ def _check_names(expected: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
 
 STATISTICS = ("batch", "running")
-REPOSITORIES = {
-    "stargan": "yunjey/stargan",
-    "ganimation": "albertpumarola/GANimation",
-    "pix2pix": "junyanz/pytorch-CycleGAN-and-pix2pix",
-    "cyclegan": "junyanz/pytorch-CycleGAN-and-pix2pix",
-}
 
 
 @dataclass(frozen=True)
@@ -201,27 +186,22 @@ class Conversion:
 
 
 def convert(architecture: str, checkpoint: Path, output: Path, options: Conversion) -> Exported:
-    """Write a checkpoint as an ONNX file that `pixelreg` runs.
-
-    Parameters
-    ----------
-    architecture : one of `ARCHITECTURES`.
-    checkpoint : a file of ``torch.save`` with the generator's state dict.
-    output : the ONNX file.
-    options : what the checkpoint does not say.
-    """
+    """Write a checkpoint, the generator's state dict by ``torch.save``, as an ONNX file."""
     if architecture not in ARCHITECTURES:
         raise UnknownNameError("architecture", architecture, ARCHITECTURES)
     if options.statistics not in STATISTICS:
         raise UnknownNameError("statistics", options.statistics, STATISTICS)
-    if options.statistics == "running" and architecture in ("stargan", "ganimation"):
+    theirs = ARCHITECTURES[architecture]
+    if options.statistics == "running" and not theirs.batch_norms:
         raise UsageError(f"{architecture} has no batch norms whose statistics could be used")
     state = read_checkpoint(checkpoint)
     try:
-        module, card = ARCHITECTURES[architecture](state, options)
+        module, card = theirs.build(state, options)
         fill(module, state, options.statistics)
     except ValueError as error:
         raise ModelFileError(f"{checkpoint} is no {architecture} generator: {error}") from error
+    import torch
+
     from deep_onnx.export import export_onnx
     from deep_onnx.training.algorithm import Export, to_tensor
     from pixelreg.data.synthetic import pairs_array
@@ -232,8 +212,8 @@ def convert(architecture: str, checkpoint: Path, output: Path, options: Conversi
     inputs = {card.image_input: to_tensor(faces)}
     if card.condition:
         vectors = [card.targets[name] for name in (*card.targets, *card.targets)[:2]]
-        inputs[card.condition_input] = _tensor(vectors)
-    notes = {"repository": REPOSITORIES[architecture], "norm_statistics": options.statistics}
+        inputs[card.condition_input] = torch.tensor(vectors, dtype=torch.float32)
+    notes = {"repository": theirs.repository, "norm_statistics": options.statistics}
     return export_onnx(Export(module.eval(), card, inputs), output, options.provenance, notes)
 
 
@@ -369,15 +349,25 @@ def _one_hot(names: Sequence[str]) -> dict[str, tuple[float, ...]]:
     return {name: tuple(float(name == other) for other in names) for name in names}
 
 
-def _tensor(vectors: Sequence[Sequence[float]]) -> Tensor:
-    import torch
+class Theirs(NamedTuple):
+    """Somebody else's code that trains an architecture.
 
-    return torch.tensor(vectors, dtype=torch.float32)
+    Attributes
+    ----------
+    repository : on GitHub.
+    build : from a checkpoint's weights to a network for them, and its card.
+    batch_norms : whether it has batch norms.
+    """
+
+    repository: str
+    build: Callable[[State, Conversion], tuple[nn.Module, Card]]
+    batch_norms: bool = True
 
 
-ARCHITECTURES: dict[str, Callable[[State, Conversion], tuple[nn.Module, Card]]] = {
-    "stargan": _stargan,
-    "ganimation": _ganimation,
-    "pix2pix": _unpaired_or_paired("pix2pix"),
-    "cyclegan": _unpaired_or_paired("cyclegan"),
+_PAIRED = "junyanz/pytorch-CycleGAN-and-pix2pix"
+ARCHITECTURES = {
+    "stargan": Theirs("yunjey/stargan", _stargan, batch_norms=False),
+    "ganimation": Theirs("albertpumarola/GANimation", _ganimation, batch_norms=False),
+    "pix2pix": Theirs(_PAIRED, _unpaired_or_paired("pix2pix")),
+    "cyclegan": Theirs(_PAIRED, _unpaired_or_paired("cyclegan")),
 }

@@ -108,15 +108,7 @@ SWITCHED = (  # modules that do something else while training
 
 @dataclass(frozen=True)
 class Exported:
-    """An ONNX file that was written.
-
-    Attributes
-    ----------
-    path : the file.
-    parameters : learnt numbers of the module.
-    bytes : size of the file.
-    parity : see `parity`.
-    """
+    """An ONNX file that was written, how large it is, and how far from the module; see `parity`."""
 
     path: Path
     parameters: int
@@ -140,7 +132,6 @@ def export_onnx(
     ----------
     export : the module in evaluation mode, its card, and examples of its inputs.
     path : where to write; left as it was if anything fails.
-    provenance : the training data, for the card.
     notes : added to the card's.
     pictures : (N, H, W, 3) uint8 real pictures to compare on; without any, the examples only.
     """
@@ -237,8 +228,6 @@ def parity(export: Export, model: Contents, pictures: Pixels | None = None) -> f
 
     Parameters
     ----------
-    export : the module, its card, and examples of its inputs.
-    model : the file.
     pictures : (N, H, W, 3) uint8, of a size that the model takes.
     """
     export = _on_cpu(export)

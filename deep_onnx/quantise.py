@@ -22,7 +22,6 @@ from pixelreg.data.layouts.reading import walk
 from pixelreg.data.photos import Photo, Problem
 from pixelreg.errors import (
     DataError,
-    MissingExtraError,
     PixelregError,
     UnknownNameError,
     UsageError,
@@ -135,8 +134,6 @@ class Quantised:
 
     Attributes
     ----------
-    path : its file.
-    bytes, bytes_before : sizes of both files.
     psnr : dB to the fp32 model, over all pictures that were judged.
     worst : dB of the picture that differs most.
     judged : how many pictures were judged.
@@ -168,7 +165,6 @@ def quantise(
 
     Parameters
     ----------
-    model : an ONNX file with a card.
     output : where to write; left as it was if anything fails.
     to : ``"int8"``: values and weights of all convolutions but the first and the last ones;
         ``"fp16"``: all weights.
@@ -244,26 +240,23 @@ def _to_int8(model: ModelProto, feeds: Sequence[Mapping[str, Array]]) -> ModelPr
         raise UsageError(
             "this model has no convolution between its first and last ones; --to fp16 is left"
         )
-    try:
-        from onnxruntime.quantization import CalibrationMethod, QuantType, quantize_static
-    except ImportError as error:
-        raise MissingExtraError("onnxruntime", "deep", PURPOSE) from error
+    ort = need("onnxruntime.quantization", "onnxruntime", "deep", PURPOSE)
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
         before.write_bytes(model.SerializeToString())
         try:
             with quiet():
-                quantize_static(
+                ort.quantize_static(
                     before,
                     after,
-                    _reader(feeds),
+                    _reader(feeds, ort.CalibrationDataReader),
                     op_types_to_quantize=["Conv"],
                     nodes_to_quantize=chosen,
                     per_channel=True,
                     # On x86 kernels for unsigned values are half again as fast as for signed ones.
-                    activation_type=QuantType.QUInt8,
-                    weight_type=QuantType.QInt8,
-                    calibrate_method=CalibrationMethod.Percentile,
+                    activation_type=ort.QuantType.QUInt8,
+                    weight_type=ort.QuantType.QInt8,
+                    calibrate_method=ort.CalibrationMethod.Percentile,
                     extra_options={
                         "CalibPercentile": PERCENTILE,
                         "CalibTensorRangeSymmetric": False,
@@ -282,10 +275,8 @@ def _to_int8(model: ModelProto, feeds: Sequence[Mapping[str, Array]]) -> ModelPr
     return made
 
 
-def _reader(feeds: Sequence[Mapping[str, Array]]) -> Any:
-    from onnxruntime.quantization import CalibrationDataReader
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc,unused-ignore]
+def _reader(feeds: Sequence[Mapping[str, Array]], base: Any) -> Any:
+    class Reader(base):  # type: ignore[misc,unused-ignore]
         """Gives some of the pictures, one by one."""
 
         def __init__(self) -> None:
@@ -332,13 +323,10 @@ def inner_convolutions(model: ModelProto) -> list[str]:
 
 def _to_fp16(model: ModelProto, feeds: Sequence[Mapping[str, Array]]) -> ModelProto:
     """Weights and values as half floats; inputs and outputs stay as they are."""
-    try:
-        from onnxruntime.transformers.float16 import convert_float_to_float16
-    except ImportError as error:
-        raise MissingExtraError("onnxruntime", "deep", PURPOSE) from error
+    float16 = need("onnxruntime.transformers.float16", "onnxruntime", "deep", PURPOSE)
     try:
         with quiet():
-            made: ModelProto = convert_float_to_float16(model, keep_io_types=True)
+            made: ModelProto = float16.convert_float_to_float16(model, keep_io_types=True)
     except Exception as error:  # the converter raises what it likes
         raise PixelregError(f"the model cannot be converted: {first_line(error)}") from error
     _sort(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,14 @@ def photo_model(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("photo-model") / "photo.safetensors"
     modelfile.save(replace(modelfile.load(model), frame=Frame()), file)
     return file
+
+
+@pytest.fixture
+def tiny_onnx(tmp_path: Path) -> Callable[..., Path]:
+    """Write one of `onnx_tools`'s models and its card: ``tiny_onnx(identity(), multiple=4)``."""
+    from onnx_tools import save
+
+    return lambda model, **card: save(model, tmp_path / "m.onnx", **card)
 
 
 @pytest.fixture

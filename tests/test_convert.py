@@ -61,7 +61,7 @@ def converted(
 
 def loaded(architecture: str, state: Any, statistics: str = "batch") -> Any:
     """The network that `convert` exports."""
-    module, _ = ARCHITECTURES[architecture](state, SMALL)
+    module, _ = ARCHITECTURES[architecture].build(state, SMALL)
     fill(module, state, statistics)
     return module.eval()
 
@@ -287,26 +287,26 @@ def test_the_full_sizes_have_the_published_numbers_of_parameters() -> None:
     for (architecture, maker, entries), count in published.items():
         state = getattr(official, maker)(entries, width=64, blocks=6)
         names = tuple("abcde") if architecture == "stargan" else ()
-        module, _ = ARCHITECTURES[architecture](state, Conversion(names))
+        module, _ = ARCHITECTURES[architecture].build(state, Conversion(names))
         fill(module, state)
         assert sum(parameter.numel() for parameter in module.parameters()) == count
     state = official.resnet(width=64, blocks=9)
-    module, _ = ARCHITECTURES["cyclegan"](state, Conversion())
+    module, _ = ARCHITECTURES["cyclegan"].build(state, Conversion())
     fill(module, state)
     assert sum(parameter.numel() for parameter in module.parameters()) == 11_378_179
     state = official.unet(8, width=64)
-    module, _ = ARCHITECTURES["pix2pix"](state, Conversion())
+    module, _ = ARCHITECTURES["pix2pix"].build(state, Conversion())
     fill(module, state)
     assert sum(parameter.numel() for parameter in module.parameters()) == 54_413_955
 
 
 def test_ganimation_offers_the_expressions_that_are_asked_for() -> None:
     state = official.ganimation(17, blocks=1)
-    _, card = ARCHITECTURES["ganimation"](state, Conversion(("smile", "sad")))
+    _, card = ARCHITECTURES["ganimation"].build(state, Conversion(("smile", "sad")))
     known = action_units.prototypes()
     assert card.targets == {"happy": known["happy"], "sad": known["sad"]}
     with pytest.raises(UnknownNameError, match="unknown expression 'purple'"):
-        ARCHITECTURES["ganimation"](state, Conversion(("purple",)))
+        ARCHITECTURES["ganimation"].build(state, Conversion(("purple",)))
 
 
 def test_the_command_with_stored_statistics(tmp_path) -> None:

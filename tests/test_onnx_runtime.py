@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -39,6 +41,8 @@ from pixelreg.errors import (
 from pixelreg.models.model import Frame
 from pixelreg.translator import Translator
 
+SCALES: list[dict[str, Any]] = [{}, {"colour": "BGR"}, {"value_range": (0.0, 255.0)}]
+
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)
@@ -56,55 +60,58 @@ def blurring(size: int = 3) -> np.ndarray:
     return weights
 
 
+@pytest.fixture
+def opened(tiny_onnx):
+    """The translator of a model that is written first: ``opened(identity(), multiple=4)``."""
+    return lambda model, **card: load(tiny_onnx(model, **card))
+
+
+@pytest.fixture
+def brighter(opened):
+    """The translator of a `brightness` model with the card of `sliders`."""
+    return lambda **card: opened(brightness(), **sliders(**card))
+
+
 # -- pictures in and out -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (33, 47), (1, 1), (5, 100), (64, 31)])
 @pytest.mark.parametrize("multiple", [1, 4, 64])
-def test_identity_gives_every_bit_back_at_any_size(tmp_path, shape, multiple) -> None:
-    file = save(identity(), tmp_path / "m.onnx", multiple=multiple)
+def test_identity_gives_every_bit_back_at_any_size(opened, shape, multiple) -> None:
     picture = noise(*shape)
-    assert (load(file).translate(picture, "happy") == picture).all()
+    assert (opened(identity(), multiple=multiple).translate(picture, "happy") == picture).all()
 
 
-@pytest.mark.parametrize("card", [{}, {"colour": "BGR"}, {"value_range": (0.0, 255.0)}])
-@pytest.mark.parametrize("element", ["float32", "float64"])
-def test_identity_whatever_the_scale_and_the_colours(tmp_path, card, element) -> None:
-    file = save(identity(element=element), tmp_path / "m.onnx", **card)
+@pytest.mark.parametrize(
+    ("element", "card"),
+    [
+        *((element, card) for element in ("float32", "float64") for card in SCALES),
+        ("float16", {}),  # it loses less than a grey level
+        ("uint8", {"value_range": (0.0, 255.0)}),
+    ],
+)
+def test_identity_whatever_the_type_the_scale_and_the_colours(opened, element, card) -> None:
     picture = noise(20, 30)
-    assert (load(file).translate(picture, "happy") == picture).all()
-
-
-def test_half_precision_loses_less_than_a_grey_level(tmp_path) -> None:
-    file = save(identity(element="float16"), tmp_path / "m.onnx")
-    picture = noise(20, 30)
-    assert (load(file).translate(picture, "happy") == picture).all()
-
-
-def test_a_graph_of_bytes_takes_bytes(tmp_path) -> None:
-    file = save(identity(element="uint8"), tmp_path / "m.onnx", value_range=(0.0, 255.0))
-    picture = noise(20, 30)
-    assert (load(file).translate(picture, "happy") == picture).all()
+    made = opened(identity(element=element), **card).translate(picture, "happy")
+    assert (made == picture).all()
 
 
 @pytest.mark.parametrize(("colour", "channel"), [("RGB", 0), ("BGR", 2)])
-def test_the_order_of_colours_is_the_cards(tmp_path, colour, channel) -> None:
+def test_the_order_of_colours_is_the_cards(opened, colour, channel) -> None:
     keep_first = np.zeros((3, 3, 1, 1), np.float32)
     keep_first[0, 0] = 1
-    file = save(convolution(keep_first), tmp_path / "m.onnx", colour=colour, value_range=(0.0, 1.0))
     picture = noise(16, 16)
-    made = load(file).translate(picture, "happy")
-    assert (made[..., channel] == picture[..., channel]).all()
-    others = [k for k in range(3) if k != channel]
-    assert not made[..., others].any()
+    translator = opened(convolution(keep_first), colour=colour, value_range=(0.0, 1.0))
+    expected = np.where(np.arange(3) == channel, picture, 0)
+    assert (translator.translate(picture, "happy") == expected).all()
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (29, 45), (13, 7)])
-def test_the_network_sees_mirrored_surroundings(tmp_path, shape) -> None:
+def test_the_network_sees_mirrored_surroundings(opened, shape) -> None:
     """Beside the padding, a blur is what another package makes of the picture."""
-    file = save(convolution(blurring()), tmp_path / "m.onnx", multiple=64, value_range=(0.0, 1.0))
     picture = noise(*shape)
-    assert np.abs(load(file).translate(picture, "happy") - blur(picture)).max() <= 1
+    translator = opened(convolution(blurring()), multiple=64, value_range=(0.0, 1.0))
+    assert np.abs(translator.translate(picture, "happy") - blur(picture)).max() <= 1
 
 
 def test_what_was_padded_is_where_it_was_cut() -> None:
@@ -119,70 +126,58 @@ def test_what_was_padded_is_where_it_was_cut() -> None:
 
 
 @pytest.mark.parametrize("kind", ["path", "bytes", "pil", "float"])
-def test_pictures_come_back_as_what_they_were(tmp_path, kind) -> None:
-    file = save(brightness(), tmp_path / "m.onnx", **sliders())
+def test_pictures_come_back_as_what_they_were(brighter, tmp_path, kind) -> None:
     picture = noise(21, 34)
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    (tmp_path / "in.png").write_bytes(buffer.getvalue())
+    Image.fromarray(picture).save(tmp_path / "in.png")
     given: dict[str, Any] = {
         "path": tmp_path / "in.png",
-        "bytes": buffer.getvalue(),
+        "bytes": (tmp_path / "in.png").read_bytes(),
         "pil": Image.fromarray(picture),
         "float": picture / 255.0,
     }
-    made = load(file).translate(given[kind], "happy")
+    made = brighter().translate(given[kind], "happy")
     expected = np.clip(picture / 255.0 + 0.25, 0, 1)  # half of [-1, 1]'s half
     if kind == "float":
         assert made.dtype == np.float64
         assert np.abs(made - expected).max() < 1e-6
     else:
-        opened = Image.open(io.BytesIO(made)) if kind == "bytes" else made
-        assert np.abs(np.asarray(opened) - 255.0 * expected).max() <= 0.51
+        shown = Image.open(io.BytesIO(made)) if kind == "bytes" else made
+        assert np.abs(np.asarray(shown) - 255.0 * expected).max() <= 0.51
 
 
-def test_strength_goes_along_the_line_from_input_to_output(tmp_path) -> None:
-    translator = load(save(brightness(), tmp_path / "m.onnx", **sliders()))
+def test_strength_goes_along_the_line_from_input_to_output(brighter) -> None:
+    translator = brighter()
     picture = np.full((20, 20, 3), 100, np.uint8)
     for strength, level in ((0, 100), (0.5, 132), (1, 164), (-0.5, 68), (3, 255)):
         made = translator.translate(picture, "happy", strength)
         assert np.abs(made.astype(int) - level).max() <= 1, strength
 
 
-def test_large_pictures_are_changed_at_a_smaller_size(tmp_path, monkeypatch) -> None:
-    translator = load(save(brightness(), tmp_path / "m.onnx", multiple=4, **sliders()))
-    seen: list[tuple[int, ...]] = []
-    run = translator.session.run
-
-    def spy(inputs: Any) -> Any:
-        seen.append(inputs["image"].shape)
-        return run(inputs)
-
+def test_large_pictures_are_changed_at_a_smaller_size(brighter, monkeypatch) -> None:
+    translator = brighter(multiple=4)
+    spy = Mock(wraps=translator.session.run)
     monkeypatch.setattr(translator.session, "run", spy)
     picture = noise(1000, 2000)
     made = translator.translate(picture, "sad")
-    assert len(seen) == 1
-    assert 0.9 * MAX_PIXELS < np.prod(seen[0][2:]) < 1.1 * MAX_PIXELS
+    ((inputs,),) = (call.args for call in spy.call_args_list)
+    assert 0.9 * MAX_PIXELS < np.prod(inputs["image"].shape[2:]) < 1.1 * MAX_PIXELS
     # The change is one number everywhere, so what is finer than the small picture stays.
     expected = np.clip(picture - 255.0 * 0.125, 0, 255)
     assert np.abs(made - expected).max() <= 0.51
 
 
-def test_a_model_of_one_size_changes_the_centre_square(tmp_path) -> None:
+def test_a_model_of_one_size_changes_the_centre_square(opened) -> None:
     fixed = brightness(image=(1, 3, 32, 32), output=(1, 3, 32, 32))
-    translator = load(save(fixed, tmp_path / "m.onnx", **sliders(dynamic=False)))
-    picture = np.full((64, 100, 3), 100, np.uint8)
-    made = translator.translate(picture, "happy")
-    assert (made[:, :17] == picture[:, :17]).all()
-    assert (made[:, -17:] == picture[:, -17:]).all()
+    translator = opened(fixed, **sliders(dynamic=False))
+    made = translator.translate(np.full((64, 100, 3), 100, np.uint8), "happy")
+    assert (np.delete(made, np.s_[17:-17], axis=1) == 100).all()
     assert np.abs(made[:, 20:-20].astype(int) - 164).max() <= 1
     with pytest.raises(InvalidArrayError, match="32 x 32 pixels, not 33 x 32"):
         translator.run("happy", noise(2, 32, 33))
 
 
-def test_faces_are_found_and_the_change_stays_inside(tmp_path, face) -> None:
-    file = save(brightness(), tmp_path / "m.onnx", **sliders(placement="face", frame=Frame()))
-    translator = load(file)
+def test_faces_are_found_and_the_change_stays_inside(brighter, face) -> None:
+    translator = brighter(placement="face", frame=Frame())
     with pytest.raises(FaceError):
         translator.translate(np.full((90, 90, 3), 90, np.uint8), "happy")
     large = np.asarray(Image.fromarray(face).resize((200, 200), Image.Resampling.BICUBIC))
@@ -195,10 +190,10 @@ def test_faces_are_found_and_the_change_stays_inside(tmp_path, face) -> None:
 
 
 @pytest.mark.parametrize("batch", ["N", 1])
-def test_a_batch_is_its_pictures_one_by_one(tmp_path, batch) -> None:
+def test_a_batch_is_its_pictures_one_by_one(opened, batch) -> None:
     shape = (batch, 3, 32, 32)
     model = brightness(image=shape, output=shape)
-    translator = load(save(model, tmp_path / "m.onnx", **sliders(dynamic=False)))
+    translator = opened(model, **sliders(dynamic=False))
     pictures = noise(70, 32, 32)  # more than are run at once
     together = translator.run("happy", pictures)
     assert together.dtype == np.uint8
@@ -211,8 +206,8 @@ def test_a_batch_is_its_pictures_one_by_one(tmp_path, batch) -> None:
 # -- what can be asked for ---------------------------------------------------------------------
 
 
-def test_targets_are_names_numbers_or_some_by_name(tmp_path) -> None:
-    translator = load(save(brightness(), tmp_path / "m.onnx", **sliders()))
+def test_targets_are_names_numbers_or_some_by_name(brighter) -> None:
+    translator = brighter()
     assert isinstance(translator, Translator)
     assert translator.targets == ("neutral", "happy", "sad")
     picture = noise(1, 16, 16) // 2 + 40
@@ -230,19 +225,16 @@ def test_targets_are_names_numbers_or_some_by_name(tmp_path) -> None:
         assert np.abs(made - expected).max() <= 0.51, target
 
 
-def test_numbers_by_name_start_from_the_sources_own(tmp_path) -> None:
-    card = sliders(targets={"tired": (0.25, 0.75)}, source="tired")
-    translator = load(save(brightness(), tmp_path / "m.onnx", **card))
-    assert condition_of(translator.card, {"AU6": 1.0}) == (1.0, 0.75)
-    assert condition_of(translator.card, "TIRED") == (0.25, 0.75)
+def test_numbers_by_name_start_from_the_sources_own(brighter) -> None:
+    card = brighter(targets={"tired": (0.25, 0.75)}, source="tired").card
+    assert condition_of(card, {"AU6": 1.0}) == (1.0, 0.75)
+    assert condition_of(card, "TIRED") == (0.25, 0.75)
 
 
-def test_a_name_that_means_the_same_is_understood(tmp_path) -> None:
-    card = read_card(save(identity(), tmp_path / "m.onnx", targets={"Happiness": (), "B": ()}))
-    assert [name_of(card, asked) for asked in ("happy", "HA", "Happiness", "b")] == [
-        *["Happiness"] * 3,
-        "B",
-    ]
+def test_a_name_that_means_the_same_is_understood(tiny_onnx) -> None:
+    card = read_card(tiny_onnx(identity(), targets={"Happiness": (), "B": ()}))
+    assert {name_of(card, asked) for asked in ("happy", "HA", "Happiness")} == {"Happiness"}
+    assert name_of(card, "b") == "B"
 
 
 @pytest.mark.parametrize(
@@ -259,18 +251,16 @@ def test_a_name_that_means_the_same_is_understood(tmp_path) -> None:
         (None, UsageError, "is no target"),
     ],
 )
-def test_what_cannot_be_asked_for_is_said(tmp_path, target, error, says) -> None:
-    translator = load(save(brightness(), tmp_path / "m.onnx", **sliders()))
+def test_what_cannot_be_asked_for_is_said(brighter, target, error, says) -> None:
     with pytest.raises(error) as caught:
-        translator.translate(noise(8, 8), target)
+        brighter().translate(noise(8, 8), target)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_numbers_for_a_model_that_takes_none(tmp_path) -> None:
-    translator = load(save(identity(), tmp_path / "m.onnx"))
+def test_numbers_for_a_model_that_takes_none(opened) -> None:
     with pytest.raises(UsageError, match="takes no numbers; ask for one of: happy"):
-        translator.translate(noise(8, 8), [1.0])
+        opened(identity()).translate(noise(8, 8), [1.0])
 
 
 @pytest.mark.parametrize(
@@ -282,9 +272,8 @@ def test_numbers_for_a_model_that_takes_none(tmp_path) -> None:
         ("parse", "finds the parts of faces"),
     ],
 )
-def test_models_for_other_tasks_name_their_command(tmp_path, task, says) -> None:
-    file = save(identity(), tmp_path / "m.onnx", task=task)
-    translator = load(file)
+def test_models_for_other_tasks_name_their_command(opened, task, says) -> None:
+    translator = opened(identity(), task=task)
     for call in (translator.translate, lambda image, name: translator.canonical(name)):
         with pytest.raises(UsageError, match=says):
             call(noise(8, 8), "happy")
@@ -294,31 +283,27 @@ def test_models_for_other_tasks_name_their_command(tmp_path, task, says) -> None
 # -- what the file says ------------------------------------------------------------------------
 
 
-def test_describe_says_what_the_model_is(tmp_path) -> None:
-    card = sliders(parameters=2, notes={"parity": 1e-6}, multiple=4)
-    facts = load(save(brightness(), tmp_path / "m.onnx", **card)).describe()
-    assert facts["model"] == "tiny"
-    assert facts["targets"] == ["neutral", "happy", "sad"]
-    assert facts["condition"] == ["AU6", "AU12"]
-    assert facts["condition_range"] == [0.0, 1.0]
-    assert facts["providers"] == [CPU]
-    assert facts["parameters"] == 2
-    assert facts["opset"] == 18
+def test_describe_says_what_the_model_is(brighter) -> None:
+    facts = brighter(parameters=2, notes={"parity": 1e-6}, multiple=4).describe()
     assert 0 < facts["warm_up_ms"] < 60_000
+    expected = {
+        **{"model": "tiny", "targets": ["neutral", "happy", "sad"], "condition": ["AU6", "AU12"]},
+        **{"condition_range": [0.0, 1.0], "providers": [CPU], "parameters": 2, "opset": 18},
+    }
+    assert {key: facts[key] for key in expected} == expected
     assert json.loads(json.dumps(facts)) == facts
 
 
-def test_the_first_run_is_timed_apart(tmp_path) -> None:
-    session = Session(read(save(identity(), tmp_path / "m.onnx")))
+def test_the_first_run_is_timed_apart(tiny_onnx) -> None:
+    session, values = Session(read(tiny_onnx(identity()))), np.zeros((1, 3, 8, 8), np.float32)
     assert session.warm_up_s is None
-    values = np.zeros((1, 3, 8, 8), np.float32)
     (made,) = session.run({"image": values})
+    assert (made == values).all()
     first = session.warm_up_s
     assert first is not None
     assert first > 0
     session.run({"image": values})
     assert session.warm_up_s == first
-    assert (made == values).all()
 
 
 def test_a_foreign_model_runs_as_a_file_describes_it(tmp_path) -> None:
@@ -392,30 +377,30 @@ CROP = (1, 3, 32, 32)
         ),
     ],
 )
-def test_a_card_that_does_not_fit_its_graph_is_refused(tmp_path, model, card, says) -> None:
+def test_a_card_that_does_not_fit_its_graph_is_refused(opened, model, card, says) -> None:
     with pytest.raises(ModelFileError) as caught:
-        load(save(model, tmp_path / "m.onnx", **card))
+        opened(model, **card)
     assert says in str(caught.value)
 
 
-def test_a_model_that_gives_another_size_than_it_says_is_refused(tmp_path) -> None:
+def test_a_model_that_gives_another_size_than_it_says_is_refused(opened) -> None:
     node = helper.make_node("MaxPool", ["image"], ["output"], kernel_shape=[2, 2], strides=[2, 2])
-    translator = load(save(build([node], output=("N", 3, "h", "w")), tmp_path / "m.onnx"))
+    translator = opened(build([node], output=("N", 3, "h", "w")))
     with pytest.raises(ModelFileError, match=r"gives \(1, 3, 4, 4\) for .* \(1, 3, 8, 8\)"):
         translator.translate(noise(8, 8), "happy")
 
 
-def test_values_that_are_not_finite_are_refused(tmp_path) -> None:
+def test_values_that_are_not_finite_are_refused(opened) -> None:
     node = helper.make_node("Log", ["image"], ["output"])
-    translator = load(save(build([node]), tmp_path / "m.onnx"))
+    translator = opened(build([node]))
     with pytest.raises(ModelFileError, match="not finite"):
         translator.translate(np.zeros((8, 8, 3), np.uint8), "happy")
 
 
-def test_onnxruntimes_own_refusals_are_one_line(tmp_path) -> None:
+def test_onnxruntimes_own_refusals_are_one_line(opened) -> None:
     broken = build([helper.make_node("Conv", ["image", "nothing"], ["output"])])
     with pytest.raises(ModelFileError, match="refused by onnxruntime: ") as caught:
-        load(save(broken, tmp_path / "m.onnx"))
+        opened(broken)
     assert "\n" not in str(caught.value)
     needs_four = build(
         [
@@ -424,7 +409,7 @@ def test_onnxruntimes_own_refusals_are_one_line(tmp_path) -> None:
         ],
         {"shape": np.array([-1, 3, 64]), "back": np.array([-1, 3, 8, 8])},
     )
-    translator = load(save(needs_four, tmp_path / "m.onnx"))
+    translator = opened(needs_four)
     assert (translator.translate(noise(8, 8), "happy") == noise(8, 8)).all()
     with pytest.raises(ModelFileError, match="cannot be run: ") as caught:
         translator.translate(noise(9, 8), "happy")
@@ -434,8 +419,8 @@ def test_onnxruntimes_own_refusals_are_one_line(tmp_path) -> None:
 # -- packages and providers --------------------------------------------------------------------
 
 
-def test_translating_imports_neither_torch_nor_onnx(tmp_path) -> None:
-    file = save(brightness(), tmp_path / "m.onnx", **sliders())
+def test_translating_imports_neither_torch_nor_onnx(tiny_onnx) -> None:
+    file = tiny_onnx(brightness(), **sliders())
     code = (
         "import numpy, pixelreg\n"
         "made = pixelreg.load(sys.argv[1]).translate(numpy.zeros((20, 30, 3), 'uint8'), 'happy')\n"
@@ -453,16 +438,16 @@ def test_the_package_loads_onnx_files(tmp_path) -> None:
     assert translator.computed_by("happy") == f"onnxruntime, {CPU}"
 
 
-def test_without_onnxruntime_the_extra_is_named(tmp_path, monkeypatch) -> None:
+def test_without_onnxruntime_the_extra_is_named(opened, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"pixelreg\[deep\]"):
-        load(save(identity(), tmp_path / "m.onnx"))
+        opened(identity())
 
 
 @pytest.mark.parametrize(("option", "value"), [("provider", "tpu"), ("threads", 0)])
-def test_wrong_options_are_usage_errors(tmp_path, option, value) -> None:
+def test_wrong_options_are_usage_errors(tiny_onnx, option, value) -> None:
     with pytest.raises(UsageError):
-        load(save(identity(), tmp_path / "m.onnx"), **{option: value})
+        load(tiny_onnx(identity()), **{option: value})
 
 
 class Machine:
@@ -531,41 +516,38 @@ def machine(monkeypatch):
     return put
 
 
-def open_on(tmp_path: Path, provider: str) -> tuple[Session, list[str]]:
-    said: list[str] = []
-    file = save(identity(), tmp_path / "m.onnx")
-    return Session(read(file), provider, say=said.append), said
+@pytest.fixture
+def open_on(tiny_onnx) -> Callable[[str], tuple[Session, list[str]]]:
+    def opened(provider: str) -> tuple[Session, list[str]]:
+        said: list[str] = []
+        return Session(contents, provider, say=said.append), said
+
+    contents = read(tiny_onnx(identity()))
+    return opened
 
 
-def test_auto_takes_the_processor_without_a_word_where_there_is_no_cuda(tmp_path, machine) -> None:
+def test_auto_takes_the_processor_without_a_word_where_there_is_no_cuda(open_on, machine) -> None:
     used = machine([CPU], [CPU])
-    session, said = open_on(tmp_path, "auto")
-    assert session.providers == (CPU,)
-    assert used.asked == [[CPU]]
-    assert said == []
+    session, said = open_on("auto")
+    assert (session.providers, used.asked, said) == ((CPU,), [[CPU]], [])
 
 
-def test_cuda_is_refused_where_onnxruntime_is_the_one_without_it(tmp_path, machine) -> None:
+def test_cuda_is_refused_where_onnxruntime_is_the_one_without_it(open_on, machine) -> None:
     machine(["AzureExecutionProvider", CPU], [CPU])
     with pytest.raises(PixelregError, match=r"no CUDA: the installed .*pixelreg\[gpu\]"):
-        open_on(tmp_path, "cuda")
+        open_on("cuda")
 
 
 @pytest.mark.parametrize("provider", ["auto", "cuda"])
-def test_inputs_and_outputs_are_bound_to_cuda_where_there_is_one(
-    tmp_path, machine, provider
-) -> None:
-    used = machine([CUDA, CPU], [CUDA, CPU])
-    said: list[str] = []
-    file = save(brightness(), tmp_path / "m.onnx", **sliders())
+def test_inputs_and_outputs_are_bound_to_cuda(tiny_onnx, machine, provider) -> None:
+    used, said, picture = machine([CUDA, CPU], [CUDA, CPU]), [], noise(3, 16, 16)
+    file = tiny_onnx(brightness(), **sliders())
     translator = load(file, provider=provider, say=said.append)
-    picture = noise(3, 16, 16)
     expected = np.clip(picture + 255.0 * 0.25, 0, 255)
     for _ in range(2):
         assert np.abs(translator.run("happy", picture) - expected).max() <= 0.51
     assert used.bound == [("output", "cuda")] * 2
-    assert used.asked == [[CUDA, CPU]]
-    assert said == []
+    assert (used.asked, said) == ([[CUDA, CPU]], [])
     assert translator.describe()["providers"] == [CUDA, CPU]
 
 
@@ -574,23 +556,24 @@ def test_inputs_and_outputs_are_bound_to_cuda_where_there_is_one(
     ("gpu", "reason"),
     [("this machine has no NVIDIA driver", "no NVIDIA driver"), ("", "CUDA")],
 )
-def test_cuda_that_was_not_got_is_said(tmp_path, machine, monkeypatch, gpu, reason, fails) -> None:
+def test_cuda_that_was_not_got_is_said(
+    tiny_onnx, open_on, machine, monkeypatch, gpu, reason, fails
+) -> None:
     used = machine([CUDA, CPU], [CPU], fails=fails)
     monkeypatch.setattr(session_module, "missing_gpu", lambda: gpu)
     with pytest.raises(PixelregError, match=reason) as caught:
-        open_on(tmp_path, "cuda")
+        open_on("cuda")
     assert "\n" not in str(caught.value)
-    session, said = open_on(tmp_path, "auto")
+    session, (line,) = open_on("auto")
     assert session.providers == (CPU,)
     assert used.asked[-1] == ([CPU] if fails else [CUDA, CPU])
-    assert len(said) == 1
-    assert reason in said[0]
-    assert open_on(tmp_path, "cpu")[1] == []
+    assert reason in line
+    assert open_on("cpu")[1] == []
     with pytest.warns(RuntimeWarning, match=reason):
-        Session(read(tmp_path / "m.onnx"))
+        Session(read(tiny_onnx(identity())))
 
 
-def test_a_damaged_model_is_not_blamed_on_cuda(tmp_path, machine) -> None:
+def test_a_damaged_model_is_not_blamed_on_cuda(machine) -> None:
     machine([CUDA, CPU], [CPU], fails=True)
     broken = build([helper.make_node("Conv", ["image", "nothing"], ["output"])])
     with pytest.raises(ModelFileError, match="refused by onnxruntime"):
@@ -598,13 +581,13 @@ def test_a_damaged_model_is_not_blamed_on_cuda(tmp_path, machine) -> None:
 
 
 def test_missing_libraries_are_named_as_onnxruntime_names_them(
-    tmp_path, machine, monkeypatch
+    open_on, machine, monkeypatch
 ) -> None:
     used = machine([CUDA, CPU], [CPU])
     monkeypatch.setattr(session_module, "missing_gpu", lambda: "")
     used.preload_dlls = lambda: print("Failed to load libcudnn.so.9")  # type: ignore[attr-defined] # noqa: T201
     with pytest.raises(PixelregError, match=r"no CUDA: Failed to load libcudnn\.so\.9"):
-        open_on(tmp_path, "cuda")
+        open_on("cuda")
 
 
 def test_this_machine_knows_whether_it_has_a_gpu() -> None:

@@ -90,7 +90,7 @@ def export_torch(
     """
     if frame is not None and placement not in (None, "face"):
         raise UsageError("--frame goes with --placement face")
-    if frame is not None and architecture in ("pix2pix", "cyclegan"):
+    if frame is not None:
         placement = "face"
     conversion = Conversion(
         targets=tuple(filter(None, (name.strip() for name in (targets or "").split(",")))),
