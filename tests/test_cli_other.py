@@ -370,22 +370,22 @@ def test_the_package_is_the_command() -> None:
 
 def test_demo(tmp_path: Path, command: Command) -> None:
     folder = tmp_path / "made"
-    result = command("demo", "--people", 8, "--size", 64, "-o", folder)
+    result = command("demo", "--people", 12, "--size", 64, "-o", folder)
     assert result.code == 0, result.err
-    assert "8 drawn people, 6 expressions, 2 people held out" in result.err
+    assert "12 drawn people, 6 expressions, 2 people held out" in result.err
     expressions = {"happy", "sad", "angry", "afraid", "disgusted", "surprised"}
     rows = [line.split() for line in result.out.splitlines()]
     scored = [row for row in rows if row and row[0] in expressions]
     assert len(scored) == 6 * 3
     assert {row[0] for row in scored} == expressions
     # Both models come nearer to the truth than the untouched input, on people not seen before;
-    # six people are enough to learn the largest of the changes from.
+    # ten people are enough to learn the largest of the changes from.
     for name in ("rr", "kr"):
         file = folder / f"{name}.safetensors"
         (facts,) = [row for row in rows if file.name in row]
         model = modelfile.load(file)
         assert set(model.targets) == expressions
-        assert (model.kind, model.size, model.provenance.people) == (name, 64, 8)
+        assert (model.kind, model.size, model.provenance.people) == (name, 64, 12)
         assert f"{model.parameters:,}" in facts
         assert str(round(file.stat().st_size / 1024)) in facts
         psnr = {row[2]: float(row[-3]) for row in scored if row[0] == "surprised"}

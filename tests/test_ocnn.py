@@ -280,8 +280,8 @@ def test_parameters_tell_expressions_apart(examples: Examples) -> None:
     nearer = np.linalg.norm(found.own.numpy() - happy, axis=1) < np.linalg.norm(
         found.own.numpy() - surprised, axis=1
     )
-    assert nearer[:12].mean() >= 0.9
-    assert nearer[12:].mean() <= 0.1
+    assert nearer[:12].mean() >= 0.8
+    assert nearer[12:].mean() <= 0.2
     both = torch.cat([found.own[:12], found.mirrored[:12]]).numpy()
     np.testing.assert_allclose(happy, both.mean(axis=0), atol=1e-6)
 

@@ -192,7 +192,7 @@ def test_any_batch_and_size_still_runs(tmp_path, pictures, to) -> None:
     crops = np.stack([draw_face_of(size=64)] * 3)[:, :44, :53]
     apart = np.abs(small.run("brighter", crops).astype(int) - fp32.run("brighter", crops))
     assert apart.shape == (3, 44, 53, 3)
-    assert apart.mean() < 2
+    assert apart.mean() < 2.5
 
 
 def draw_face_of(size: int) -> np.ndarray:

@@ -47,17 +47,15 @@ def test_seeds_make_different_people() -> None:
         assert np.abs(faces[index + 1 :] - face).mean(axis=(1, 2, 3)).min() > 3.0
 
 
-def test_every_style_of_hair_glasses_and_beard_is_drawn_without_a_warning() -> None:
-    plain = draw_face(Identity(), size=64)
-    for field, count in (("hair_style", 9), ("hair_colour", 10), ("eye_colour", 6)):
-        pictures = [draw_face(replace(Identity(), **{field: i}), size=64) for i in range(count)]
-        assert len({picture.tobytes() for picture in pictures}) == count
-    for field, count in (("glasses", 3), ("beard", 5)):
-        for index in range(1, count):
-            assert difference(
-                plain, draw_face(replace(Identity(), **{field: index}), size=64)
-            ).any()
-    assert difference(plain, draw_face(replace(Identity(), freckles=0.8), size=64)).any()
+@pytest.mark.parametrize(
+    ("field", "count"), [("hair_style", 4), ("hair_colour", 4), ("eye_colour", 3), ("glasses", 3)]
+)
+def test_every_choice_is_drawn_and_others_are_refused(field: str, count: int) -> None:
+    pictures = [draw_face(replace(Identity(), **{field: i}), size=64) for i in range(count)]
+    assert len({picture.tobytes() for picture in pictures}) == count
+    for index in (-1, count):
+        with pytest.raises(UsageError, match=f"{field} is {index}"):
+            replace(Identity(), **{field: index})
 
 
 @pytest.mark.parametrize("expression", MOVED)
@@ -130,7 +128,7 @@ def test_eyes_lie_near_the_canonical_frame() -> None:
 @pytest.mark.parametrize("tilt", [0.0, 0.1, -0.07])
 def test_points_are_where_the_pupils_are_drawn(tilt: float) -> None:
     # Without lids over it or a light on it, the pupil's dark disc can be measured in the picture.
-    base = replace(Identity(), skin=0.0, eye_open=0.06, eye_colour=5, lashes=0.0, hair_style=0)
+    base = replace(Identity(), skin=0.0, eye_open=0.06, eye_colour=2, lashes=0.0, hair_style=0)
     one = replace(base, tilt=tilt, shift_x=0.02, shift_y=-0.01)
     picture = draw_face(one, "neutral", 1.0, 512).max(axis=-1)
     points = face_points(one, "neutral", 1.0, 512)
@@ -245,21 +243,24 @@ def test_synonyms_and_codes_are_understood(tmp_path: Path) -> None:
     assert names == {"AF01NES.JPG", "AF01HAS.JPG"}
 
 
-@pytest.mark.parametrize("intensity", [-0.01, 1.01, float("nan"), float("inf"), "much"])
-def test_intensity_outside_its_range_is_refused(intensity: float) -> None:
-    with pytest.raises(UsageError, match="intensity"):
-        draw_face(Identity(), "happy", intensity)
-    with pytest.raises(UsageError, match="intensity"):
-        face_points(Identity(), "happy", intensity)
-
-
-@pytest.mark.parametrize("size", [0, 15, -4, 2049, 64.0, True])
-def test_bad_size_is_refused(size: int, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="size"):
-        draw_face(Identity(), size=size)
-    with pytest.raises(UsageError, match="size"):
-        synthesise(tmp_path, 1, size=size)
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("intensity", value) for value in (-0.01, 1.01, float("nan"), float("inf"), "much")),
+        *(("size", value) for value in (0, 15, -4, 2049, 64.0, True)),
+        *(("noise", value) for value in (-0.1, 1.5, float("nan"))),
+    ],
+)
+def test_numbers_outside_their_range_are_refused(name: str, value: object, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=name):
+        draw_face(Identity(), "happy", **{name: value})
+    if name != "noise":
+        with pytest.raises(UsageError, match=name):
+            face_points(Identity(), "happy", **{name: value})
+    if name == "size":
+        with pytest.raises(UsageError, match=name):
+            synthesise(tmp_path, 1, size=value)
+        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -277,19 +278,6 @@ def test_bad_requests_write_nothing(wrong: dict[str, int], tmp_path: Path) -> No
     with pytest.raises(UsageError):
         synthesise(tmp_path, **{"people": 1, "size": 16, **wrong})
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("field", ["hair_style", "hair_colour", "eye_colour", "glasses", "beard"])
-@pytest.mark.parametrize("index", [-1, 99])
-def test_an_index_outside_its_table_is_refused(field: str, index: int) -> None:
-    with pytest.raises(UsageError, match=f"{field} is {index}"):
-        replace(Identity(), **{field: index})
-
-
-@pytest.mark.parametrize("noise", [-0.1, 1.5, float("nan")])
-def test_bad_noise_is_refused(noise: float) -> None:
-    with pytest.raises(UsageError, match="noise"):
-        draw_face(Identity(), noise=noise)
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:

@@ -1,16 +1,15 @@
 """Drawn faces: seeded people with the seven expressions of KDEF, for demonstrations and tests.
 
 A person is an :class:`Identity`, a handful of numbers; an expression is a set of offsets that grows
-linearly with its intensity. The picture is painted in one pass with analytic edges, so that a
-small change of any number is a small change of the picture. Coordinates are fractions of the
-square picture, x to the right and y down, in the canonical frame: pupils near (0.36, 0.39) and
-(0.64, 0.39).
+linearly with its intensity. `pixelreg.data.painting` paints both. The canonical frame holds:
+pupils near (0.36, 0.39) and (0.64, 0.39) of the square picture.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -18,28 +17,202 @@ import numpy as np
 from PIL import Image
 
 from pixelreg.arrays import Float64, Pixels
-from pixelreg.data._face_drawing import landmarks, paint
-from pixelreg.data._face_identity import Identity, random_identity, whole
-from pixelreg.data._face_pose import POSES, known, posed
 from pixelreg.data.expressions import canonical
-from pixelreg.errors import DataError, UsageError
+from pixelreg.data.painting import (
+    EYE_COLOURS,
+    HAIR_COLOURS,
+    HAIR_STYLES,
+    Pose,
+    landmarks,
+    paint,
+)
+from pixelreg.errors import DataError, PixelregError, UnknownNameError, UsageError
+from pixelreg.files import write_bytes
 
-__all__ = [
-    "EXPRESSIONS",
-    "KDEF_CODES",
-    "Identity",
-    "draw_face",
-    "face_points",
-    "pairs_array",
-    "random_identity",
-    "synthesise",
-]
+SMALLEST, LARGEST = 16, 2048
+MOST_PEOPLE = 2 * 99  # KDEF numbers women and men with two digits each
 
+# What each expression moves, after the facial muscles that it is known by; lengths are fractions of
+# the picture's side, the others are 0 at rest and near 1 at their strongest.
+POSES: dict[str, dict[str, float]] = {
+    "neutral": {},
+    "happy": {
+        "brow_inner": 0.004, "brow_outer": 0.008, "lid_upper": -0.12, "lid_lower": 0.75,
+        "cheek": 1.0, "jaw": 0.3, "mouth_curve": 0.044, "mouth_wide": 0.034, "mouth_lift": 0.008,
+        "mouth_open": 0.056, "mouth_round": 0.25, "teeth_upper": 0.62,
+    },
+    "sad": {
+        "brow_inner": 0.036, "brow_outer": -0.016, "brow_squeeze": 0.010, "lid_upper": -0.26,
+        "lid_lower": 0.1, "lid_tilt": -0.34, "mouth_curve": -0.034, "mouth_wide": -0.008,
+        "mouth_lift": -0.004,
+    },
+    "angry": {
+        "brow_inner": -0.042, "brow_outer": 0.016, "brow_squeeze": 0.018, "lid_upper": -0.12,
+        "lid_lower": 0.45, "lid_tilt": 0.42, "pupil": -0.12, "jaw": 0.1, "mouth_curve": -0.012,
+        "mouth_wide": 0.004, "mouth_open": 0.044, "mouth_round": 1.1, "teeth_upper": 0.5,
+        "teeth_lower": 0.5,
+    },
+    "afraid": {
+        "brow_inner": 0.052, "brow_outer": 0.008, "brow_squeeze": 0.012, "lid_upper": 0.42,
+        "lid_lower": -0.1, "lid_tilt": -0.12, "pupil": -0.3, "jaw": 0.55, "mouth_curve": -0.026,
+        "mouth_wide": 0.012, "mouth_open": 0.066, "mouth_round": 0.6, "teeth_lower": 0.3,
+    },
+    "disgusted": {
+        "brow_inner": -0.026, "brow_outer": -0.008, "brow_squeeze": 0.008, "lid_upper": -0.42,
+        "lid_lower": 0.95, "lid_tilt": 0.1, "cheek": 0.6, "mouth_curve": -0.030,
+        "mouth_lift": 0.020, "mouth_open": 0.034, "mouth_round": 0.1, "teeth_upper": 0.8,
+    },
+    "surprised": {
+        "brow_inner": 0.046, "brow_outer": 0.046, "lid_upper": 0.55, "lid_lower": -0.3,
+        "pupil": -0.1, "jaw": 1.0, "mouth_wide": -0.028, "mouth_lift": -0.002,
+        "mouth_open": 0.112, "mouth_round": 1.0, "teeth_upper": 0.12,
+    },
+}  # fmt: skip
 EXPRESSIONS = tuple(POSES)
 #: Expression names with the codes that KDEF uses for them.
 KDEF_CODES = {canonical(code): code for code in ("NE", "HA", "SA", "AN", "AF", "DI", "SU")}
-SMALLEST, LARGEST = 16, 2048
-MOST_PEOPLE = 2 * 99  # KDEF numbers women and men with two digits each
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes one drawn person; lengths are fractions of the picture's side.
+
+    Raises UsageError for an index outside its table.
+
+    Attributes
+    ----------
+    head_width, chin, jaw, taper : half width at the cheeks, height of the chin, squareness of the
+        jaw (exponent, 2 is an ellipse), narrowing towards the chin (0..0.3).
+    skin, blush : place on a scale from light to dark (0..1), redness of the cheeks (0..1).
+    hair_style, hair_colour, hair_volume, hairline : two indices into `painting`'s tables, thickness
+        over the skull, height of the hairline.
+    brow_height, brow_length, brow_thickness, brow_arch : gap above the pupil, half length, ...
+    eye_spacing, eye_width, eye_open, eye_slant, iris, eye_colour, lashes : distance between the
+        pupils, half width, height of the upper lid, slant of the corners, radius of the iris, index
+        of a colour, thickness of the lash line.
+    nose_height, nose_width : height of the tip, half width.
+    mouth_height, mouth_width, lip_upper, lip_lower, lip_colour : position, half width, thicknesses,
+        strength of the lips' own colour (0..1).
+    glasses : 0 none, 1 round, 2 rectangular.
+    light_angle, light_strength : where the light comes from (radians, 0 above, positive from the
+        right), how much of the shade it makes (0..1).
+    background, background_light, shirt : hue (0..1), lightness (0..1), hue (0..1).
+    expressiveness : factor on the strength of every expression.
+    tilt, shift_x, shift_y : rotation of the head (radians) and its displacement.
+    pattern : seeds the strands of the hair.
+    """
+
+    head_width: float = 0.295
+    chin: float = 0.885
+    jaw: float = 2.5
+    taper: float = 0.12
+    skin: float = 0.2
+    blush: float = 0.5
+    hair_style: int = 0
+    hair_colour: int = 1
+    hair_volume: float = 0.04
+    hairline: float = 0.2
+    brow_height: float = 0.088
+    brow_length: float = 0.075
+    brow_thickness: float = 0.018
+    brow_arch: float = 0.016
+    eye_spacing: float = 0.28
+    eye_width: float = 0.064
+    eye_open: float = 0.036
+    eye_slant: float = 0.0
+    iris: float = 0.031
+    eye_colour: int = 0
+    lashes: float = 0.008
+    nose_height: float = 0.575
+    nose_width: float = 0.043
+    mouth_height: float = 0.705
+    mouth_width: float = 0.092
+    lip_upper: float = 0.016
+    lip_lower: float = 0.021
+    lip_colour: float = 0.5
+    glasses: int = 0
+    light_angle: float = -0.6
+    light_strength: float = 0.5
+    background: float = 0.55
+    background_light: float = 0.75
+    shirt: float = 0.6
+    expressiveness: float = 1.0
+    tilt: float = 0.0
+    shift_x: float = 0.0
+    shift_y: float = 0.0
+    pattern: int = 0
+
+    def __post_init__(self) -> None:
+        for name, count in _TABLES.items():
+            if not 0 <= getattr(self, name) < count:
+                raise UsageError(f"{name} is {getattr(self, name)}; give 0 to {count - 1}")
+
+
+_TABLES = {
+    "hair_style": len(HAIR_STYLES),
+    "hair_colour": len(HAIR_COLOURS),
+    "eye_colour": len(EYE_COLOURS),
+    "glasses": 3,
+}
+# Ranges to draw from, of women and of men.
+_RANGES: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
+    **{name: (span, span) for name, span in {
+        "brow_length": (0.066, 0.08), "eye_spacing": (0.268, 0.292), "eye_width": (0.063, 0.072),
+        "eye_slant": (-0.006, 0.012), "iris": (0.031, 0.036), "nose_height": (0.555, 0.595),
+        "mouth_height": (0.69, 0.72), "mouth_width": (0.078, 0.098), "hair_volume": (0.03, 0.055),
+        "hairline": (0.175, 0.225), "expressiveness": (0.9, 1.08), "light_angle": (-1.1, 1.1),
+        "light_strength": (0.3, 0.8), "background": (0.0, 1.0), "background_light": (0.45, 0.9),
+        "shirt": (0.0, 1.0),
+    }.items()},
+    "head_width": ((0.268, 0.305), (0.276, 0.313)),
+    "chin": ((0.855, 0.89), (0.867, 0.902)),
+    "jaw": ((2.0, 2.5), (2.3, 3.3)),
+    "taper": ((0.1, 0.24), (0.02, 0.16)),
+    "blush": ((0.3, 1.0), (0.1, 0.6)),
+    "brow_height": ((0.082, 0.1), (0.074, 0.09)),
+    "brow_thickness": ((0.009, 0.016), (0.015, 0.025)),
+    "brow_arch": ((0.010, 0.021), (0.004, 0.016)),
+    "eye_open": ((0.039, 0.049), (0.034, 0.043)),
+    "lashes": ((0.007, 0.011), (0.004, 0.006)),
+    "nose_width": ((0.032, 0.046), (0.036, 0.055)),
+    "lip_upper": ((0.011, 0.022), (0.008, 0.017)),
+    "lip_lower": ((0.017, 0.028), (0.013, 0.024)),
+    "lip_colour": ((0.5, 1.0), (0.15, 0.4)),
+}  # fmt: skip
+
+
+def random_identity(seed: int, sex: str | None = None) -> Identity:
+    """One person; the same seed always gives the same one.
+
+    Parameters
+    ----------
+    seed : whole number, 0 or more; the only source of chance.
+    sex : ``"F"`` or ``"M"`` for the proportions and hair that are likelier there; None draws it.
+    """
+    rng = np.random.default_rng(whole("seed", seed, 0))
+    male = int(rng.integers(2))
+    if sex is not None:
+        if sex not in ("F", "M"):
+            raise UnknownNameError("sex", sex, ("F", "M"))
+        male = "FM".index(sex)
+    numbers = {name: float(rng.uniform(*spans[male])) for name, spans in _RANGES.items()}
+    skin = float(rng.beta(0.9, 1.3))
+    # Dark skin mostly comes with dark hair and brown eyes; the palettes run from dark to light.
+    reach = 1.0 - 0.75 * min(1.0, skin / 0.55)
+    hair, eyes = (
+        int(rng.integers(max(1, round(reach * len(table)))))
+        for table in (HAIR_COLOURS, EYE_COLOURS)
+    )
+    style = rng.choice(len(HAIR_STYLES), p=((0.0, 0.4, 0.3, 0.3), (0.7, 0.0, 0.0, 0.3))[male])
+    return Identity(
+        **numbers,
+        skin=skin,
+        hair_style=int(style),
+        hair_colour=hair,
+        eye_colour=eyes,
+        glasses=int(rng.choice(3, p=(0.8, 0.1, 0.1))),
+        pattern=int(rng.integers(2**31)),
+    )
 
 
 def draw_face(
@@ -65,9 +238,8 @@ def draw_face(
     -------
     (size, size, 3) uint8 sRGB.
 
-    Raises UnknownNameError for an unknown expression and UsageError for numbers out of range.
     """
-    pose = posed(identity, expression, intensity)
+    pose = _posed(identity, expression, intensity)
     size = _size(size)
     if not 0.0 <= noise <= 1.0:
         raise UsageError(f"noise is {noise}; give a standard deviation from 0 to 1")
@@ -91,7 +263,7 @@ def face_points(
     picture, pupil on the right, tip of the nose, corner of the mouth on the left, on the right.
     Raises as :func:`draw_face` does.
     """
-    return landmarks(identity, posed(identity, expression, intensity)) * _size(size)
+    return landmarks(identity, _posed(identity, expression, intensity)) * _size(size)
 
 
 def pairs_array(
@@ -140,7 +312,7 @@ def synthesise(
     Raises UsageError for requests out of range and DataError where a file cannot be written.
     """
     wanted = [expressions] if isinstance(expressions, str) else expressions
-    names = list(dict.fromkeys(map(known, wanted)))
+    names = list(dict.fromkeys(map(_known, wanted)))
     if not names:
         raise UsageError(f"no expression to draw; choose from: {', '.join(EXPRESSIONS)}")
     if whole("sessions", sessions, 1) > 2:
@@ -178,17 +350,10 @@ def _take(
 def _save(path: Path, picture: Pixels) -> None:
     buffer = BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=95)
-    part = path.with_name(path.name + ".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(buffer.getvalue())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise DataError(f"cannot write {path}: {reason}; choose a folder with room") from error
+        write_bytes(path, buffer.getvalue())
+    except PixelregError as error:
+        raise DataError(f"{error}; choose a folder with room") from error
 
 
 def _person(seed: int, index: int) -> tuple[str, Identity]:
@@ -199,7 +364,32 @@ def _person(seed: int, index: int) -> tuple[str, Identity]:
     return f"{sex}{index // 2 + 1:02d}", identity
 
 
+def _known(expression: str) -> str:
+    """The canonical name of an expression that can be drawn."""
+    name = canonical(expression)
+    if name not in POSES:
+        raise UnknownNameError("expression", expression, POSES)
+    return name
+
+
+def _posed(identity: Identity, expression: str, intensity: float) -> Pose:
+    """A person's pose for an expression at an intensity of 0 to 1; 0 for what is not moved."""
+    full = POSES[_known(expression)]
+    if not (isinstance(intensity, (int, float, np.number)) and 0.0 <= intensity <= 1.0):
+        raise UsageError(f"intensity is {intensity}; give a number from 0 to 1")
+    factor = float(intensity) * identity.expressiveness
+    return defaultdict(float, {name: factor * value for name, value in full.items()})
+
+
 def _size(size: int) -> int:
     if whole("size", size, SMALLEST) > LARGEST:
         raise UsageError(f"size is {size}; give {SMALLEST} to {LARGEST} pixels")
     return int(size)
+
+
+def whole(what: str, value: int, least: int) -> int:
+    """``value`` if it is a whole number of ``least`` or more; UsageError says ``what`` if not."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise UsageError(f"{what} is {value!r}; give a whole number, {least} or more")
+    return int(value)
