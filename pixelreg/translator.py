@@ -31,6 +31,8 @@ MAX_STRENGTH = 10.0
 class Prepared(ABC):
     """A picture whose change is known, to be given back at any strength."""
 
+    picture: Picture
+
     @abstractmethod
     def at(self, strength: float) -> Picture:
         """The picture changed by ``strength``; 0 gives it back bit for bit."""
@@ -130,13 +132,7 @@ class Translator(ABC):
 
     @abstractmethod
     def changer(self, target: Target) -> Changer:
-        """What a target does to crops.
-
-        Raises
-        ------
-        UnknownNameError, UsageError
-            If the model has no such target.
-        """
+        """What a target does to crops."""
 
     @abstractmethod
     def run(self, target: Target, crops: Pixels) -> Pixels:
@@ -203,15 +199,7 @@ class Translator(ABC):
         return self.prepare(picture, target, path).at(check_strength(strength))
 
     def prepare(self, picture: Picture, target: Target, path: Path | None = None) -> Prepared:
-        """Find the faces and their changes once, to be given back at any strength.
-
-        Raises
-        ------
-        UnknownNameError
-            If the model has no such target.
-        FaceError
-            If no face is found.
-        """
+        """Find the faces and their changes once, to be given back at any strength."""
         changer = self.changer(target)
         parts = []
         for placement in self.place(picture.pixels, path):
@@ -245,26 +233,21 @@ class PlanTranslator(Translator):
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The expressions that the model can give a face."""
         return self.model.targets
 
     @property
     def source(self) -> str:
-        """The expression that the model starts from."""
         return self.model.source
 
     @property
     def size(self) -> int:
-        """Side of the crop in pixels."""
         return self.model.size
 
     @property
     def frame(self) -> Frame | None:
-        """Where the eyes stand in the crop, or None for pictures without faces."""
         return self.model.frame
 
     def changer(self, target: Target) -> Changer:
-        """What a target's plan does to crops; see `Translator.changer`."""
         plan = self.plan(target)
         backend = self._runner(plan)
         return Changer(lambda crop: backend.change(plan, crop), plan.shape[0], plan.masked)
@@ -322,13 +305,7 @@ def _like(picture: Picture, values: Any) -> Picture:
 
 
 def check_strength(strength: float) -> float:
-    """``strength`` if it is a number that makes sense.
-
-    Raises
-    ------
-    UsageError
-        If it is not finite, or beyond 10 either way.
-    """
+    """``strength`` if it is a number that makes sense: finite, and at most 10 either way."""
     if not math.isfinite(strength) or abs(strength) > MAX_STRENGTH:
         raise UsageError(f"strength must be between -{MAX_STRENGTH:g} and {MAX_STRENGTH:g}")
     return strength

@@ -15,7 +15,7 @@ from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
 from pixelreg.pictures.image import Picture, encode, read_bytes, read_file, write_file
-from pixelreg.translator import Target, Translator, check_strength
+from pixelreg.translator import Prepared, Target, Translator, check_strength
 from pixelreg.video.container import is_video, output_of
 
 
@@ -108,7 +108,7 @@ def apply(
         raise UsageError("--animate names the file that is written: leave out -o")
     if inputs == ("-",):
         picture = read_bytes(sys.stdin.buffer.read(), "the picture on stdin")
-        _pipe(_render(translator, picture, target, strengths), output)
+        _pipe(_shown(translator.prepare(picture, target), strengths), output)
         return 0
     if "-" in inputs:
         raise UsageError("- stands alone: give one pipe, or files and folders")
@@ -124,8 +124,8 @@ def apply(
         return 0
 
     def work(job: Job) -> None:
-        made = _render(translator, read_file(job.input), target, strengths, job.input)
-        write_file(made, job.output)
+        prepared = translator.prepare(read_file(job.input), target, job.input)
+        write_file(_shown(prepared, strengths), job.output)
 
     if not several:
         work(jobs[0])
@@ -171,20 +171,14 @@ def _slide(text: str) -> tuple[str, float]:
         raise UsageError(f"--slide {text!r} is not of the form NAME=VALUE") from None
 
 
-def _render(
-    translator: Translator,
-    picture: Picture,
-    target: Target,
-    strengths: tuple[float, ...],
-    path: Path | None = None,
-) -> Picture:
+def _shown(prepared: Prepared, strengths: tuple[float, ...]) -> Picture:
+    """The picture at one strength, or a strip of several."""
     if len(strengths) == 1:
-        return translator.translate_picture(picture, target, strengths[0], path)
+        return prepared.at(strengths[0])
     from pixelreg.pictures.sheet import strength_strip
 
-    prepared = translator.prepare(picture, target, path)
     strip = strength_strip(lambda strength: prepared.at(strength).pixels, strengths)
-    return Picture(strip, format=picture.format)
+    return Picture(strip, format=prepared.picture.format)
 
 
 def _animate(translator: Translator, path: Path, target: Target, most: float, output: Path) -> None:
