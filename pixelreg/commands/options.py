@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce, wraps
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,13 +137,7 @@ _face_options = stacked(
 
 @dataclass(frozen=True)
 class Computing:
-    """What the plans and sums of a command are computed with.
-
-    Attributes
-    ----------
-    backend, threads : of `pixelreg.backends.get_backend`.
-    verbose : whether to say what was chosen.
-    """
+    """What the plans and sums of a command are computed with; see `get_backend`."""
 
     backend: str = "auto"
     threads: int | None = None
@@ -159,12 +154,7 @@ class Computing:
 
 @dataclass(frozen=True)
 class Running(Computing):
-    """What a model that was loaded from a file is run with.
-
-    Attributes
-    ----------
-    provider, meta : of `deep_onnx.translator.load`, for ONNX models.
-    """
+    """What a model that was loaded from a file is run with: ``meta`` describes an ONNX model."""
 
     provider: str = "auto"
     meta: Path | None = None
@@ -185,65 +175,36 @@ class Running(Computing):
         return load(file, locator=locator, threads=self.threads, **chosen)
 
 
-def computing(function: Any) -> Any:
-    """--backend, --threads and --verbose, given to the command as ``computing``."""
+def _locator(
+    detector: str, no_align: bool, which: str = "largest", eyes: Any = None, box: Any = None
+) -> Locator:
+    from pixelreg.faces.locate import Locator
 
-    @wraps(function)
-    def wrapped(*args: Any, backend: str, threads: int | None, verbose: bool, **kwargs: Any) -> Any:
-        return function(*args, computing=Computing(backend, threads, verbose), **kwargs)
-
-    return _computing_options(wrapped)
-
-
-def running(function: Any) -> Any:
-    """`computing`'s options, --provider and --meta, given to the command as ``running``."""
-
-    @wraps(function)
-    def wrapped(
-        *args: Any,
-        backend: str,
-        threads: int | None,
-        verbose: bool,
-        provider: str,
-        meta: Path | None,
-        **kwargs: Any,
-    ) -> Any:
-        chosen = Running(backend, threads, verbose, provider, meta)
-        return function(*args, running=chosen, **kwargs)
-
-    return _running_options(wrapped)
+    if no_align and (eyes or box):
+        raise UsageError("--no-align looks for no face: leave out --eyes and --box")
+    if eyes and box:
+        raise UsageError("--eyes and --box both say where the face is: give one of them")
+    file = Path(detector) if detector.endswith(".onnx") else None
+    name = "yunet" if file is not None else detector
+    return Locator(name, file, which, eyes, box, not no_align)
 
 
-def locating(function: Any) -> Any:
-    """--detector and --no-align, given to the command as ``locator``."""
-    return _locator_options(_with_locator(function))
+def _given_as(name: str, make: Callable[..., Any], *options: Any) -> Callable[[Any], Any]:
+    """Options that a command gets as one thing, ``name``: what ``make`` makes of their values."""
+    taken = signature(make).parameters
+
+    def decorated(function: Any) -> Any:
+        @wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            own = {key: kwargs.pop(key) for key in taken if key in kwargs}
+            return function(*args, **{name: make(**own)}, **kwargs)
+
+        return stacked(*options)(wrapped)
+
+    return decorated
 
 
-def locating_faces(function: Any) -> Any:
-    """All options that say where the face is, given to the command as ``locator``."""
-    return _locator_options(_face_options(_with_locator(function)))
-
-
-def _with_locator(function: Any) -> Any:
-    @wraps(function)
-    def wrapped(
-        *args: Any,
-        detector: str,
-        no_align: bool,
-        which: str = "largest",
-        eyes: Any = None,
-        box: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        from pixelreg.faces.locate import Locator
-
-        if no_align and (eyes or box):
-            raise UsageError("--no-align looks for no face: leave out --eyes and --box")
-        if eyes and box:
-            raise UsageError("--eyes and --box both say where the face is: give one of them")
-        file = Path(detector) if detector.endswith(".onnx") else None
-        name = "yunet" if file is not None else detector
-        locator = Locator(name, file, which, eyes, box, not no_align)
-        return function(*args, locator=locator, **kwargs)
-
-    return wrapped
+computing = _given_as("computing", Computing, _computing_options)
+running = _given_as("running", Running, _running_options)
+locating = _given_as("locator", _locator, _locator_options)
+locating_faces = _given_as("locator", _locator, _locator_options, _face_options)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from pixelreg import __version__
-from pixelreg.arrays import Pixels
+from pixelreg.arrays import Float64, Pixels
 from pixelreg.commands import options
 from pixelreg.commands.console import progress, report, report_problems, say, show_found
 from pixelreg.data.crops import load_stack
 from pixelreg.data.layouts import scan
-from pixelreg.data.pairs import Pairing
+from pixelreg.data.pairs import Pair
 from pixelreg.data.photos import Listing
 from pixelreg.errors import UsageError
 from pixelreg.evaluation.comparison import format_table
@@ -25,30 +26,31 @@ from pixelreg.models.model import Frame, Provenance
 from pixelreg.pictures.image import Picture, write_file
 from pixelreg.shapes.components import Blendshapes
 from pixelreg.shapes.file import save
-from pixelreg.shapes.flow import flow_lattice, lattice, shapes_of_flow
-from pixelreg.shapes.folders import (
-    Shapes,
-    mesh_files,
-    read_landmark_pairs,
-    read_mesh_folder,
-)
+from pixelreg.shapes.flow import REACH, flow_lattice, lattice
+from pixelreg.shapes.folders import mesh_files, read_landmark_pairs, read_mesh_folder
 from pixelreg.shapes.learning import explained, learn
 from pixelreg.shapes.picture import component_sheet
 
 
 @dataclass(frozen=True, eq=False)
-class Learnt:
-    """Components, and what is told of them.
+class Found:
+    """What components are learnt from.
 
     Attributes
     ----------
-    shapes : the components.
-    share : the share of the squared movement that they explain.
+    vertices : (N, n, d) float64, the shapes.
+    neutral : (N, n, d) float64, each one's person at rest; or (n, d), all of them.
+    expressions : what each shows, length N.
+    traits : what the blendshapes keep of them beside the components.
+    reach : see `pixelreg.shapes.learning.learn`.
     face : the first person's neutral crop, (S, S, 3) uint8; None where there are no photographs.
     """
 
-    shapes: Blendshapes
-    share: float
+    vertices: Float64
+    neutral: Float64
+    expressions: Sequence[str]
+    traits: Mapping[str, Any]
+    reach: float = 1.0
     face: Pixels | None = None
 
 
@@ -147,67 +149,57 @@ def blendshape(
     if on_face and (picture is None or kind != "flow"):
         raise UsageError("--on-face shows the --picture of flow: give --picture, and photographs")
     if kind == "mesh":
-        learnt = _from_meshes(data, source or "neutral", expressions, components, sparsity)
+        found = _meshes(data, source or "neutral", expressions)
     else:
         listing = scan(data, layout)
         pairings = choose_pairings(listing, source or listing.source, expressions)
         show_found(listing, pairings)
+        pairs = [pair for pairing in pairings.values() for pair in pairing.pairs]
         if kind == "landmarks":
-            learnt = _from_landmarks(listing, pairings, size, components, sparsity)
+            found = _landmarks(listing, pairs, size)
         else:
-            learnt = _from_flow(listing, pairings, locator, size, step, components, sparsity)
-    size_bytes = save(learnt.shapes, output)
+            found = _flow(listing, pairs, locator, size, step)
+    learnt = learn(
+        found.vertices,
+        found.neutral,
+        components,
+        sparsity=sparsity,
+        reach=found.reach,
+        expressions=found.expressions,
+    )
+    shapes = replace(learnt, **found.traits)
+    share = explained(shapes, found.vertices, found.neutral)
+    size_bytes = save(shapes, output)
     if picture is not None:
-        sheet = component_sheet(learnt.shapes, face=learnt.face if on_face else None)
+        sheet = component_sheet(shapes, face=found.face if on_face else None)
         write_file(Picture(sheet), picture)
-    _report(learnt, output, size_bytes, picture, as_json)
+    _report(shapes, share, output, size_bytes, picture, as_json)
 
 
-def _from_meshes(
-    folder: Path, source: str, expressions: Sequence[str], count: int, sparsity: float
-) -> Learnt:
+def _meshes(folder: Path, source: str, expressions: Sequence[str]) -> Found:
     found = read_mesh_folder(folder, source, expressions)
-    say(f"{folder}: {len(found.people)} meshes of {len(set(found.people))} people")
+    people = len(set(found.people))
+    say(f"{folder}: {len(found.people)} meshes of {people} people")
     origin = Provenance(
         folder.resolve().name,
-        len(set(found.people)),
+        people,
         len(found.people),
         pixelreg_version=__version__,
         date=datetime.date.today().isoformat(),
     )
-    shapes, share = _components(found, count, sparsity)
-    return Learnt(replace(shapes, faces=found.faces, provenance=origin), share)
+    traits = {"faces": found.faces, "provenance": origin}
+    return Found(found.vertices, found.neutral, found.expressions, traits)
 
 
-def _from_landmarks(
-    listing: Listing, pairings: dict[str, Pairing], size: int, count: int, sparsity: float
-) -> Learnt:
-    pairs = [pair for pairing in pairings.values() for pair in pairing.pairs]
-    shapes, share = _components(read_landmark_pairs(pairs, Frame(), size), count, sparsity)
-    origin = provenance(listing, pairs)
-    return Learnt(
-        replace(shapes, kind="landmarks", size=size, frame=Frame(), provenance=origin), share
-    )
+def _landmarks(listing: Listing, pairs: Sequence[Pair], size: int) -> Found:
+    found = read_landmark_pairs(pairs, Frame(), size)
+    traits = {"kind": "landmarks", "size": size, "frame": Frame()}
+    traits["provenance"] = provenance(listing, pairs)
+    return Found(found.vertices, found.neutral, found.expressions, traits)
 
 
-def _components(found: Shapes, count: int, sparsity: float) -> tuple[Blendshapes, float]:
-    shapes = learn(
-        found.vertices, found.neutral, count, sparsity=sparsity, expressions=found.expressions
-    )
-    return shapes, explained(shapes, found.vertices, found.neutral)
-
-
-def _from_flow(
-    listing: Listing,
-    pairings: dict[str, Pairing],
-    locator: Locator,
-    size: int,
-    step: int,
-    count: int,
-    sparsity: float,
-) -> Learnt:
+def _flow(listing: Listing, pairs: Sequence[Pair], locator: Locator, size: int, step: int) -> Found:
     resting = lattice(size, step)  # a step that does not fit must not wait for the pictures
-    pairs = [pair for pairing in pairings.values() for pair in pairing.pairs]
     frame = choose_frame(listing, pairs, locator)
     with progress("reading") as update:
         stack = load_stack(pairs, size, frame, locator, update)
@@ -216,25 +208,27 @@ def _from_flow(
     vertices = flow_lattice(stack.sources, stack.targets, step)
     say("learning the components")
     expressions = [pair.target.expression for pair in stack.pairs]
-    shapes = shapes_of_flow(
-        vertices, size, count, sparsity=sparsity, expressions=expressions, frame=frame
-    )
-    shapes = replace(shapes, provenance=provenance(listing, stack.pairs))
-    return Learnt(shapes, explained(shapes, vertices, resting), stack.sources[0])
+    traits = {"kind": "flow", "size": size, "frame": frame}
+    traits["provenance"] = provenance(listing, stack.pairs)
+    return Found(vertices, resting, expressions, traits, REACH, stack.sources[0])
 
 
 def _report(
-    learnt: Learnt, output: Path, size_bytes: int, picture: Path | None, as_json: bool
+    shapes: Blendshapes,
+    share: float,
+    output: Path,
+    size_bytes: int,
+    picture: Path | None,
+    as_json: bool,
 ) -> None:
     """What each component moves on stdout, what was written on stderr; or all as JSON."""
-    shapes = learnt.shapes
     facts = {
         "blendshapes": str(output),
         "bytes": size_bytes,
         "picture": None if picture is None else str(picture),
         "kind": shapes.kind,
         "vertices": len(shapes.mean),
-        "explained": learnt.share,
+        "explained": share,
         "ranges": dict(zip(shapes.names, shapes.ranges.tolist(), strict=True)),
         "expressions": {name: list(p) for name, p in shapes.expressions.items()},
     }
@@ -247,7 +241,7 @@ def _report(
         )
     ]
     notes = [
-        f"{shapes.count} components explain {learnt.share:.1%} of the squared movement",
+        f"{shapes.count} components explain {share:.1%} of the squared movement",
         f"wrote {output} ({size_bytes / 1024:.0f} KiB)",
         *([] if picture is None else [f"wrote {picture}"]),
     ]
