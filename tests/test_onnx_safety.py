@@ -16,7 +16,7 @@ import onnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
-from onnx_tools import brightness, build, convolution, field, identity, save
+from onnx_tools import brightness, build, convolution, field, identity
 
 from deep_onnx.card import KEY
 from deep_onnx.file import CONTRIBUTED, MAX_NODES, WireError, check, read
@@ -40,28 +40,29 @@ def refusal(model: ModelProto | bytes) -> str:
     return line
 
 
+# -- honest files ------------------------------------------------------------------------------
+
+
+def values_by_onnx(infos: Any) -> tuple[Any, ...]:
+    def dims(shape: Any) -> Any:
+        return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in shape)
+
+    tensors = [(info.name, info.type.tensor_type) for info in infos]
+    return tuple(
+        (name, KINDS[t.elem_type], dims(t.shape.dim) if t.HasField("shape") else None)
+        for name, t in tensors
+    )
+
+
 def by_onnx(content: bytes) -> tuple[Any, ...]:
     """What the onnx package reads from a file."""
     model = onnx.load_model_from_string(content)
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-
-    def values(infos: Any) -> tuple[Any, ...]:
-        found = []
-        for info in infos:
-            tensor, dims = info.type.tensor_type, None
-            if tensor.HasField("shape"):
-                dims = tuple(
-                    dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
-                    for dim in tensor.shape.dim
-                )
-            found.append((info.name, KINDS[tensor.elem_type], dims))
-        return tuple(found)
-
     return (
         {opset.domain: opset.version for opset in model.opset_import},
         {entry.key: entry.value for entry in model.metadata_props},
-        tuple(v for v in values(model.graph.input) if v[0] not in stored),
-        values(model.graph.output),
+        tuple(value for value in values_by_onnx(model.graph.input) if value[0] not in stored),
+        values_by_onnx(model.graph.output),
         sum(array.size for array in stored.values() if array.dtype.kind == "f"),
     )
 
@@ -94,86 +95,82 @@ def test_reads_what_the_onnx_package_reads(model) -> None:
     assert read_by_us == by_onnx(content)
 
 
+def test_large_weights_are_passed_over() -> None:
+    model = identity()
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(10**7, np.float32), "w"))
+    content = model.SerializeToString()
+    start = time.perf_counter()
+    assert check(content, "m").parameters == 10**7
+    assert time.perf_counter() - start < 1
+
+
 # -- weights elsewhere -------------------------------------------------------------------------
 
 
-def outside(name: str = "weights") -> TensorProto:
+def outside(size: int = 4) -> TensorProto:
     """A tensor that lies in the file ``secret`` of the current folder."""
-    tensor = TensorProto(name=name, data_type=1, dims=[4], data_location=TensorProto.EXTERNAL)
+    place = TensorProto.EXTERNAL
+    tensor = TensorProto(name="weights", data_type=1, dims=[size], data_location=place)
     tensor.external_data.add(key="location", value="secret")
     return tensor
 
 
-def attribute(kind: int, field: str, value: Any) -> AttributeProto:
-    made = AttributeProto(name="hidden", type=kind)
-    held = getattr(made, field)
-    held.append(value) if field.endswith("s") else held.CopyFrom(value)
+def in_attribute(name: str, tensor: TensorProto) -> AttributeProto:
+    """An attribute that holds a tensor in its field of that name."""
+    kinds = {"t": 4, "g": 5, "tensors": 9, "graphs": 10, "sparse_tensor": 11, "sparse_tensors": 12}
+    made = AttributeProto(name="hidden", type=kinds[name])
+    value: Any = tensor
+    if name in ("g", "graphs"):
+        value = helper.make_graph([], "inner", [], [], [tensor])
+    elif name.startswith("sparse"):
+        value = onnx.SparseTensorProto(values=tensor, dims=[4])
+    held = getattr(made, name)
+    held.append(value) if name.endswith("s") else held.CopyFrom(value)
     return made
 
 
-def in_graph(tensor: TensorProto) -> Any:
-    return helper.make_graph([], "inner", [], [], [tensor])
+def hide(model: ModelProto, where: str, tensor: TensorProto) -> None:
+    graph = model.graph
+    if where == "initializer":
+        graph.initializer.append(tensor)
+    elif where in ("values", "indices"):
+        graph.sparse_initializer.append(onnx.SparseTensorProto(**{where: tensor}, dims=[4]))
+    elif where == "function's node":
+        node = helper.make_node("Constant", [], ["y"])
+        node.attribute.append(in_attribute("t", tensor))
+        model.functions.append(helper.make_function("f", "F", [], ["y"], [node], OPSETS))
+    elif where == "function's default":
+        default = [in_attribute("t", tensor)]
+        made = helper.make_function("f", "F", [], ["y"], [], OPSETS, attribute_protos=default)
+        model.functions.append(made)
+    elif where in ("initialization", "algorithm"):
+        inner = in_attribute("g", tensor).g
+        getattr(model.training_info.add(), where).CopyFrom(inner)
+    else:
+        graph.node[0].attribute.append(in_attribute(where, tensor))
 
 
-def sparse(tensor: TensorProto) -> Any:
-    return onnx.SparseTensorProto(values=tensor, dims=[4])
-
-
-HIDING = {
-    "initialiser": lambda m, t: m.graph.initializer.append(t),
-    "sparse values": lambda m, t: m.graph.sparse_initializer.append(sparse(t)),
-    "sparse indices": lambda m, t: m.graph.sparse_initializer.append(
-        onnx.SparseTensorProto(indices=t, dims=[4])
-    ),
-    "attribute": lambda m, t: m.graph.node[0].attribute.append(attribute(4, "t", t)),
-    "attribute's list": lambda m, t: m.graph.node[0].attribute.append(attribute(9, "tensors", t)),
-    "attribute's graph": lambda m, t: m.graph.node[0].attribute.append(
-        attribute(5, "g", in_graph(t))
-    ),
-    "attribute's graphs": lambda m, t: m.graph.node[0].attribute.append(
-        attribute(10, "graphs", in_graph(t))
-    ),
-    "attribute's sparse": lambda m, t: m.graph.node[0].attribute.append(
-        attribute(11, "sparse_tensor", sparse(t))
-    ),
-    "attribute's sparse list": lambda m, t: m.graph.node[0].attribute.append(
-        attribute(12, "sparse_tensors", sparse(t))
-    ),
-    "function's node": lambda m, t: m.functions.append(
-        helper.make_function("f", "F", [], ["y"], [constant(t)], [helper.make_opsetid("", 18)])
-    ),
-    "function's default": lambda m, t: m.functions.append(
-        helper.make_function(
-            *("f", "F", [], ["y"], [], [helper.make_opsetid("", 18)]),
-            attribute_protos=[attribute(4, "t", t)],
-        )
-    ),
-    "training": lambda m, t: m.training_info.add().initialization.CopyFrom(in_graph(t)),
-    "training's algorithm": lambda m, t: m.training_info.add().algorithm.CopyFrom(in_graph(t)),
-}
-
-
-def constant(tensor: TensorProto) -> Any:
-    node = helper.make_node("Constant", [], ["y"])
-    node.attribute.append(attribute(4, "t", tensor))
-    return node
-
-
-@pytest.mark.parametrize("where", HIDING)
+@pytest.mark.parametrize(
+    "where",
+    [
+        *("initializer", "values", "indices", "function's node", "function's default"),
+        *("initialization", "algorithm"),
+        *("t", "g", "tensors", "graphs", "sparse_tensor", "sparse_tensors"),
+    ],
+)
 def test_tensors_in_other_files_are_refused_wherever_they_hide(where) -> None:
     model = identity()
-    HIDING[where](model, outside())
+    hide(model, where, outside())
     assert "keeps weights in another file" in refusal(model)
     model = identity()
-    HIDING[where](model, numpy_helper.from_array(np.ones(4, np.float32), "weights"))
+    hide(model, where, numpy_helper.from_array(np.ones(4, np.float32), "weights"))
     check(model.SerializeToString(), "m")  # the same place is no offence
 
 
-@pytest.mark.parametrize("only", ["data_location", "external_data"])
-def test_half_of_the_signs_are_enough(only) -> None:
-    tensor = outside()
-    tensor.ClearField({"data_location": "external_data", "external_data": "data_location"}[only])
-    model = identity()
+@pytest.mark.parametrize("missing", ["data_location", "external_data"])
+def test_half_of_the_signs_are_enough(missing) -> None:
+    tensor, model = outside(), identity()
+    tensor.ClearField(missing)
     model.graph.initializer.append(tensor)
     assert "keeps weights in another file" in refusal(model)
 
@@ -184,18 +181,15 @@ def test_a_location_that_only_means_elsewhere_in_32_bits_is_refused() -> None:
     assert "another file" in refusal(field(7, field(5, number)))
 
 
-def test_weights_beside_the_file_are_never_opened(tmp_path, monkeypatch) -> None:
+def test_weights_beside_the_file_are_never_opened(tiny_onnx, tmp_path, monkeypatch) -> None:
     """onnxruntime itself would read them from the current folder, even for a model in memory."""
     import onnxruntime
 
-    model = build(
-        [helper.make_node("Add", ["image", "weights"], ["output"])], image=CROP, output=CROP
-    )
-    tensor = outside()
-    tensor.dims[:] = [32]
-    model.graph.initializer.append(tensor)
+    add = helper.make_node("Add", ["image", "weights"], ["output"])
+    model = build([add], image=CROP, output=CROP)
+    model.graph.initializer.append(outside(32))
     np.ones(32, np.float32).tofile(tmp_path / "secret")
-    file = save(model, tmp_path / "m.onnx", dynamic=False)
+    file = tiny_onnx(model, dynamic=False)
     monkeypatch.chdir(tmp_path)
     trusting = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
     (made,) = trusting.run(None, {"image": np.zeros(CROP, np.float32)})
@@ -222,16 +216,12 @@ def calling(domain: str, operator: str) -> ModelProto:
     ],
 )
 def test_operators_that_are_not_onnxs_own_are_refused(domain, operator) -> None:
-    assert f"needs the operator {operator!r} of {domain!r}" in refusal(calling(domain, operator))
-    inner = attribute(5, "g", calling(domain, operator).graph)
-    model = identity()
-    model.graph.node[0].attribute.append(inner)
-    assert f"needs the operator {operator!r}" in refusal(model)
-    model = identity()
+    foreign, nested, called = calling(domain, operator), identity(), identity()
+    nested.graph.node[0].attribute.add(name="hidden", type=5).g.CopyFrom(foreign.graph)
     node = helper.make_node(operator, [], ["y"], domain=domain)
-    opsets = [helper.make_opsetid("", 18)]
-    model.functions.append(helper.make_function("f", "F", [], ["y"], [node], opsets))
-    assert f"needs the operator {operator!r}" in refusal(model)
+    called.functions.append(helper.make_function("f", "F", [], ["y"], [node], OPSETS))
+    for model in (foreign, nested, called):
+        assert f"needs the operator {operator!r} of {domain!r}" in refusal(model)
 
 
 def test_onnxs_own_and_onnxruntimes_arithmetic_are_welcome() -> None:
@@ -245,8 +235,7 @@ def test_onnxs_own_and_onnxruntimes_arithmetic_are_welcome() -> None:
 
 def with_functions(calls: dict[str, list[str]]) -> ModelProto:
     """A model that calls f0; every function adds nodes that call the others."""
-    model = calling("f", "f0")
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("f", 1)]
+    model, opsets = calling("f", "f0"), [*OPSETS, helper.make_opsetid("f", 1)]
     model.opset_import.append(opsets[1])
     for name, called in calls.items():
         nodes = [helper.make_node(other, ["x"], ["y"], domain="f") for other in called]
@@ -255,20 +244,25 @@ def with_functions(calls: dict[str, list[str]]) -> ModelProto:
     return model
 
 
-def test_functions_of_the_file_itself_are_run(tmp_path) -> None:
-    file = save(with_functions({"f0": ["f1"], "f1": []}), tmp_path / "m.onnx")
+def test_functions_of_the_file_itself_are_run(tiny_onnx) -> None:
+    file = tiny_onnx(with_functions({"f0": ["f1"], "f1": []}))
     picture = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
     assert (load(file).translate(picture, "happy") == picture).all()
 
 
-@pytest.mark.parametrize("calls", [{"f0": ["f0"]}, {"f0": ["f1"], "f1": ["f2"], "f2": ["f0"]}])
-def test_functions_that_call_themselves_are_refused(calls) -> None:
-    assert "calls itself" in refusal(with_functions(calls))
-
-
-def test_functions_that_multiply_are_refused() -> None:
-    calls = {f"f{k}": [f"f{k + 1}"] * 10 for k in range(20)}
-    assert f"more than {MAX_NODES} operators" in refusal(with_functions({**calls, "f20": []}))
+@pytest.mark.parametrize(
+    ("calls", "says"),
+    [
+        ({"f0": ["f0"]}, "calls itself"),
+        ({"f0": ["f1"], "f1": ["f2"], "f2": ["f0"]}, "calls itself"),
+        (
+            {**{f"f{k}": [f"f{k + 1}"] * 10 for k in range(20)}, "f20": []},
+            f"more than {MAX_NODES} operators",
+        ),
+    ],
+)
+def test_functions_that_never_end_are_refused(calls, says) -> None:
+    assert says in refusal(with_functions(calls))
 
 
 # -- damage ------------------------------------------------------------------------------------
@@ -285,23 +279,25 @@ def nested(depth: int) -> bytes:
     ("content", "says"),
     [
         (b"", "0 graphs instead of one"),
+        (field(7, b"") * 2, "2 graphs instead of one"),
         (b"<html>", ""),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), ""),
-        (b"PK\x03\x04" + bytes(50), ""),
         (bytes(50), "a field 0 at byte 0"),
         (b"\x3a\x05", "cut short"),
         (b"\x08", "cut short"),
         (b"\x08" + b"\xff" * 20, "a number without an end"),
-        (b"\x3a" + b"\xff" * 9 + b"\x01", "cut short"),
         (b"\x3b\x3c", "unknown type 3"),
-        (b"\x0d\x00\x00", "cut short"),
         (b"\x38\x01", "a number for a graph"),
         (field(7, b"\x08\x01"), "a number for a node"),
         (field(7, b"") + field(14, field(1, b"\xff\xfe")), "no UTF-8"),
         (field(7, b"") + b"\x70\x01", "a number for a property"),
         (field(7, field(11, b"\x08\x01")), "a number for a text"),
-        (nested(100_000 // 50), "nested too deeply"),
+        (field(7, field(5, b"\x0d" + bytes(4))), "the wrong type of number"),
+        (nested(2000), "nested too deeply"),
+        (b"\x08\x00" * 3_000_000, "too many parts"),
+        (field(7, field(5, field(1, bytes(2_100_000)))), "too many parts"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_damaged_files_are_refused_in_one_line(content, says) -> None:
     assert says in refusal(content)
@@ -311,35 +307,6 @@ def test_nesting_that_is_honest_is_read() -> None:
     check(nested(15), "m")
 
 
-def test_a_file_of_nothing_but_parts_is_soon_given_up() -> None:
-    start = time.perf_counter()
-    assert "too many parts" in refusal(b"\x08\x00" * 3_000_000)
-    assert time.perf_counter() - start < 60
-    packed = field(7, field(5, field(1, bytes(2_100_000))))
-    assert "too many parts" in refusal(packed)
-
-
-def test_large_weights_are_passed_over(tmp_path) -> None:
-    weights = np.zeros(10_000_000, np.float32)
-    model = identity()
-    model.graph.initializer.append(numpy_helper.from_array(weights, "w"))
-    content = model.SerializeToString()
-    start = time.perf_counter()
-    assert check(content, "m").parameters == weights.size
-    assert time.perf_counter() - start < 1
-
-
-def one_line_at_most(content: bytes) -> None:
-    """Nothing but a refusal comes out of the reader, and that because of the bytes."""
-    refused: ModelFileError | None = None
-    try:
-        check(content, "m")
-    except ModelFileError as error:
-        refused = error
-    assert refused is None or isinstance(refused.__cause__, WireError)
-    assert "\n" not in str(refused)
-
-
 CONTENT = rich().SerializeToString()
 
 
@@ -347,32 +314,36 @@ CONTENT = rich().SerializeToString()
 @given(
     st.lists(st.tuples(st.integers(0, len(CONTENT) - 1), st.integers(0, 255)), max_size=6),
     st.integers(0, len(CONTENT)),
+    st.binary(max_size=80),
 )
-def test_random_bytes_give_contents_or_one_line(changes, end) -> None:
+def test_random_bytes_give_contents_or_one_line(changes, end, anything) -> None:
     damaged = bytearray(CONTENT)
     for place, byte in changes:
         damaged[place] = byte
-    one_line_at_most(bytes(damaged))
-    one_line_at_most(bytes(damaged[:end]))
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.binary(max_size=80))
-def test_anything_at_all_gives_contents_or_one_line(content) -> None:
-    one_line_at_most(content)
+    for content in (bytes(damaged), bytes(damaged[:end]), anything):
+        refused: ModelFileError | None = None
+        try:
+            check(content, "m")
+        except ModelFileError as error:
+            refused = error
+        assert refused is None or isinstance(refused.__cause__, WireError)
+        assert "\n" not in str(refused)
 
 
 # -- files -------------------------------------------------------------------------------------
 
 
-def test_files_that_cannot_be_models(tmp_path, monkeypatch) -> None:
-    for content, says in ((b"", "is empty"), (b"hello", "not a usable ONNX file")):
-        (tmp_path / "m.onnx").write_bytes(content)
+def test_files_that_cannot_be_models(tmp_path) -> None:
+    (tmp_path / "empty.onnx").touch()
+    (tmp_path / "text.onnx").write_bytes(b"hello")
+    for name, says in (
+        ("empty.onnx", "is empty"),
+        ("text.onnx", "not a usable ONNX file"),
+        ("none.onnx", "cannot read"),
+        (".", "cannot read"),
+    ):
         with pytest.raises(ModelFileError, match=says):
-            load(tmp_path / "m.onnx")
-    for path in (tmp_path / "none.onnx", tmp_path):
-        with pytest.raises(ModelFileError, match="cannot read"):
-            load(path)
+            load(tmp_path / name)
 
 
 def test_a_file_too_large_is_not_read(tmp_path, monkeypatch) -> None:
@@ -401,10 +372,9 @@ def test_cards_that_are_none(tmp_path, text, says) -> None:
         load(tmp_path / "m.onnx")
 
 
-def test_bytes_in_onnxruntimes_own_format_are_not_taken_for_a_model(tmp_path) -> None:
+def test_bytes_in_onnxruntimes_own_format_are_not_taken_for_a_model() -> None:
     """A file may be both: "ORTM" in bytes 4 to 8 makes onnxruntime read it past all checks."""
     content = field(2, b"xxORTMxx") + identity().SerializeToString()
     assert content[4:8] == b"ORTM"
-    (tmp_path / "m.onnx").write_bytes(content)
-    (made,) = Session(read(tmp_path / "m.onnx")).run({"image": np.ones((1, 3, 8, 8), np.float32)})
+    (made,) = Session(check(content, "m")).run({"image": np.ones((1, 3, 8, 8), np.float32)})
     assert (made == 1).all()
