@@ -237,7 +237,10 @@ class OnnxModel:
         image = next(v for v in self.session.contents.inputs if v.name == self.card.image_input)
         return 1 if image.dims and image.dims[0] == 1 else max(1, BATCH_PIXELS // pixels)
 
-    def _batch(self, condition: Sequence[float], pictures: Array) -> Floats:
+    def inputs(
+        self, condition: Sequence[float], pictures: Array
+    ) -> tuple[dict[str, Array], tuple[slice, ...]]:
+        """What the graph takes for some pictures, and where they lie in it."""
         card = self.card
         elements = {value.name: value.element for value in self.session.contents.inputs}
         values, inside = pad(to_values(card, pictures, elements[card.image_input]), card.multiple)
@@ -245,13 +248,17 @@ class OnnxModel:
         if card.condition_input:
             numbers = np.array([condition] * len(values), elements[card.condition_input])
             inputs[card.condition_input] = numbers
-        made = self.run(inputs)
-        if made.shape != values.shape:
+        return inputs, inside
+
+    def _batch(self, condition: Sequence[float], pictures: Array) -> Floats:
+        inputs, inside = self.inputs(condition, pictures)
+        made, shape = self.run(inputs), inputs[self.card.image_input].shape
+        if made.shape != shape:
             raise ModelFileError(
-                f"{self.name} gives {made.shape} for pictures of {values.shape}; "
+                f"{self.name} gives {made.shape} for pictures of {shape}; "
                 "the multiple that its description names may be wrong"
             )
-        return from_values(card, made[inside])
+        return from_values(self.card, made[inside])
 
 
 def open_generator(path: Path, **options: Any) -> OnnxModel:

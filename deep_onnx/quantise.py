@@ -5,28 +5,24 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from deep_onnx.card import Card
 from deep_onnx.file import as_proto, finish, first_line, quiet, read, read_card
-from deep_onnx.model import OnnxModel, pad, to_values
+from deep_onnx.model import OnnxModel
 from deep_onnx.session import Session
 from pixelreg.arrays import Array, Pixels
-from pixelreg.data.crops import Progress, read_photo
+from pixelreg.data.crops import Progress, read_all, read_photo
 from pixelreg.data.layouts import scan
 from pixelreg.data.layouts.reading import walk
 from pixelreg.data.photos import Photo, Problem
-from pixelreg.errors import (
-    DataError,
-    PixelregError,
-    UnknownNameError,
-    UsageError,
-    need,
-)
+from pixelreg.errors import DataError, PixelregError, UnknownNameError, UsageError, need
 from pixelreg.faces.align import crop
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
@@ -36,6 +32,11 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 JUDGED = 1 / 3  # share of the people whose pictures are kept apart
+LEAST_PSNR = 38.0  # dB to the fp32 model
+EQUAL = 100.0  # dB, for pictures without a difference
+PERCENTILE = 99.999  # of the values of a tensor that int8 spans; what is beyond is clipped
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+PURPOSE = "quantising"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,81 +52,6 @@ class Calibration:
     measured: Pixels
     judged: Pixels
     problems: tuple[Problem, ...] = ()
-
-
-def read_pictures(
-    data: Path,
-    card: Card,
-    locator: Locator,
-    count: int,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Calibration:
-    """Read and crop pictures as the model's card says.
-
-    Parameters
-    ----------
-    data : a folder of pictures, or a data set of a known layout; of a data set, pictures of what
-        the model starts from are taken where there are any.
-    card : of the model.
-    locator : how faces are found.
-    count : pictures to take at the most, chosen by ``seed``.
-    progress : called with (done, total).
-    """
-    photos = _photos(data, card.source)
-    order = np.random.default_rng(seed).permutation(len(photos))
-    crops: list[Pixels] = []
-    people: list[str] = []
-    problems: list[Problem] = []
-    for index in order:
-        photo = photos[index]
-        try:
-            crops.append(_cut(photo, card, locator))
-            people.append(photo.person)
-        except PixelregError as error:
-            problems.append(Problem(photo.path, str(error)))
-        if progress is not None:
-            progress(len(crops), count)
-        if len(crops) == count:
-            break
-    if len(set(people)) < 2:
-        reason = f"; the first reason: {problems[0].reason}" if problems else ""
-        raise DataError(
-            f"{data} has {len(crops)} usable pictures of {len(set(people))} people; two people "
-            f"are needed, to measure on and to judge by{reason}"
-        )
-    kept_apart = choose_held_out(people, JUDGED, seed)
-    apart = np.array([person in kept_apart for person in people])
-    stack = np.stack(crops)
-    return Calibration(stack[~apart], stack[apart], tuple(problems))
-
-
-def _photos(data: Path, source: str) -> list[Photo]:
-    try:
-        photos = scan(data).photos
-    except DataError:
-        if not data.is_dir():
-            raise
-        found = [path for path, _ in walk(data).pictures]
-        if not found:
-            raise DataError(f"no picture in {data}") from None
-        return [Photo(str(path), "", path) for path in found]
-    shown = [photo for photo in photos if photo.expression == source]
-    return shown or list(photos)
-
-
-def _cut(photo: Photo, card: Card, locator: Locator) -> Pixels:
-    pixels = read_photo(photo)
-
-    place = locator.placements(pixels, card.frame, card.size, photo.path)[0]
-    return crop(pixels, place.similarity, card.size)
-
-
-LEAST_PSNR = 38.0  # dB to the fp32 model
-EQUAL = 100.0  # dB, for pictures without a difference
-PERCENTILE = 99.999  # of the values of a tensor that int8 spans; what is beyond is clipped
-CONVOLUTIONS = ("Conv", "ConvTranspose")
-PURPOSE = "quantising"
 
 
 @dataclass(frozen=True)
@@ -176,7 +102,7 @@ def quantise(
     card = card_to_quantise(model)
     contents = read(model)
     fp32 = OnnxModel(card, Session(contents, "cpu"))
-    proto = KINDS[to](as_proto(contents, PURPOSE), _feeds(card, pictures))
+    proto = KINDS[to].convert(as_proto(contents, PURPOSE), _feeds(fp32, pictures.measured))
     made = replace(finish(proto, card), name="the quantised model")
     smaller = OnnxModel(card, Session(made, "cpu"))
     psnr, worst = _psnr(fp32, smaller, pictures)
@@ -189,14 +115,77 @@ def quantise(
         "to": to,
         "psnr_to_fp32": round(psnr, 2),
         "worst_psnr_to_fp32": round(worst, 2),
-        "pictures_measured": len(pictures.measured) if to == "int8" else 0,
+        "pictures_measured": len(pictures.measured) if KINDS[to].measures else 0,
         "pictures_judged": len(pictures.judged),
     }
     noted = replace(card, notes={**card.notes, "quantised": note})
     data = finish(as_proto(made, PURPOSE), noted).data
     write_bytes(output, data)
-    before = len(contents.data)
-    return Quantised(output, len(data), before, psnr, worst, len(pictures.judged))
+    return Quantised(output, len(data), len(contents.data), psnr, worst, len(pictures.judged))
+
+
+def read_pictures(
+    data: Path,
+    card: Card,
+    locator: Locator,
+    count: int,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Read and crop pictures as the model's card says.
+
+    Parameters
+    ----------
+    data : a folder of pictures, or a data set of a known layout; of a data set, pictures of what
+        the model starts from are taken where there are any.
+    count : pictures to take at the most, chosen by ``seed``.
+    """
+    photos = _photos(data, card.source)
+    order = np.random.default_rng(seed).permutation(len(photos))
+    crops: list[Pixels] = []
+    people: list[str] = []
+    problems: list[Problem] = []
+    with closing(read_all((photos[k] for k in order), partial(_cut, card, locator))) as results:
+        for photo, outcome in results:
+            if isinstance(outcome, PixelregError):
+                problems.append(Problem(photo.path, str(outcome)))
+            else:
+                crops.append(outcome)
+                people.append(photo.person)
+            if progress is not None:
+                progress(len(crops), count)
+            if len(crops) == count:
+                break
+    if len(set(people)) < 2:
+        reason = f"; the first reason: {problems[0].reason}" if problems else ""
+        raise DataError(
+            f"{data} has {len(crops)} usable pictures of {len(set(people))} people; two people "
+            f"are needed, to measure on and to judge by{reason}"
+        )
+    kept_apart = choose_held_out(people, JUDGED, seed)
+    apart = np.array([person in kept_apart for person in people])
+    stack = np.stack(crops)
+    return Calibration(stack[~apart], stack[apart], tuple(problems))
+
+
+def _photos(data: Path, source: str) -> list[Photo]:
+    try:
+        photos = scan(data).photos
+    except DataError:
+        if not data.is_dir():
+            raise
+        found = [path for path, _ in walk(data).pictures]
+        if not found:
+            raise DataError(f"no picture in {data}") from None
+        return [Photo(str(path), "", path) for path in found]
+    shown = [photo for photo in photos if photo.expression == source]
+    return shown or list(photos)
+
+
+def _cut(card: Card, locator: Locator, photo: Photo) -> Pixels:
+    pixels = read_photo(photo)
+    place = locator.placements(pixels, card.frame, card.size, photo.path)[0]
+    return crop(pixels, place.similarity, card.size)
 
 
 def _conditions(card: Card, count: int) -> list[tuple[float, ...]]:
@@ -205,16 +194,13 @@ def _conditions(card: Card, count: int) -> list[tuple[float, ...]]:
     return [vectors[k % len(vectors)] for k in range(count)]
 
 
-def _feeds(card: Card, pictures: Calibration) -> list[dict[str, Array]]:
+def _feeds(model: OnnxModel, crops: Pixels) -> list[dict[str, Array]]:
     """What goes into the graph, one picture at a time."""
-    feeds = []
-    crops = pictures.measured
-    for picture, condition in zip(crops, _conditions(card, len(crops)), strict=True):
-        feed = {card.image_input: pad(to_values(card, picture[None], "float32"), card.multiple)[0]}
-        if card.condition_input:
-            feed[card.condition_input] = np.array([condition], np.float32)
-        feeds.append(feed)
-    return feeds
+    conditions = _conditions(model.card, len(crops))
+    return [
+        model.inputs(condition, picture[None])[0]
+        for picture, condition in zip(crops, conditions, strict=True)
+    ]
 
 
 def _psnr(fp32: OnnxModel, smaller: OnnxModel, pictures: Calibration) -> tuple[float, float]:
@@ -349,7 +335,11 @@ def _sort(model: ModelProto) -> None:
     model.graph.node.extend(order)
 
 
-KINDS: dict[str, Callable[[ModelProto, Sequence[Mapping[str, Array]]], ModelProto]] = {
-    "int8": _to_int8,
-    "fp16": _to_fp16,
-}
+class Kind(NamedTuple):
+    """A kind of smaller numbers: how a model gets them, and whether pictures are measured first."""
+
+    convert: Callable[[ModelProto, Sequence[Mapping[str, Array]]], ModelProto]
+    measures: bool
+
+
+KINDS = {"int8": Kind(_to_int8, True), "fp16": Kind(_to_fp16, False)}

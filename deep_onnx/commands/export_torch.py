@@ -9,7 +9,7 @@ import click
 from deep_onnx.card import PLACEMENTS
 from deep_onnx.convert import ARCHITECTURES, STATISTICS, Conversion, convert
 from pixelreg.commands import options
-from pixelreg.commands.console import give, give_json
+from pixelreg.commands.console import report
 from pixelreg.errors import UsageError
 from pixelreg.models.model import Frame, Provenance
 
@@ -88,9 +88,9 @@ def export_torch(
       pixelreg export-torch ganimation --checkpoint net_epoch_30_id_G.pth -o animate.onnx
       pixelreg export-torch cyclegan --checkpoint latest_net_G_A.pth --targets sketch -o g.onnx
     """
-    if frame is not None and placement not in (None, "face"):
-        raise UsageError("--frame goes with --placement face")
     if frame is not None:
+        if placement not in (None, "face"):
+            raise UsageError("--frame goes with --placement face")
         placement = "face"
     conversion = Conversion(
         targets=tuple(filter(None, (name.strip() for name in (targets or "").split(",")))),
@@ -102,18 +102,12 @@ def export_torch(
         provenance=Provenance(training_set=training_set, licence=licence),
     )
     done = convert(architecture, checkpoint, output, conversion)
-    if as_json:
-        give_json(
-            {
-                "output": str(done.path),
-                "architecture": architecture,
-                "parameters": done.parameters,
-                "bytes": done.bytes,
-                "parity": done.parity,
-            }
-        )
-        return
-    give(
-        f"{done.path}: {done.parameters:,} parameters, {done.bytes / 1e6:.1f} MB, "
-        f"within {done.parity:.0e} of PyTorch"
-    )
+    facts = {
+        "output": str(done.path),
+        "architecture": architecture,
+        "parameters": done.parameters,
+        "bytes": done.bytes,
+        "parity": done.parity,
+    }
+    weight = f"{done.parameters:,} parameters, {done.bytes / 1e6:.1f} MB"
+    report(facts, as_json, f"{done.path}: {weight}, within {done.parity:.0e} of PyTorch")

@@ -9,7 +9,7 @@ import click
 from deep_onnx.quantise import KINDS, LEAST_PSNR, card_to_quantise, read_pictures
 from deep_onnx.quantise import quantise as write_quantised
 from pixelreg.commands import options
-from pixelreg.commands.console import give, give_json, progress, say
+from pixelreg.commands.console import progress, report, say
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
 
@@ -75,20 +75,15 @@ def quantise(
     done = write_quantised(model, output, to, calibration, force)
     if done.psnr < LEAST_PSNR:
         say(f"written all the same: {done.psnr:.1f} dB is less than {LEAST_PSNR:g}")
-    if as_json:
-        give_json(
-            {
-                "output": str(done.path),
-                "to": to,
-                "bytes": done.bytes,
-                "bytes_before": done.bytes_before,
-                "psnr_to_fp32": done.psnr,
-                "worst_psnr_to_fp32": done.worst,
-                "pictures_judged": done.judged,
-            }
-        )
-        return
-    give(
-        f"{done.path}: {done.bytes / 1e6:.1f} MB as {to}, {done.bytes_before / 1e6:.1f} MB before; "
-        f"{done.psnr:.1f} dB to fp32 on {done.judged} pictures, the worst {done.worst:.1f} dB"
-    )
+    facts = {
+        "output": str(done.path),
+        "to": to,
+        "bytes": done.bytes,
+        "bytes_before": done.bytes_before,
+        "psnr_to_fp32": done.psnr,
+        "worst_psnr_to_fp32": done.worst,
+        "pictures_judged": done.judged,
+    }
+    sizes = f"{done.bytes / 1e6:.1f} MB as {to}, {done.bytes_before / 1e6:.1f} MB before"
+    psnr = f"{done.psnr:.1f} dB to fp32 on {done.judged} pictures, the worst {done.worst:.1f} dB"
+    report(facts, as_json, f"{done.path}: {sizes}; {psnr}")
