@@ -30,72 +30,6 @@ from pixelreg.models.model import Provenance
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-
-def feeds(export: Export, pictures: Pixels | None) -> list[dict[str, Tensor]]:
-    """Inputs to compare on, in the module's order of arguments; see `deep_onnx.export.parity`."""
-    generator = torch.Generator().manual_seed(0)
-    examples = dict(export.inputs)
-
-    def drawn(batch: int, size: tuple[int, int] | None) -> dict[str, Tensor]:
-        return {name: _random(export, name, batch, size, generator) for name in examples}
-
-    made = [drawn(1, None), drawn(3, None)]
-    name = export.card.image_input
-    # Norms make noise of the rounding errors of a picture of one colour, wherever it is computed.
-    if name not in examples or float(examples[name].std()) > 0:
-        made.append(examples)
-    if pictures is not None and len(pictures) and name in examples:
-        real = to_tensor(pictures[:3], *export.card.value_range)
-        made.append(
-            {
-                other: real if other == name else repeated(value, len(real))
-                for other, value in examples.items()
-            }
-        )
-    if export.card.dynamic:
-        height, width = base(export)
-        size = (height + export.card.multiple, width)
-        made.append({other: tiled(value, size) for other, value in made[-1].items()})
-        made.append(drawn(2, size))
-    return made
-
-
-def _random(
-    export: Export, name: str, batch: int, size: tuple[int, int] | None, generator: torch.Generator
-) -> Tensor:
-    example, card = export.inputs[name], export.card
-    if not example.is_floating_point():
-        return tiled(repeated(example, batch), size)
-    shape = [batch, *example.shape[1:]]
-    if size is not None and example.ndim == 4:
-        shape[2:] = size
-    if name not in (card.image_input, card.condition_input) or card.target_kind == "noise":
-        return torch.randn(shape, generator=generator)
-    low, high = card.value_range if name == card.image_input else card.condition_range
-    return torch.rand(shape, generator=generator) * (high - low) + low
-
-
-def repeated(value: Tensor, batch: int) -> Tensor:
-    """The first ``batch`` rows, from the start again where there are too few."""
-    return value[torch.arange(batch) % len(value)]
-
-
-def tiled(value: Tensor, size: tuple[int, int] | None) -> Tensor:
-    """Pictures of another size: their pixels again and again, or fewer of them."""
-    if size is None or value.ndim != 4:
-        return value
-    rows, columns = (torch.arange(n) % m for n, m in zip(size, value.shape[2:], strict=True))
-    return value[:, :, rows][:, :, :, columns].contiguous()
-
-
-def base(export: Export) -> tuple[int, int]:
-    """Height and width of the examples' pictures."""
-    for value in export.inputs.values():
-        if value.ndim == 4:
-            return int(value.shape[2]), int(value.shape[3])
-    raise PixelregError(f"{export.card.architecture} has no picture whose size could be dynamic")
-
-
 OPSET = 18
 TOLERANCE = 1e-4  # on values in [-1, 1]
 PURPOSE = "exporting to ONNX"
@@ -126,14 +60,8 @@ def export_onnx(
     """Write a network as ONNX, once it is known to compute what the module computes.
 
     The batch is dynamic, and so are height and width where the card says so. The file holds the
-    card, and nothing of the machine that it was made on.
-
-    Parameters
-    ----------
-    export : the module in evaluation mode, its card, and examples of its inputs.
-    path : where to write; left as it was if anything fails.
-    notes : added to the card's.
-    pictures : (N, H, W, 3) uint8 real pictures to compare on; without any, the examples only.
+    card, with some more notes, and nothing of the machine that it was made on. It is compared on
+    the examples, and on real pictures (N, H, W, 3) uint8 where there are any.
     """
     need("onnx", "onnx", "train", PURPOSE)
     refuse_training_mode(export.module)
@@ -223,16 +151,13 @@ def _refuse_surprises(model: ModelProto, export: Export) -> None:
 def parity(export: Export, model: Contents, pictures: Pixels | None = None) -> float:
     """Largest absolute difference between the module and ONNX Runtime, values on [-1, 1].
 
-    Both see the examples, real pictures where given, and random numbers; at batches of 1 and 3,
-    and where sizes are dynamic also at one that is not square. None of these was traced.
-
-    Parameters
-    ----------
-    pictures : (N, H, W, 3) uint8, of a size that the model takes.
+    Both see the examples, real pictures (N, H, W, 3) uint8 where given, and random numbers; at
+    batches of 1 and 3, and where sizes are dynamic also at one that is not square. None of these
+    was traced.
     """
     export = _on_cpu(export)
     session = Session(replace(model, name="the exported model"), "cpu")
-    return max(_difference(export, session, feed) for feed in feeds(export, pictures))
+    return max(_difference(export, session, feed) for feed in _feeds(export, pictures))
 
 
 def _on_cpu(export: Export) -> Export:
@@ -263,11 +188,11 @@ def _unit(export: Export, expected: Array) -> float:
 def _enlarged(export: Export, name: str) -> Tensor:
     """An example of the sizes to trace at: the tracer would take 1 for a constant."""
     value, card = export.inputs[name], export.card
-    value = repeated(value, max(2, len(value)))
+    value = _repeated(value, max(2, len(value)))
     if not card.dynamic:
         return value
-    height, width = (max(2, -(-side // card.multiple)) for side in base(export))
-    return tiled(value, (height * card.multiple, (width + 1) * card.multiple))
+    height, width = (max(2, -(-side // card.multiple)) for side in _base(export))
+    return _tiled(value, (height * card.multiple, (width + 1) * card.multiple))
 
 
 def _dynamic_shapes(export: Export) -> tuple[dict[int, Any], ...]:
@@ -291,3 +216,68 @@ def _name_sizes(model: ModelProto, export: Export) -> None:
         for size in value.type.tensor_type.shape.dim:
             if size.HasField("dim_param"):
                 size.dim_param = names.get(size.dim_param, size.dim_param)
+
+
+def _feeds(export: Export, pictures: Pixels | None) -> list[dict[str, Tensor]]:
+    """Inputs to compare on, in the module's order of arguments; see `parity`."""
+    generator = torch.Generator().manual_seed(0)
+    examples = dict(export.inputs)
+
+    def drawn(batch: int, size: tuple[int, int] | None) -> dict[str, Tensor]:
+        return {name: _random(export, name, batch, size, generator) for name in examples}
+
+    made = [drawn(1, None), drawn(3, None)]
+    name = export.card.image_input
+    # Norms make noise of the rounding errors of a picture of one colour, wherever it is computed.
+    if name not in examples or float(examples[name].std()) > 0:
+        made.append(examples)
+    if pictures is not None and len(pictures) and name in examples:
+        real = to_tensor(pictures[:3], *export.card.value_range)
+        made.append(
+            {
+                other: real if other == name else _repeated(value, len(real))
+                for other, value in examples.items()
+            }
+        )
+    if export.card.dynamic:
+        height, width = _base(export)
+        size = (height + export.card.multiple, width)
+        made.append({other: _tiled(value, size) for other, value in made[-1].items()})
+        made.append(drawn(2, size))
+    return made
+
+
+def _random(
+    export: Export, name: str, batch: int, size: tuple[int, int] | None, generator: torch.Generator
+) -> Tensor:
+    example, card = export.inputs[name], export.card
+    if not example.is_floating_point():
+        return _tiled(_repeated(example, batch), size)
+    shape = [batch, *example.shape[1:]]
+    if size is not None and example.ndim == 4:
+        shape[2:] = size
+    if name not in (card.image_input, card.condition_input) or card.target_kind == "noise":
+        return torch.randn(shape, generator=generator)
+    low, high = card.value_range if name == card.image_input else card.condition_range
+    return torch.rand(shape, generator=generator) * (high - low) + low
+
+
+def _repeated(value: Tensor, batch: int) -> Tensor:
+    """The first ``batch`` rows, from the start again where there are too few."""
+    return value[torch.arange(batch) % len(value)]
+
+
+def _tiled(value: Tensor, size: tuple[int, int] | None) -> Tensor:
+    """Pictures of another size: their pixels again and again, or fewer of them."""
+    if size is None or value.ndim != 4:
+        return value
+    rows, columns = (torch.arange(n) % m for n, m in zip(size, value.shape[2:], strict=True))
+    return value[:, :, rows][:, :, :, columns].contiguous()
+
+
+def _base(export: Export) -> tuple[int, int]:
+    """Height and width of the examples' pictures."""
+    for value in export.inputs.values():
+        if value.ndim == 4:
+            return int(value.shape[2]), int(value.shape[3])
+    raise PixelregError(f"{export.card.architecture} has no picture whose size could be dynamic")

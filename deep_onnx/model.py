@@ -23,121 +23,6 @@ MOST = 4096  # pictures from noise at a time
 BATCH = 32
 
 
-def to_values(card: Card, pictures: Array, element: str) -> Array:
-    """Pictures in the form that the graph takes.
-
-    Parameters
-    ----------
-    pictures : (N, H, W, 3) uint8, or float in [0, 1].
-    element : NumPy's name of the graph's type.
-
-    Returns
-    -------
-    (N, 3, H, W), contiguous, in the card's order of colours and on its scale.
-    """
-    low, high = card.value_range
-    most = 255.0 if pictures.dtype == np.uint8 else 1.0
-    values = pictures.astype(np.float32) * np.float32((high - low) / most) + np.float32(low)
-    if card.colour == "BGR":
-        values = values[..., ::-1]
-    if element == "uint8":
-        values = np.clip(np.rint(values), 0, 255)
-    return np.ascontiguousarray(values.transpose(0, 3, 1, 2), dtype=element)
-
-
-def from_values(card: Card, values: Array) -> Floats:
-    """(N, 3, H, W) as the graph gives it -> (N, H, W, 3) float32 on [0, 1], unclipped."""
-    low, high = card.value_range
-    scaled = (values.astype(np.float32) - np.float32(low)) / np.float32(high - low)
-    pictures: Floats = scaled.transpose(0, 2, 3, 1)
-    return pictures[..., ::-1] if card.colour == "BGR" else pictures
-
-
-def pad(values: Array, multiple: int) -> tuple[Array, tuple[slice, ...]]:
-    """(..., H, W) with both sides whole multiples, its borders mirrored.
-
-    Returns
-    -------
-    The padded array, and where the old one lies in it.
-    """
-    margins, inside = [(0, 0)] * (values.ndim - 2), [slice(None)] * (values.ndim - 2)
-    for side in values.shape[-2:]:
-        more = -side % multiple
-        margins.append((more // 2, more - more // 2))
-        inside.append(slice(more // 2, more // 2 + side))
-    if not any(map(any, margins)):
-        return values, tuple(inside)
-    return np.pad(values, margins, mode="reflect"), tuple(inside)
-
-
-def targets_of(card: Card) -> tuple[str, ...]:
-    """The names of a card's targets: expressions in their usual order, others by alphabet."""
-    return tuple(in_order(set(card.targets)))
-
-
-def name_of(card: Card, target: str) -> str:
-    """The card's own name for a target: the same, or one that means the same."""
-    known = {canonical(name): name for name in card.targets}
-    name = target if target in card.targets else known.get(canonical(target))
-    if name is None:
-        raise UnknownNameError("target", target, targets_of(card))
-    return name
-
-
-def condition_of(card: Card, target: Target) -> tuple[float, ...]:
-    """The values of the condition input.
-
-    Parameters
-    ----------
-    target : a name or a synonym of one; all values in order; or some by the entries' names, the
-        others as in the card's vector for its source, or 0 where it has none.
-
-    Returns
-    -------
-    One number for every entry of ``card.condition``; empty where the network takes none.
-    """
-    if isinstance(target, str):
-        return card.targets[name_of(card, target)]
-    if not card.condition:
-        raise UsageError(
-            f"this model takes no numbers; ask for one of: {', '.join(targets_of(card))}"
-        )
-    if isinstance(target, Mapping):
-        return _over_source(card, target)
-    return _checked(card, target)
-
-
-def _over_source(card: Card, given: Mapping[str, float]) -> tuple[float, ...]:
-    start = card.targets.get(card.source, (0.0,) * len(card.condition))
-    values = dict(zip(card.condition, start, strict=True))
-    entries = {entry.lower(): entry for entry in card.condition}
-    for name, value in given.items():
-        entry = name if name in values else entries.get(str(name).lower())
-        if entry is None:
-            raise UnknownNameError("number", str(name), card.condition)
-        values[entry] = value
-    return _checked(card, values.values())
-
-
-def _checked(card: Card, given: Iterable[float] | Sequence[float]) -> tuple[float, ...]:
-    try:
-        values = tuple(float(value) for value in given)
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"{given!r} is no target: give a name, {len(card.condition)} numbers, or some by name"
-        ) from None
-    if len(values) != len(card.condition):
-        raise UsageError(
-            f"this model takes {len(card.condition)} numbers "
-            f"({', '.join(card.condition)}), not {len(values)}"
-        )
-    low, high = card.condition_range
-    for entry, value in zip(card.condition, values, strict=True):
-        if not math.isfinite(value) or not low <= value <= high:
-            raise UsageError(f"{entry} = {value:g} is out of range: {low:g} to {high:g}")
-    return values
-
-
 @dataclass(frozen=True, eq=False)
 class OnnxModel:
     """An ONNX model on arrays.
@@ -170,16 +55,9 @@ class OnnxModel:
         return made
 
     def predict(self, condition: Sequence[float], pictures: Array) -> Floats:
-        """Change several pictures at once.
+        """Change pictures (N, H, W, 3), uint8 or float in [0, 1], by one number an entry.
 
-        Parameters
-        ----------
-        condition : one number for every entry of the card's condition.
-        pictures : (N, H, W, 3) uint8, or float in [0, 1].
-
-        Returns
-        -------
-        (N, H, W, 3) float32 on [0, 1], unclipped. Sides that are no multiples of the card's are
+        They come back float32 on [0, 1], unclipped. Sides that are no multiples of the card's are
         padded for the network and cut again.
         """
         card = self.card
@@ -271,3 +149,101 @@ def open_generator(path: Path, **options: Any) -> OnnxModel:
             f"{card.task!r}; change pictures with: pixelreg apply"
         )
     return OnnxModel.of(file, **options)
+
+
+def to_values(card: Card, pictures: Array, element: str) -> Array:
+    """Pictures (N, H, W, 3), uint8 or float in [0, 1], as the graph takes them.
+
+    They become (N, 3, H, W) of NumPy's type ``element``, contiguous, in the card's order of colours
+    and on its scale.
+    """
+    low, high = card.value_range
+    most = 255.0 if pictures.dtype == np.uint8 else 1.0
+    values = pictures.astype(np.float32) * np.float32((high - low) / most) + np.float32(low)
+    if card.colour == "BGR":
+        values = values[..., ::-1]
+    if element == "uint8":
+        values = np.clip(np.rint(values), 0, 255)
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2), dtype=element)
+
+
+def from_values(card: Card, values: Array) -> Floats:
+    """(N, 3, H, W) as the graph gives it -> (N, H, W, 3) float32 on [0, 1], unclipped."""
+    low, high = card.value_range
+    scaled = (values.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+    pictures: Floats = scaled.transpose(0, 2, 3, 1)
+    return pictures[..., ::-1] if card.colour == "BGR" else pictures
+
+
+def pad(values: Array, multiple: int) -> tuple[Array, tuple[slice, ...]]:
+    """(..., H, W) with both sides whole multiples, its borders mirrored, and where the old lies."""
+    margins, inside = [(0, 0)] * (values.ndim - 2), [slice(None)] * (values.ndim - 2)
+    for side in values.shape[-2:]:
+        more = -side % multiple
+        margins.append((more // 2, more - more // 2))
+        inside.append(slice(more // 2, more // 2 + side))
+    if not any(map(any, margins)):
+        return values, tuple(inside)
+    return np.pad(values, margins, mode="reflect"), tuple(inside)
+
+
+def targets_of(card: Card) -> tuple[str, ...]:
+    """The names of a card's targets: expressions in their usual order, others by alphabet."""
+    return tuple(in_order(set(card.targets)))
+
+
+def name_of(card: Card, target: str) -> str:
+    """The card's own name for a target: the same, or one that means the same."""
+    known = {canonical(name): name for name in card.targets}
+    name = target if target in card.targets else known.get(canonical(target))
+    if name is None:
+        raise UnknownNameError("target", target, targets_of(card))
+    return name
+
+
+def condition_of(card: Card, target: Target) -> tuple[float, ...]:
+    """The values of the condition input, one for every entry; none where the network takes none.
+
+    A target is a name or a synonym of one; all values in order; or some by the entries' names, the
+    others as in the card's vector for its source, or 0 where it has none.
+    """
+    if isinstance(target, str):
+        return card.targets[name_of(card, target)]
+    if not card.condition:
+        raise UsageError(
+            f"this model takes no numbers; ask for one of: {', '.join(targets_of(card))}"
+        )
+    if isinstance(target, Mapping):
+        return _over_source(card, target)
+    return _checked(card, target)
+
+
+def _over_source(card: Card, given: Mapping[str, float]) -> tuple[float, ...]:
+    start = card.targets.get(card.source, (0.0,) * len(card.condition))
+    values = dict(zip(card.condition, start, strict=True))
+    entries = {entry.lower(): entry for entry in card.condition}
+    for name, value in given.items():
+        entry = name if name in values else entries.get(str(name).lower())
+        if entry is None:
+            raise UnknownNameError("number", str(name), card.condition)
+        values[entry] = value
+    return _checked(card, values.values())
+
+
+def _checked(card: Card, given: Iterable[float] | Sequence[float]) -> tuple[float, ...]:
+    try:
+        values = tuple(float(value) for value in given)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{given!r} is no target: give a name, {len(card.condition)} numbers, or some by name"
+        ) from None
+    if len(values) != len(card.condition):
+        raise UsageError(
+            f"this model takes {len(card.condition)} numbers "
+            f"({', '.join(card.condition)}), not {len(values)}"
+        )
+    low, high = card.condition_range
+    for entry, value in zip(card.condition, values, strict=True):
+        if not math.isfinite(value) or not low <= value <= high:
+            raise UsageError(f"{entry} = {value:g} is out of range: {low:g} to {high:g}")
+    return values

@@ -87,15 +87,10 @@ def card_to_quantise(model: Path) -> Card:
 def quantise(
     model: Path, output: Path, to: str, pictures: Calibration, force: bool = False
 ) -> Quantised:
-    """Write a model with smaller numbers, if it still makes the same pictures.
+    """Write a model with smaller numbers, if it still makes the same pictures, or by force.
 
-    Parameters
-    ----------
-    output : where to write; left as it was if anything fails.
-    to : ``"int8"``: values and weights of all convolutions but the first and the last ones;
-        ``"fp16"``: all weights.
-    pictures : to measure ranges on (int8 only), and to judge by.
-    force : write it however much it differs.
+    ``"int8"`` takes values and weights of all convolutions but the first and the last ones;
+    ``"fp16"`` all weights.
     """
     if to not in KINDS:
         raise UnknownNameError("kind of numbers", to, KINDS)
@@ -132,13 +127,10 @@ def read_pictures(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Calibration:
-    """Read and crop pictures as the model's card says.
+    """Read and crop pictures as the model's card says, ``count`` of them chosen by ``seed``.
 
-    Parameters
-    ----------
-    data : a folder of pictures, or a data set of a known layout; of a data set, pictures of what
-        the model starts from are taken where there are any.
-    count : pictures to take at the most, chosen by ``seed``.
+    They are those of a folder or of a data set of a known layout; of a data set, pictures of what
+    the model starts from are taken where there are any.
     """
     photos = _photos(data, card.source)
     order = np.random.default_rng(seed).permutation(len(photos))

@@ -1,4 +1,4 @@
-"""What all ONNX models on photos have in common: they are as their card says."""
+"""ONNX models on photos: they are as their cards say."""
 
 from __future__ import annotations
 
@@ -35,8 +35,6 @@ def load(
 
     Parameters
     ----------
-    path : the file.
-    locator : how faces are found in photos.
     meta : a JSON file that describes a model of another origin; see `deep_onnx.card.card_of`.
     options : provider, threads, say: see `deep_onnx.session.Session`.
     """
@@ -115,16 +113,9 @@ class OnnxTranslator(Translator):
         return Changer(lambda crop: self._predicted(condition, crop), self.size)
 
     def run(self, target: Target, crops: Pixels) -> Pixels:
-        """Change pictures.
+        """Change pictures (N, S, S, 3) uint8, or of any size where the model takes any.
 
-        Parameters
-        ----------
-        target : a name, all numbers of the condition, or some by name.
-        crops : (N, S, S, 3) uint8; (N, H, W, 3) of any size for models that take any.
-
-        Returns
-        -------
-        As many of the same size, uint8.
+        A target is a name, all numbers of the condition, or some by name.
         """
         made = self.model.predict(self._condition(target), crops)
         pixels: Pixels = np.clip(np.rint(made * 255.0), 0, 255).astype(np.uint8)

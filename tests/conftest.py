@@ -11,7 +11,7 @@ import pytest
 from cli_tools import SIZE, Command, Result, pixels
 
 from pixelreg.commands.main import main
-from pixelreg.data.synthetic import synthesise
+from pixelreg.data.synthetic import pairs_array, synthesise
 from pixelreg.models import file as modelfile
 from pixelreg.models.model import Frame
 
@@ -86,6 +86,12 @@ def tiny_onnx(tmp_path: Path) -> Callable[..., Path]:
     from onnx_tools import save
 
     return lambda model, **card: save(model, tmp_path / "m.onnx", **card)
+
+
+@pytest.fixture(scope="session")
+def large_face() -> np.ndarray:
+    """A neutral face that detectors find, (256, 256, 3) uint8."""
+    return pairs_array(1, "happy", 256)[0][0]
 
 
 @pytest.fixture
