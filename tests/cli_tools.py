@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,3 +78,37 @@ def places_of(picture: np.ndarray, sheet: np.ndarray) -> list[tuple[int, int]]:
 def files_in(folder: Path) -> set[str]:
     """Every file below a folder, hidden and temporary ones included."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def interrupted(
+    words: Sequence[object], ready: Callable[[Iterator[str]], None], wait: float = 0.0
+) -> None:
+    """Send Ctrl-C to a command once it is ready: it ends within seconds, and says one line.
+
+    ``ready`` gets the lines of stderr and returns when the command is at work.
+    """
+    process = subprocess.Popen(
+        [*CLI, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test that runs in the background may have been told to ignore interrupts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    with process:
+        try:
+            assert process.stderr is not None
+            ready(iter(process.stderr.readline, ""))
+            time.sleep(wait)
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            sent = time.monotonic()
+            stdout, rest = process.communicate(timeout=60)
+            assert time.monotonic() - sent < 20
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert stdout == ""
+    assert rest.strip("\n") == (
+        "pixelreg: error: stopped before the end; nothing half-written was left behind"
+    )

@@ -742,24 +742,3 @@ def test_command_on_london(command: Command, london: Path, opencv: None, tmp_pat
     assert right[1] > 0.2
     assert left[0] > right[0]
     assert pixels(sheet).shape[2] == 3
-
-
-@pytest.mark.parametrize(
-    ("options", "code", "reason"),
-    [
-        (("-o", "x.npz"), 2, "must end in .safetensors"),
-        (("--picture", "x.jpg"), 2, "must end in .png"),
-        (("--on-face",), 2, "--on-face shows the --picture of flow"),
-        (("--components", "0"), 2, "0 is not in the range"),
-        (("--sparsity", "1"), 2, "1.0 is not in the range"),
-        (("--step", "7", "--no-align"), 2, "the step must divide the crops' side 128"),
-        (("--expr", "bored"), 2, "unknown expression 'bored'"),
-    ],
-)  # fmt: skip
-def test_command_refuses(
-    options: tuple[str, ...], code: int, reason: str, command: Command, drawn: Path, tmp_path: Path
-) -> None:
-    out = () if "-o" in options else ("-o", tmp_path / "x.safetensors")
-    done = command("blendshape", drawn, *options, *out)
-    assert done.code == code
-    assert reason in done.error

@@ -267,13 +267,6 @@ def test_data_download_without_an_answer(serve, tmp_path: Path, command: Command
         assert not (tmp_path / name).exists() or files_in(tmp_path / name) == set()
 
 
-def test_data_download_of_an_unknown_set(tmp_path: Path, command: Command) -> None:
-    result = command("data", "download", "paris", tmp_path / "paris")
-    assert result.code == 2
-    assert result.error == "unknown data set 'paris'; choose one of: london"
-    assert files_in(tmp_path) == set()
-
-
 # ---------------------------------------------------------------- help
 
 
@@ -329,15 +322,6 @@ def test_version(command: Command) -> None:
     result = command("--version")
     assert (result.code, result.err) == (0, "")
     assert result.out.split() == ["pixelreg,", "version", pixelreg.__version__]
-
-
-def test_no_such_command_lists_them(command: Command) -> None:
-    result = command("nosuch")
-    assert result.code == 2
-    for name in COMMANDS:
-        assert name in result.error
-    assert command("data", "nosuch").code == 2
-    assert "nosuch" in command("data", "nosuch").error
 
 
 def test_the_checkout_script_ends_with_the_code_of_the_command() -> None:
@@ -403,16 +387,3 @@ def test_demo(tmp_path: Path, command: Command) -> None:
     tried = command(*proposal.split()[1:], "-o", tmp_path / "out.jpg")
     assert tried.code == 0, tried.err
     assert pixels(tmp_path / "out.jpg").shape == (64, 64, 3)
-
-
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [(("--people", 3), "3 is not in the range"), (("--size", 8), "8 is not in the range")],
-)
-def test_demo_refuses(
-    options: tuple[object, ...], reason: str, tmp_path: Path, command: Command
-) -> None:
-    result = command("demo", *options, "-o", tmp_path / "made")
-    assert result.code == 2
-    assert reason in result.error
-    assert files_in(tmp_path) == set()

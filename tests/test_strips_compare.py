@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_tools import SIZE, Command, files_in, pixels, places_of
+from cli_tools import SIZE, Command, pixels, places_of
 from PIL import Image, ImageSequence
 
 from pixelreg import load
@@ -206,26 +206,3 @@ def test_a_picture_that_cannot_be_read_is_left_out(
     assert result.code == 1
     assert "none of the pictures could be compared" in result.err
     assert not out.exists()
-
-
-def test_comparisons_that_cannot_be(
-    crop: Path, model: Path, darker: Path, command: Command, tmp_path: Path
-) -> None:
-    other = Path(shutil.copy(crop, tmp_path / "other.png"))
-    before = files_in(tmp_path)
-    out = ("-o", tmp_path / "sheet.png")
-    for words, code, reason in (
-        ((crop, "--models", model, darker, "--expr", "sad", *out), 2, "unknown expression 'sad'"),
-        (("--models", model, darker, *out), 2, "at least one picture"),
-        ((crop, "--models", other, *out), 2, "must end in .safetensors"),
-        ((crop, "--models", tmp_path / "nosuch.safetensors", *out), 2, "does not exist"),
-        ((tmp_path / "nosuch.png", "--models", model, *out), 2, "does not exist"),
-        ((crop, "--models", model, "--strength", "nan", *out), 2, "strength must be between"),
-        ((crop, "--models", model, "--side", 8, *out), 2, "8 is not in the range"),
-        ((crop, "--models", model, "-o", tmp_path / "sheet.txt"), 1, "suffix"),
-        ((), 2, "INPUT"),
-    ):
-        result = command("compare", *words)
-        assert result.code == code, words
-        assert reason in result.error
-        assert files_in(tmp_path) == before
