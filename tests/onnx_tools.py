@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from deep_onnx.card import KEY, Card
@@ -19,6 +21,15 @@ TYPES = {
     "uint8": TensorProto.UINT8,
     "int64": TensorProto.INT64,
 }
+
+
+@contextmanager
+def refused(error: type[Exception], says: str) -> Iterator[None]:
+    """What is done within fails with an error of one line that says so."""
+    with pytest.raises(error) as caught:
+        yield
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def build(

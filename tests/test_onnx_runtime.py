@@ -18,7 +18,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from onnx import helper
-from onnx_tools import brightness, build, convolution, identity, save, sliders
+from onnx_tools import brightness, build, convolution, identity, refused, save, sliders
 from PIL import Image
 from scipy import ndimage
 from test_house import loaded_by
@@ -251,14 +251,12 @@ def test_a_name_that_means_the_same_is_understood(tiny_onnx) -> None:
     ],
 )
 def test_what_cannot_be_asked_for_is_said(brighter, target, error, says) -> None:
-    with pytest.raises(error) as caught:
+    with refused(error, says):
         brighter().translate(noise(8, 8), target)
-    assert says in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_numbers_for_a_model_that_takes_none(opened) -> None:
-    with pytest.raises(UsageError, match="takes no numbers; ask for one of: happy"):
+    with refused(UsageError, "takes no numbers; ask for one of: happy"):
         opened(identity()).translate(noise(8, 8), [1.0])
 
 
@@ -309,19 +307,18 @@ def test_a_foreign_model_runs_as_a_file_describes_it(tmp_path) -> None:
     model = convolution(blurring(), image=("b", 3, 24, 24), output=("b", 3, 24, 24))
     model.graph.input[0].name = model.graph.node[0].input[0] = "photo"
     model.graph.output[0].name = model.graph.node[0].output[0] = "made"
-    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(ModelFileError, match=r"describe it in a JSON file \(--meta\)"):
-        load(tmp_path / "m.onnx")
-    meta = tmp_path / "m.json"
+    file, meta, picture = tmp_path / "m.onnx", tmp_path / "m.json", noise(24, 24)
+    file.write_bytes(model.SerializeToString())
+    with refused(ModelFileError, "describe it in a JSON file (--meta)"):
+        load(file)
     meta.write_text(json.dumps({"targets": {"blurred": []}, "value_range": [0, 1]}))
-    translator = load(tmp_path / "m.onnx", meta=meta)
+    translator = load(file, meta=meta)
     card = translator.card
     assert (card.image_input, card.output, card.size) == ("photo", "made", 24)
     assert (card.dynamic, card.parameters, card.architecture) == (False, 81, "unknown")
-    picture = noise(24, 24)
     made = translator.translate(picture, "blurred")
-    assert np.abs(made[1:-1, 1:-1] - blur(picture)[1:-1, 1:-1]).max() <= 1
-    assert read_card(tmp_path / "m.onnx", meta) == card
+    assert np.abs(made - blur(picture))[1:-1, 1:-1].max() <= 1
+    assert read_card(file, meta) == card
 
 
 @pytest.mark.parametrize(
@@ -342,10 +339,8 @@ def test_a_foreign_model_runs_as_a_file_describes_it(tmp_path) -> None:
 def test_a_wrong_description_is_said(tmp_path, text, says) -> None:
     (tmp_path / "m.onnx").write_bytes(identity().SerializeToString())
     (tmp_path / "m.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(ModelFileError) as caught:
+    with refused(ModelFileError, says):
         load(tmp_path / "m.onnx", meta=tmp_path / "m.json")
-    assert says in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 CROP = (1, 3, 32, 32)
@@ -377,42 +372,32 @@ CROP = (1, 3, 32, 32)
     ],
 )
 def test_a_card_that_does_not_fit_its_graph_is_refused(opened, model, card, says) -> None:
-    with pytest.raises(ModelFileError) as caught:
+    with refused(ModelFileError, says):
         opened(model, **card)
-    assert says in str(caught.value)
 
 
-def test_a_model_that_gives_another_size_than_it_says_is_refused(opened) -> None:
-    node = helper.make_node("MaxPool", ["image"], ["output"], kernel_shape=[2, 2], strides=[2, 2])
-    translator = opened(build([node], output=("N", 3, "h", "w")))
-    with pytest.raises(ModelFileError, match=r"gives \(1, 3, 4, 4\) for .* \(1, 3, 8, 8\)"):
-        translator.translate(noise(8, 8), "happy")
-
-
-def test_values_that_are_not_finite_are_refused(opened) -> None:
-    node = helper.make_node("Log", ["image"], ["output"])
-    translator = opened(build([node]))
-    with pytest.raises(ModelFileError, match="not finite"):
-        translator.translate(np.zeros((8, 8, 3), np.uint8), "happy")
-
-
-def test_onnxruntimes_own_refusals_are_one_line(opened) -> None:
-    broken = build([helper.make_node("Conv", ["image", "nothing"], ["output"])])
-    with pytest.raises(ModelFileError, match="refused by onnxruntime: ") as caught:
-        opened(broken)
-    assert "\n" not in str(caught.value)
-    needs_four = build(
-        [
-            helper.make_node("Reshape", ["image", "shape"], ["flat"]),
-            helper.make_node("Reshape", ["flat", "back"], ["output"]),
-        ],
-        {"shape": np.array([-1, 3, 64]), "back": np.array([-1, 3, 8, 8])},
-    )
-    translator = opened(needs_four)
-    assert (translator.translate(noise(8, 8), "happy") == noise(8, 8)).all()
-    with pytest.raises(ModelFileError, match="cannot be run: ") as caught:
-        translator.translate(noise(9, 8), "happy")
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize(
+    ("nodes", "says"),
+    [
+        ([("Conv", ["image", "nothing"], "output", {})], "refused by onnxruntime: "),
+        ([("Log", ["image"], "output", {})], "gives values that are not finite"),
+        (
+            [("MaxPool", ["image"], "output", {"kernel_shape": [2, 2], "strides": [2, 2]})],
+            "gives (1, 3, 4, 4) for pictures of (1, 3, 8, 8)",
+        ),
+        (
+            [
+                ("Constant", [], "shape", {"value_ints": [-1, 3, 63]}),
+                ("Reshape", ["image", "shape"], "output", {}),
+            ],
+            "cannot be run: ",
+        ),
+    ],
+)
+def test_what_goes_wrong_in_onnxruntime_is_one_line(opened, nodes, says) -> None:
+    made = [helper.make_node(kind, ins, [out], **more) for kind, ins, out, more in nodes]
+    with refused(ModelFileError, says):
+        opened(build(made, output=("N", 3, "h", "w"))).translate(np.zeros((8, 8, 3), "u1"), "happy")
 
 
 # -- packages and providers --------------------------------------------------------------------
@@ -431,22 +416,21 @@ def test_translating_imports_neither_torch_nor_onnx(tiny_onnx) -> None:
 
 
 def test_the_package_loads_onnx_files(tmp_path) -> None:
-    file = save(identity(), tmp_path / "m.ONNX")
-    translator = pixelreg.load(file, provider="cpu", threads=1)
+    translator = pixelreg.load(save(identity(), tmp_path / "m.ONNX"), provider="cpu", threads=1)
     assert isinstance(translator, OnnxTranslator)
     assert translator.computed_by("happy") == f"onnxruntime, {CPU}"
 
 
 def test_without_onnxruntime_the_extra_is_named(opened, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingExtraError, match=r"pixelreg\[deep\]"):
+    with refused(MissingExtraError, "pixelreg[deep]"):
         opened(identity())
 
 
-@pytest.mark.parametrize(("option", "value"), [("provider", "tpu"), ("threads", 0)])
-def test_wrong_options_are_usage_errors(tiny_onnx, option, value) -> None:
-    with pytest.raises(UsageError):
-        load(tiny_onnx(identity()), **{option: value})
+def test_wrong_options_are_usage_errors(tiny_onnx) -> None:
+    for option in ({"provider": "tpu"}, {"threads": 0}):
+        with pytest.raises(UsageError):
+            load(tiny_onnx(identity()), **option)
 
 
 class Machine:
@@ -560,9 +544,8 @@ def test_cuda_that_was_not_got_is_said(
 ) -> None:
     used = machine([CUDA, CPU], [CPU], fails=fails)
     monkeypatch.setattr(session_module, "missing_gpu", lambda: gpu)
-    with pytest.raises(PixelregError, match=reason) as caught:
+    with refused(PixelregError, reason):
         open_on("cuda")
-    assert "\n" not in str(caught.value)
     session, (line,) = open_on("auto")
     assert session.providers == (CPU,)
     assert used.asked[-1] == ([CPU] if fails else [CUDA, CPU])
