@@ -32,6 +32,15 @@ def refused(error: type[Exception], says: str) -> Iterator[None]:
     assert "\n" not in str(caught.value)
 
 
+def by_onnxruntime(path: Path, **inputs: Any) -> np.ndarray:
+    """The first output of a file, run by onnxruntime alone; inputs are arrays or tensors."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    made: np.ndarray = session.run(None, {k: np.asarray(v) for k, v in inputs.items()})[0]
+    return made
+
+
 def build(
     nodes: Sequence[NodeProto],
     tensors: Mapping[str, np.ndarray] | None = None,

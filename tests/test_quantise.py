@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 onnx = pytest.importorskip("onnx")
-onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
 
 from click.testing import CliRunner
-from onnx import helper, numpy_helper
+from onnx import helper
+from onnx_tools import build, by_onnxruntime
 
 from deep_onnx.card import Card
 from deep_onnx.commands.quantise import quantise as quantise_command
@@ -79,26 +80,14 @@ def network(loud: float = 1.0, layers: int = LAYERS) -> Any:
         if k == 1:
             nodes.append(helper.make_node("Tanh", [here], ["t"]))
             here = "t"
-    axes = numpy_helper.from_array(np.array([1, 2]), "axes")
-    nodes.append(helper.make_node("Unsqueeze", ["condition", "axes"], ["plane4"]))
-    nodes.append(helper.make_node("Mul", ["plane4", "half"], ["light"]))
-    nodes.append(helper.make_node("Add", [here, "light"], ["output"]))
+    nodes += [
+        helper.make_node("Unsqueeze", ["condition", "axes"], ["plane4"]),
+        helper.make_node("Mul", ["plane4", "half"], ["light"]),
+        helper.make_node("Add", [here, "light"], ["output"]),
+    ]
     tensors["half"] = np.array([0.25])
-    picture = ["N", 3, "H", "W"]
-    graph = helper.make_graph(
-        nodes,
-        "toy",
-        [
-            helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, picture),
-            helper.make_tensor_value_info("condition", onnx.TensorProto.FLOAT, ["N", 1]),
-        ],
-        [helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, picture)],
-        [
-            axes,
-            *(numpy_helper.from_array(v.astype(np.float32), k) for k, v in tensors.items()),
-        ],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    values = {name: value.astype(np.float32) for name, value in tensors.items()}
+    return build(nodes, {**values, "axes": np.array([1, 2])}, condition=1)
 
 
 def written(folder: Path, card: Card = CARD, **options: Any) -> Path:
@@ -115,14 +104,11 @@ def pictures() -> Calibration:
 
 def psnr_by_hand(first: Path, second: Path, pictures: Calibration) -> float:
     """dB between two files on the judged pictures, with onnxruntime alone."""
-    made = []
-    for path in (first, second):
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        values = (pictures.judged.transpose(0, 3, 1, 2) / 127.5 - 1).astype(np.float32)
-        condition = np.array([[1.0], [0.0]], np.float32)  # the targets in turn
-        outputs = session.run(None, {"image": values, "condition": condition})[0]
-        made.append(np.clip((outputs + 1) / 2, 0, 1))
-    return float(-10 * np.log10(np.square(made[0] - made[1]).mean()))
+    image = (pictures.judged.transpose(0, 3, 1, 2) / 127.5 - 1).astype(np.float32)
+    condition = np.array([[1.0], [0.0]], np.float32)  # the targets in turn
+    made = [by_onnxruntime(path, image=image, condition=condition) for path in (first, second)]
+    apart = np.diff(np.clip((np.stack(made) + 1) / 2, 0, 1), axis=0)
+    return float(-10 * np.log10(np.square(apart).mean()))
 
 
 @pytest.mark.parametrize(("to", "share", "least"), [("int8", 0.6, 40.0), ("fp16", 0.65, 60.0)])
