@@ -53,8 +53,8 @@ def networks() -> dict[str, Any]:
     import torch
 
     from deep_onnx.architectures.ocnn import OCNNArguments
-    from deep_onnx.architectures.stargan_networks import MULTIPLE
-    from deep_onnx.architectures.stargan_networks import Generator as StarGAN
+    from deep_onnx.architectures.stargan import MULTIPLE
+    from deep_onnx.architectures.stargan import Generator as StarGAN
     from deep_onnx.architectures.two_head import Generator
     from deep_onnx.card import Card
     from deep_onnx.training.algorithm import Export

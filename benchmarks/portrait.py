@@ -34,10 +34,10 @@ from deep_onnx.portrait.portraits import (
 from deep_onnx.portrait.training import Portrait, PortraitArguments
 from deep_onnx.portrait.translator import PortraitTarget, open_portrait
 from deep_onnx.portrait.windows import window_slices
-from deep_onnx.training.algorithm import to_tensor
 from deep_onnx.training.checkpoint import fingerprint, load, load_networks
 from deep_onnx.training.data import split
 from deep_onnx.training.loop import Run, Schedule, train
+from deep_onnx.training.tools import to_tensor
 from pixelreg.arrays import Float64
 
 VARIANTS: dict[str, dict[str, str]] = {

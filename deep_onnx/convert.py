@@ -84,7 +84,8 @@ def convert(architecture: str, checkpoint: Path, output: Path, options: Conversi
     import torch
 
     from deep_onnx.export import export_onnx
-    from deep_onnx.training.algorithm import Export, to_tensor
+    from deep_onnx.training.algorithm import Export
+    from deep_onnx.training.tools import to_tensor
     from pixelreg.data.synthetic import pairs_array
 
     if card.size % card.multiple:
@@ -99,7 +100,7 @@ def convert(architecture: str, checkpoint: Path, output: Path, options: Conversi
 
 
 def _stargan(state: State, options: Conversion) -> tuple[nn.Module, Card]:
-    from deep_onnx.architectures.stargan_networks import MULTIPLE, Generator
+    from deep_onnx.architectures.stargan import MULTIPLE, Generator
 
     width, classes, blocks = _trunk(state)
     names = options.targets
@@ -170,7 +171,7 @@ def _unpaired_or_paired(name: str) -> Callable[[State, Conversion], tuple[nn.Mod
 
 
 def _unet(state: State) -> tuple[nn.Module, int]:
-    from deep_onnx.architectures.unet import UNet
+    from deep_onnx.architectures.pix2pix import UNet
 
     inner = re.compile(r"model\.model\.1(\.model\.3)*\.model\.1\.weight")
     depth = 1 + sum(bool(inner.fullmatch(name)) for name in state)

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from deep_onnx.file import Contents, finish, first_line, quiet
 from deep_onnx.session import Session
-from deep_onnx.training.algorithm import Export, to_tensor
+from deep_onnx.training.algorithm import Export
+from deep_onnx.training.tools import to_tensor
 from pixelreg.arrays import Array, Pixels
 from pixelreg.errors import MissingExtraError, PixelregError, need
 from pixelreg.files import write_bytes

@@ -12,13 +12,10 @@ class Architecture(NamedTuple):
     ----------
     home : ``"module:class"`` of its `deep_onnx.training.algorithm.Algorithm`.
     help : one line.
-    keep : which networks are exported by default: the ``"best"`` on held-out people, or the
-        ``"last"`` where the nearest to the truth are those that learnt to copy.
     """
 
     home: str
     help: str
-    keep: str = "best"
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -40,17 +37,14 @@ ARCHITECTURES: dict[str, Architecture] = {
     "cyclegan": Architecture(
         "deep_onnx.architectures.cyclegan:CycleGAN",
         "Two generators that undo each other, unpaired.",
-        "last",
     ),
     "stargan": Architecture(
         "deep_onnx.architectures.stargan:StarGAN",
         "One generator for all expressions, by their names.",
-        "last",
     ),
     "ganimation": Architecture(
         "deep_onnx.architectures.ganimation:GANimation",
         "Attention and colour masks, by action units.",
-        "last",
     ),
     "ocnn": Architecture(
         "deep_onnx.architectures.ocnn:OCNN",
@@ -60,5 +54,5 @@ ARCHITECTURES: dict[str, Architecture] = {
         "deep_onnx.portrait.training:Portrait",
         "Portraits from masks and other portraits' parts; learns from pixelreg data masks.",
     ),
-    "dcgan": Architecture("deep_onnx.architectures.dcgan:DCGAN", "New faces from noise.", "last"),
+    "dcgan": Architecture("deep_onnx.architectures.dcgan:DCGAN", "New faces from noise."),
 }

@@ -31,7 +31,7 @@ from safetensors.torch import load_file
 from deep_onnx.file import read_card
 from deep_onnx.model import open_generator
 from deep_onnx.registry import ARCHITECTURES
-from deep_onnx.training.data import choose, load_examples, split
+from deep_onnx.training.data import Learns, choose, load_examples, split
 from deep_onnx.translator import load
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import grouped_holdout
@@ -104,7 +104,7 @@ def test_every_architecture(name: str, drawn: Path, tmp_path: Path, command: Com
         found = facts["files"][str(file)]
         card = read_card(file)
         assert card.architecture == name
-        assert 0 < found["parity"] < 1e-4
+        assert 0 <= found["parity"] < 1e-4
         assert found["bytes"] == file.stat().st_size
         assert found["parameters"] == card.parameters
         assert card.provenance.people == 6
@@ -125,10 +125,12 @@ def _check_translation(name: str, drawn: Path, output: Path, result: Result) -> 
     listing = scan(drawn)
     people = sorted({photo.person for photo in listing.photos})
     judged = sorted(grouped_holdout(people, 0.2, 0)[1])
+    module, _, algorithm = ARCHITECTURES[name].home.partition(":")
+    learns = getattr(import_module(module), algorithm).learns
     translator = load(output)
     expressions = ("happy",) if name in ONE_TARGET else ("happy", "sad")
     loaded = load_examples(
-        listing, choose(name, listing, None, expressions), translator.size, Locator(align=False)
+        listing, choose(learns, listing, None, expressions), translator.size, Locator(align=False)
     )
     stack = loaded.examples.only(frozenset(judged)).stacks["happy"]
     assert sorted(stack.people) == judged
@@ -218,7 +220,9 @@ def test_two_minutes_of_pix2pix_beat_copying_and_the_mean(tmp_path: Path, comman
     assert result.code == 0, result.err
     untouched, made = (row["psnr"] for row in report_of(output)["held_out"])
     listing = scan(tmp_path / "faces")
-    examples = load_examples(listing, choose("pix2pix", listing), 64, Locator(align=False)).examples
+    examples = load_examples(
+        listing, choose(Learns.PAIRS, listing), 64, Locator(align=False)
+    ).examples
     learnt, held_out = (part.stacks["surprised"] for part in split(examples, 0.2, 0))
     mean = np.rint(learnt.targets.mean(axis=0)).astype(np.uint8)
     mean_psnr = psnr(np.broadcast_to(mean, held_out.targets.shape), held_out.targets).mean()
@@ -345,20 +349,20 @@ def test_help_tells_every_argument(name: str, command: Command) -> None:
 
 def test_choosing_pictures(drawn: Path) -> None:
     listing = scan(drawn)
-    assert set(choose("pix2pix", listing, None, ["smile"]).pairings) == {"happy"}
-    assert choose("pix2pix", listing, "happy", ["sad"]).source == "happy"
-    stargan = choose("stargan", listing)
+    assert set(choose(Learns.PAIRS, listing, None, ["smile"]).pairings) == {"happy"}
+    assert choose(Learns.PAIRS, listing, "happy", ["sad"]).source == "happy"
+    stargan = choose(Learns.LABELS, listing)
     assert set(stargan.pairings) == {"happy", "sad"}
     assert set(stargan.singles) == set(listing.photos)
-    plain = choose("dcgan", listing, None, ["neutral"])
+    plain = choose(Learns.PICTURES, listing, None, ["neutral"])
     assert {photo.expression for photo in plain.singles} == {"neutral"}
     assert plain.pairings == {}
     with pytest.raises(UnknownNameError):
-        choose("dcgan", listing, None, ["bored"])
+        choose(Learns.PICTURES, listing, None, ["bored"])
     with pytest.raises(UsageError):
-        choose("cyclegan", listing)
+        choose(Learns.UNPAIRED, listing)
     with pytest.raises(UsageError):
-        choose("cyclegan", listing, "happy", ["happy"])
+        choose(Learns.UNPAIRED, listing, "happy", ["happy"])
 
 
 def test_examples_hold_every_picture_once(drawn: Path, tmp_path: Path) -> None:
@@ -366,7 +370,7 @@ def test_examples_hold_every_picture_once(drawn: Path, tmp_path: Path) -> None:
     (tmp_path / "set" / "KDEF" / "AF02" / "AF02HAS.JPG").unlink()  # neutral is left alone
     (tmp_path / "set" / "KDEF" / "AF03" / "AF03SAS.JPG").write_bytes(b"no picture")
     listing = scan(tmp_path / "set")
-    loaded = load_examples(listing, choose("stargan", listing), 32, Locator(align=False))
+    loaded = load_examples(listing, choose(Learns.LABELS, listing), 32, Locator(align=False))
     examples = loaded.examples
     assert [problem.path.name for problem in loaded.problems].count("AF03SAS.JPG") >= 1
     assert {target: len(stack.pairs) for target, stack in examples.stacks.items()} == {

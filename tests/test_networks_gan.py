@@ -8,8 +8,7 @@ torch = pytest.importorskip("torch")
 
 from torch.nn import functional
 
-from deep_onnx.architectures import ganimation
-from deep_onnx.architectures import stargan_networks as stargan
+from deep_onnx.architectures import ganimation, stargan
 from deep_onnx.architectures.cyclegan import ResNetGenerator
 from deep_onnx.architectures.patchgan import PatchDiscriminator
 

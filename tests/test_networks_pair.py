@@ -10,7 +10,7 @@ from torch import nn
 
 from deep_onnx.architectures import autoencoders, dcgan
 from deep_onnx.architectures.patchgan import PatchDiscriminator, smallest_side
-from deep_onnx.architectures.unet import UNet
+from deep_onnx.architectures.pix2pix import UNet
 from deep_onnx.training.tools import kaiming_weights, normal_weights
 
 ENCODER_CHANNELS = [3, 4, 8, 16, 32, 32, 32]  # at width 4

@@ -16,8 +16,8 @@ from deep_onnx.architectures.ganimation import GANimation
 from deep_onnx.architectures.stargan import StarGAN
 from deep_onnx.card import card_from_json
 from deep_onnx.training import tools as optimising
-from deep_onnx.training.algorithm import to_tensor
 from deep_onnx.training.data import Examples
+from deep_onnx.training.tools import to_tensor
 from pixelreg.data.crops import Stack
 from pixelreg.data.pairs import Pair
 from pixelreg.data.photos import Photo

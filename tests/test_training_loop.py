@@ -28,18 +28,11 @@ from torch import nn
 from deep_onnx.card import Card
 from deep_onnx.training import checkpoint, loop
 from deep_onnx.training import tools as augmenting
-from deep_onnx.training.algorithm import (
-    Algorithm,
-    Arguments,
-    Export,
-    argument,
-    to_pixels,
-    to_tensor,
-)
+from deep_onnx.training.algorithm import Algorithm, Arguments, Export, argument
 from deep_onnx.training.data import Examples
 from deep_onnx.training.loop import Moment, Order, Run, Schedule, Trained, load_best, seed_of, train
 from deep_onnx.training.losses_file import History, thinned
-from deep_onnx.training.tools import augment
+from deep_onnx.training.tools import augment, to_pixels, to_tensor
 from pixelreg.errors import (
     DataError,
     InvalidArrayError,

@@ -24,8 +24,8 @@ from deep_onnx.architectures.pix2pix import Pix2Pix, Pix2PixArguments
 from deep_onnx.card import card_from_json
 from deep_onnx.registry import ARCHITECTURES
 from deep_onnx.training import tools as objectives
-from deep_onnx.training.algorithm import to_pixels
 from deep_onnx.training.data import Examples
+from deep_onnx.training.tools import to_pixels
 from pixelreg.data.crops import Stack
 from pixelreg.data.pairs import Pair
 from pixelreg.data.photos import Photo

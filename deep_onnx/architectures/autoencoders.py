@@ -14,9 +14,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from deep_onnx.architectures.paired import PairedAlgorithm
 from deep_onnx.training import algorithm
-from deep_onnx.training.algorithm import Export, argument
+from deep_onnx.training.algorithm import Export, PairedAlgorithm, argument
 from deep_onnx.training.data import Examples
 from deep_onnx.training.tools import PIXELWISE, divergence, kaiming_weights
 from pixelreg.errors import DataError, UsageError
@@ -223,16 +222,9 @@ class _Autoencoder(PairedAlgorithm):
 
     range = (0.0, 1.0)
 
-    def learns(self, network: nn.Module) -> None:
+    def teach(self, network: nn.Module) -> None:
         self.networks = {"generator": network}
-        rate = self.arguments.learning_rate
-        self.optimisers = {"generator": torch.optim.Adam(network.parameters(), rate)}
-
-    def descend(self, loss: Tensor) -> None:
-        optimiser = self.optimisers["generator"]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        self.adam()
 
 
 class _ByPixels(_Autoencoder):
@@ -241,7 +233,7 @@ class _ByPixels(_Autoencoder):
     def step(self, items: Sequence[int], progress: float) -> dict[str, float]:
         source, target = self.draw(items)
         loss = PIXELWISE[self.arguments.loss](self.networks["generator"].train()(source), target)
-        self.descend(loss)
+        self.descend("generator", loss)
         return {self.arguments.loss: loss.item()}
 
     def judge(self, source: Tensor, target: Tensor) -> dict[str, float]:
@@ -253,12 +245,13 @@ class DenseAutoencoder(_ByPixels):
     """``dense-ae``: fully connected layers (Face2Sketch III-A, which gives no sizes)."""
 
     Arguments = DenseArguments
+    examples_of_use = ("--expr happy --minutes 5",)
 
     def __init__(self, arguments: DenseArguments, examples: Examples) -> None:
         super().__init__(arguments, examples)
         if arguments.width < 4 or arguments.latent < 1:
             raise UsageError("dense-ae needs --width 4 or more and --latent 1 or more")
-        self.learns(DenseNetwork(arguments.size, arguments.width, arguments.latent))
+        self.teach(DenseNetwork(arguments.size, arguments.width, arguments.latent))
 
     def exports(self) -> list[Export]:
         return [self.export("dense-ae", 0, loss=self.arguments.loss, latent=self.arguments.latent)]
@@ -273,11 +266,15 @@ class ConvolutionalAutoencoder(_ByPixels):
     """
 
     Arguments = ConvolutionalArguments
+    examples_of_use = (
+        "--expr sketch --size 128 --minutes 15",
+        "--expr sketch --from photo --loss mae",
+    )
 
     def __init__(self, arguments: ConvolutionalArguments, examples: Examples) -> None:
         super().__init__(arguments, examples)
         _check("cae", arguments, self.items)
-        self.learns(ConvolutionalNetwork(arguments.width, arguments.plain_layer))
+        self.teach(ConvolutionalNetwork(arguments.width, arguments.plain_layer))
 
     def exports(self) -> list[Export]:
         return [self.export("cae", MULTIPLE, loss=self.arguments.loss)]
@@ -292,6 +289,10 @@ class VariationalAutoencoder(_Autoencoder):
     """
 
     Arguments = VariationalArguments
+    examples_of_use = (
+        "--expr sketch --size 128 --minutes 15",
+        "--expr happy --latent 2 --epochs 50",
+    )
 
     def __init__(self, arguments: VariationalArguments, examples: Examples) -> None:
         super().__init__(arguments, examples)
@@ -301,12 +302,12 @@ class VariationalAutoencoder(_Autoencoder):
         self.network = VariationalNetwork(
             arguments.size, arguments.latent, arguments.width, arguments.plain_layer
         )
-        self.learns(self.network)
+        self.teach(self.network)
 
     def step(self, items: Sequence[int], progress: float) -> dict[str, float]:
         source, target = self.draw(items)
         loss, losses = self._losses(*self.network.train().draw(source), target)
-        self.descend(loss)
+        self.descend("generator", loss)
         return losses
 
     def judge(self, source: Tensor, target: Tensor) -> dict[str, float]:

@@ -11,21 +11,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deep_onnx.architectures.paired import evaluating, frozen, placement
 from deep_onnx.architectures.patchgan import PatchDiscriminator, smallest_side
-from deep_onnx.card import Card
 from deep_onnx.training import algorithm
 from deep_onnx.training import tools as pictures
-from deep_onnx.training.algorithm import Algorithm, Export, argument, to_pixels
-from deep_onnx.training.data import Examples
+from deep_onnx.training.algorithm import Algorithm, Export, argument
+from deep_onnx.training.data import Examples, Learns
 from deep_onnx.training.tools import (
     augment,
     descend,
+    evaluating,
     fading,
+    frozen,
     normal_weights,
     numbers,
     set_rate,
     still,
+    to_pixels,
 )
 from pixelreg.arrays import Pixels
 from pixelreg.errors import UsageError
@@ -153,6 +154,12 @@ class CycleGAN(Algorithm):
     """Learns source -> target ("forth") and target -> source ("back") at once."""
 
     Arguments = Arguments
+    learns = Learns.UNPAIRED
+    examples_of_use = (
+        "--expr happy --size 64 --width 16 --minutes 15",
+        "--from A --expr B --epochs 200 -o horse2zebra.onnx",
+    )
+    keep = "last"
 
     def __init__(self, arguments: Any, examples: Examples) -> None:
         super().__init__(arguments, examples)
@@ -199,12 +206,12 @@ class CycleGAN(Algorithm):
         losses = {}
         with evaluating(self.networks.values()):
             for pairs in pictures.judged(held_out, [self.target]):
-                made = self._made("forth", self._tensor(pairs.sources))
-                losses["l1"] = functional.l1_loss(made, self._tensor(pairs.truths))
+                made = self._made("forth", self.tensor(pairs.sources))
+                losses["l1"] = functional.l1_loss(made, self.tensor(pairs.truths))
             for there, back in (("forth", "back"), ("back", "forth")):
                 found = held_out.showing(self.start[there])[: pictures.JUDGED]
                 if len(found):
-                    values = self._tensor(found)
+                    values = self.tensor(found)
                     again = self._made(back, self._made(there, values))
                     losses[f"cycle-{there}"] = functional.l1_loss(again, values)
         return numbers(losses)
@@ -217,7 +224,7 @@ class CycleGAN(Algorithm):
                 before, after = self.start[there], self.start[again]
                 found = held_out.showing(before)[: pictures.SHOWN]
                 if len(found):
-                    made = self._made(there, self._tensor(found))
+                    made = self._made(there, self.tensor(found))
                     returned = self._made(again, made)
                     columns.append((before, list(found)))
                     columns.append((f"made {after}", list(to_pixels(made.cpu()))))
@@ -266,10 +273,7 @@ class CycleGAN(Algorithm):
         chosen = [sources[[item % len(sources) for item in items]], targets[drawn]]
         if self.arguments.augment:
             chosen = [augment([found])[0] for found in chosen]
-        return self._tensor(chosen[0]), self._tensor(chosen[1])
-
-    def _tensor(self, chosen: Pixels) -> Tensor:
-        return pictures.tensor_for(self.networks["forth"], chosen)
+        return self.tensor(chosen[0]), self.tensor(chosen[1])
 
     def _made(self, name: str, values: Tensor) -> Tensor:
         return pictures.in_parts(self.networks[name], values)
@@ -306,19 +310,15 @@ class CycleGAN(Algorithm):
         return numbers(losses)
 
     def _export(self, name: str, suffix: str) -> Export:
-        size, frame = self.arguments.size, self.examples.frame
-        source = self.start[name]
+        source, size = self.start[name], self.arguments.size
         (target,) = {self.source, self.target} - {source}
-        card = Card(
-            architecture="cyclegan",
+        card = self.card(
+            "cyclegan",
             target_kind=pictures.target_kind((source, target)),
             targets={target: ()},
             source=source,
-            size=size,
             dynamic=True,
             multiple=MULTIPLE,
-            placement=placement(frame, dynamic=True),
-            frame=frame,
         )
         inputs = {card.image_input: torch.zeros(2, 3, size, size)}
         return Export(frozen(self.networks[name]), card, inputs, suffix)

@@ -13,12 +13,19 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from deep_onnx.architectures.paired import evaluating, frozen, placement
-from deep_onnx.card import Card
 from deep_onnx.training import algorithm
-from deep_onnx.training.algorithm import Algorithm, Export, argument, to_pixels, to_tensor
-from deep_onnx.training.data import Examples
-from deep_onnx.training.tools import adversarial, augment, discrimination, normal_weights, still
+from deep_onnx.training.algorithm import Algorithm, Export, argument
+from deep_onnx.training.data import Examples, Learns
+from deep_onnx.training.tools import (
+    adversarial,
+    augment,
+    discrimination,
+    evaluating,
+    frozen,
+    normal_weights,
+    still,
+    to_pixels,
+)
 from pixelreg.arrays import Pixels
 from pixelreg.errors import DataError, UsageError
 
@@ -134,6 +141,11 @@ class DCGAN(Algorithm):
     """
 
     Arguments = DCGANArguments
+    learns = Learns.PICTURES
+    examples_of_use = ("--minutes 15", "--expr neutral --epochs 5 -o faces.onnx")
+    keep = "last"
+    sample_every = 100
+    range = (0.0, 1.0)
 
     def __init__(self, arguments: DCGANArguments, examples: Examples) -> None:
         super().__init__(arguments, examples)
@@ -141,10 +153,7 @@ class DCGAN(Algorithm):
         self.generator = Generator(arguments.size, arguments.latent, arguments.width)
         self.discriminator = Discriminator(arguments.size, arguments.width)
         self.networks = {"generator": self.generator, "discriminator": self.discriminator}
-        self.optimisers = {
-            name: torch.optim.Adam(network.parameters(), arguments.learning_rate, BETAS)
-            for name, network in self.networks.items()
-        }
+        self.adam(BETAS)
 
     @property
     def items(self) -> int:
@@ -157,16 +166,16 @@ class DCGAN(Algorithm):
         pictures = self.examples.pictures[list(items)]
         if self.arguments.augment:
             [pictures] = augment([pictures])
-        real = self._tensor(pictures)
+        real = self.tensor(pictures)
         made = self.generator(torch.randn(len(real), self.arguments.latent).to(real.device))
 
         judge = self.discriminator.logits
         against = discrimination(judge(real), judge(made.detach()))
-        self._descend("discriminator", against)
+        self.descend("discriminator", against)
 
         with still(self.discriminator):
             fooling = adversarial(judge(made), True)
-            self._descend("generator", fooling)
+            self.descend("generator", fooling)
         return {"generator": fooling.item(), "discriminator": against.item()}
 
     def validate(self, held_out: Examples) -> dict[str, float]:
@@ -175,7 +184,7 @@ class DCGAN(Algorithm):
         The losses of a GAN do not tell how good its pictures are. The energy distance does: it is
         zero only where both sets are distributed alike (Székely & Rizzo 2013).
         """
-        real = self._tensor(held_out.pictures[:MOST])
+        real = self.tensor(held_out.pictures[:MOST])
         with evaluating(self.networks.values()):
             made = self.generator(self._noise(len(real)).to(real.device))
             answer, answer_made = map(self.discriminator.logits, (real, made))
@@ -189,9 +198,8 @@ class DCGAN(Algorithm):
         """Some held-out pictures, and what is made of noise that the seed alone decides."""
         shown = held_out.pictures[:ROWS]
         rows = len(shown)
-        where = next(self.generator.parameters()).device
         with evaluating(self.networks.values()):
-            made = self.generator(self._noise(rows * COLUMNS).to(where))
+            made = self.generator(self._noise(rows * COLUMNS).to(self.device))
         pictures = to_pixels(made.cpu(), 0.0, 1.0)
         columns = [list(pictures[k * rows : (k + 1) * rows]) for k in range(COLUMNS)]
         return [("held out", list(shown)), *((f"made {k}", c) for k, c in enumerate(columns, 1))]
@@ -199,34 +207,23 @@ class DCGAN(Algorithm):
     def exports(self) -> list[Export]:
         """The generator, noise in and pictures out, and the discriminator the other way."""
         size, latent = self.arguments.size, self.arguments.latent
-        frame = self.examples.frame
-        generator = Card(
+        generator = self.card(
             "dcgan",
             task="generate",
             target_kind="noise",
             condition=tuple(f"z{k}" for k in range(latent)),
             condition_range=NOISE,
-            source=self.examples.source,
             image_input="",
             condition_input="noise",
-            size=size,
             multiple=size,
-            value_range=(0.0, 1.0),
-            placement=placement(frame, dynamic=False),
-            frame=frame,
             notes={"noise": "normal, mean 0, variance 1"},
         )
-        discriminator = Card(
+        discriminator = self.card(
             "dcgan",
             task="discriminate",
             target_kind="domain",
-            source=self.examples.source,
             output="probability",
-            size=size,
             multiple=size,
-            value_range=(0.0, 1.0),
-            placement=placement(frame, dynamic=False),
-            frame=frame,
             notes={"output": "probability of being a photograph, (N, 1)"},
         )
         made = {"noise": self._noise(2)}
@@ -240,14 +237,6 @@ class DCGAN(Algorithm):
         """(count, latent), the same for the same seed."""
         generator = torch.Generator().manual_seed(self.arguments.seed)
         return torch.randn(count, self.arguments.latent, generator=generator)
-
-    def _tensor(self, pictures: Pixels) -> Tensor:
-        return to_tensor(pictures, 0.0, 1.0).to(next(self.generator.parameters()).device)
-
-    def _descend(self, name: str, loss: Tensor) -> None:
-        self.optimisers[name].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimisers[name].step()
 
 
 def energy_distance(some: Tensor, others: Tensor) -> float:

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deep_onnx.architectures import action_units, conditional
+from deep_onnx.architectures import action_units
+from deep_onnx.architectures import stargan as conditional
 from deep_onnx.architectures.action_units import Units
-from deep_onnx.architectures.conditional import ConditionalAlgorithm
-from deep_onnx.architectures.stargan_networks import MULTIPLE, joined, trunk
+from deep_onnx.architectures.stargan import MULTIPLE, ConditionalAlgorithm, joined, trunk
 from deep_onnx.training import tools as pictures
-from deep_onnx.training.algorithm import Export, argument, to_pixels
+from deep_onnx.training.algorithm import Export, argument
 from deep_onnx.training.data import Examples
-from deep_onnx.training.tools import descend, numbers, still
+from deep_onnx.training.tools import descend, numbers, still, to_pixels
 from pixelreg.arrays import Pixels
 from pixelreg.errors import DataError
 
@@ -103,6 +103,10 @@ class GANimation(ConditionalAlgorithm):
     """
 
     Arguments = Arguments
+    examples_of_use = (
+        "--size 64 --width 16 --minutes 15",
+        "--action-units openface.csv --steps 20000 -o units.onnx",
+    )
     fades = 2 / 3
     generator: Generator
 

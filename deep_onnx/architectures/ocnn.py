@@ -17,24 +17,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deep_onnx.architectures.pair_parameters import PairParameters, learn_parameters
-from deep_onnx.architectures.paired import evaluating, frozen, placement
 from deep_onnx.architectures.patchgan import PatchDiscriminator, smallest_side
 from deep_onnx.architectures.tuned_weights import LEAST, Cost, Search, search_layers, search_start
 from deep_onnx.architectures.two_head import SCALES, Generator, multiple_of
-from deep_onnx.card import Card
 from deep_onnx.training import algorithm
 from deep_onnx.training import tools as pictures
-from deep_onnx.training.algorithm import Algorithm, Export, argument, to_pixels
-from deep_onnx.training.data import Examples
+from deep_onnx.training.algorithm import Algorithm, Export, argument
+from deep_onnx.training.data import Examples, Learns
 from deep_onnx.training.tools import (
     adversarial,
     augment,
     descend,
     discrimination,
+    evaluating,
     fading,
+    frozen,
     numbers,
     set_rate,
     still,
+    to_pixels,
 )
 from pixelreg.arrays import Pixels
 from pixelreg.errors import DataError, UsageError
@@ -118,6 +119,11 @@ class OCNN(Algorithm):
     """
 
     Arguments = OCNNArguments
+    learns = Learns.SEVERAL
+    examples_of_use = (
+        "--size 128 --width 16 --minutes 15",
+        "--expr happy --penguins head --steps 2000 -o happy.onnx",
+    )
 
     def __init__(self, arguments: OCNNArguments, examples: Examples) -> None:
         super().__init__(arguments, examples)
@@ -138,10 +144,7 @@ class OCNN(Algorithm):
         self.networks: dict[str, nn.Module] = {"generator": self.generator}
         if arguments.adversarial:
             self.networks["discriminator"] = PatchDiscriminator(6, arguments.width)
-        self.optimisers = {
-            name: torch.optim.Adam(network.parameters(), arguments.learning_rate, BETAS)
-            for name, network in self.networks.items()
-        }
+        self.adam(BETAS)
         self._own: tuple[Examples, dict[str, Tensor]] | None = None
 
     @property
@@ -208,7 +211,7 @@ class OCNN(Algorithm):
             *stacks, ramps = augment([*stacks, np.broadcast_to(ramp, stacks[0].shape)])
             turned = torch.from_numpy(ramps[:, 0, 0, 0] > ramps[:, 0, -1, 0])
             p = torch.where(turned[:, None], self.parameters.mirrored[rows], p)
-        source, target = (pictures.tensor_for(self.generator, stack) for stack in stacks)
+        source, target = (self.tensor(stack) for stack in stacks)
         p = p.to(source.device)
         back = torch.tensor([item >= count for item in items], device=source.device)
         four = back[:, None, None, None]
@@ -225,9 +228,7 @@ class OCNN(Algorithm):
         own = self._own_parameters(held_out)
         found: dict[str, list[Tensor]] = {"own": [], "l1": [], "untouched": [], "mask": []}
         for pairs in pictures.judged(held_out, own):
-            source, truth = (
-                pictures.tensor_for(self.generator, side) for side in (pairs.sources, pairs.truths)
-            )
+            source, truth = (self.tensor(side) for side in (pairs.sources, pairs.truths))
             mean = self._condition(pairs.target, len(source))
             for name, p in (("l1", mean), ("own", own[pairs.target].to(mean))):
                 made = self._in_parts(source, p)
@@ -243,7 +244,7 @@ class OCNN(Algorithm):
         columns: list[tuple[str, Sequence[Pixels]]] = []
         for pairs in pictures.judged(held_out, self.parameters.expressions):
             sources, truths = (side[: pictures.SHOWN] for side in (pairs.sources, pairs.truths))
-            values = pictures.tensor_for(self.generator, sources)
+            values = self.tensor(sources)
             p = self._condition(pairs.target, len(values))
             masks = self._in_parts(values, p, masks=True)
             large = functional.interpolate(masks, values.shape[2:]).expand(-1, 3, -1, -1)
@@ -263,22 +264,18 @@ class OCNN(Algorithm):
 
     def exports(self) -> list[Export]:
         """The generator, with the names' mean p; the source's, 0, is last."""
-        size, frame, shapes = self.arguments.size, self.examples.frame, self.parameters.shapes
+        size, shapes = self.arguments.size, self.parameters.shapes
         expressions = self.parameters.expressions
         source = self.examples.source
-        card = Card(
-            architecture="ocnn",
+        card = self.card(
+            "ocnn",
             target_kind="blendshapes",
             targets={**expressions, source: (0.0,) * shapes.count},
             condition=shapes.names,
             condition_range=(-1.0, 1.0),
-            source=source,
             condition_input="condition",
-            size=size,
             dynamic=True,
             multiple=self.generator.multiple,
-            placement=placement(frame, dynamic=True),
-            frame=frame,
             notes=self._notes(),
         )
         inputs = {
@@ -355,8 +352,7 @@ class OCNN(Algorithm):
                     parameter.grad = None
 
     def _condition(self, target: str, count: int) -> Tensor:
-        where = next(self.generator.parameters()).device
-        p = torch.tensor(self.parameters.expressions[target], device=where)
+        p = torch.tensor(self.parameters.expressions[target], device=self.device)
         return p.expand(count, -1)
 
     def _made(self, values: Tensor, p: Tensor) -> list[Pixels]:

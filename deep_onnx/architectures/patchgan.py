@@ -14,7 +14,7 @@ class PatchDiscriminator(nn.Module):
 
     4x4 convolutions; the first ``layers`` have stride 2, so that with three of them each number
     sees 70 x 70 pixels. Leaky ReLU (0.2), no norm on the first layer. Norms are instance norms, as
-    in `deep_onnx.architectures.unet.UNet`.
+    in `deep_onnx.architectures.pix2pix.UNet`.
 
     Parameters
     ----------

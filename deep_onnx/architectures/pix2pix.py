@@ -13,14 +13,92 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deep_onnx.architectures.paired import PairedAlgorithm
 from deep_onnx.architectures.patchgan import PatchDiscriminator, smallest_side
-from deep_onnx.architectures.unet import UNet
 from deep_onnx.training import algorithm
-from deep_onnx.training.algorithm import Export, argument
+from deep_onnx.training.algorithm import Export, PairedAlgorithm, argument
 from deep_onnx.training.data import Examples
-from deep_onnx.training.tools import adversarial, discrimination, still
+from deep_onnx.training.tools import adversarial, discrimination, normal_weights, still
 from pixelreg.errors import UsageError
+
+MOST_WIDE = 8  # the widest layers have this many times the channels of the first
+SLOPE = 0.2
+
+
+class UNet(nn.Module):
+    """U-Net with 4x4 convolutions of stride 2 (Isola et al. 2017; Face2Sketch III-D).
+
+    The encoder is C64-C128-C256-C512-C512-C512-C512 for width 64 and depth 7, leaky ReLU (0.2), no
+    norm on the first layer; the decoder mirrors it with ReLU and ends in tanh. The innermost layer
+    has no norm either: at 1x1 a norm over one value would make it zero. Names and shapes of the
+    parameters are those of the well-known checkpoints.
+
+    Norms are instance norms with learnt scale and shift and no running statistics. At batch 1 they
+    do what batch norm does on the statistics of its batch, which is how pix2pix trains and tests;
+    at larger batches and in evaluation they still do, and they survive the export to ONNX.
+
+    Parameters
+    ----------
+    width : channels of the first layer.
+    depth : how often the picture is halved, 2 or more. 8 and width 64 make 54,413,955 parameters.
+    dropout : share dropped at random in the decoder's inner layers, in training mode only; at depth
+        5 or less no layer has it. Parameters and their names do not depend on it.
+    channels : of the pictures in and out.
+
+    Takes (N, channels, H, W) on [-1, 1], H and W multiples of ``2 ** depth``; gives the same.
+    """
+
+    def __init__(
+        self, width: int = 64, depth: int = 7, dropout: float = 0.0, channels: int = 3
+    ) -> None:
+        super().__init__()
+        widths = [width * min(2**level, MOST_WIDE) for level in range(depth)]
+        block: nn.Module | None = None
+        for level in range(depth - 1, 0, -1):
+            # Inner layers are those between two of the greatest width, but not the innermost.
+            dropped = dropout if 3 < level < depth - 1 else 0.0
+            block = _Skip(_inner(widths[level - 1], widths[level], block, dropped))
+        self.model = _Block(_outer(channels, widths[0], block))
+        normal_weights(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, channels, H, W) on [-1, 1] -> the same."""
+        made: Tensor = self.model(image)
+        return made
+
+
+class _Block(nn.Module):
+    """Layers on the way down, what lies below, and layers on the way up."""
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        super().__init__()
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, values: Tensor) -> Tensor:
+        made: Tensor = self.model(values)
+        return made
+
+
+class _Skip(_Block):
+    """A block that also hands on what it was given."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return torch.cat([values, self.model(values)], dim=1)
+
+
+def _outer(channels: int, inner: int, below: nn.Module | None) -> list[nn.Module]:
+    down = nn.Conv2d(channels, inner, 4, 2, 1, bias=False)
+    up = nn.ConvTranspose2d(inner * 2 if below else inner, channels, 4, 2, 1)
+    return [down, *([below] if below else []), nn.ReLU(), up, nn.Tanh()]
+
+
+def _inner(outer: int, inner: int, below: nn.Module | None, dropout: float) -> list[nn.Module]:
+    layers: list[nn.Module] = [nn.LeakyReLU(SLOPE), nn.Conv2d(outer, inner, 4, 2, 1, bias=False)]
+    if below is not None:
+        layers += [nn.InstanceNorm2d(inner, affine=True), below]
+    up = nn.ConvTranspose2d(inner * 2 if below else inner, outer, 4, 2, 1, bias=False)
+    layers += [nn.ReLU(), up, nn.InstanceNorm2d(outer, affine=True)]
+    return [*layers, nn.Dropout(dropout)] if dropout else layers
+
 
 BETAS = (0.5, 0.999)
 DEEPEST = 7  # the paper's generator halves seven times
@@ -48,6 +126,10 @@ class Pix2Pix(PairedAlgorithm):
     """
 
     Arguments = Pix2PixArguments
+    examples_of_use = (
+        "--expr happy --size 64 --width 16 --minutes 2",
+        "--from sketch --expr photo --epochs 200 -o sketch2photo.onnx",
+    )
 
     def __init__(self, arguments: Pix2PixArguments, examples: Examples) -> None:
         super().__init__(arguments, examples)
@@ -56,10 +138,7 @@ class Pix2Pix(PairedAlgorithm):
         generator = UNet(arguments.width, self.depth, arguments.dropout)
         discriminator = PatchDiscriminator(6, arguments.width)
         self.networks = {"generator": generator, "discriminator": discriminator}
-        self.optimisers = {
-            name: torch.optim.Adam(network.parameters(), arguments.learning_rate, BETAS)
-            for name, network in self.networks.items()
-        }
+        self.adam(BETAS)
 
     def step(self, items: Sequence[int], progress: float) -> dict[str, float]:
         generator, discriminator = (network.train() for network in self.networks.values())
@@ -68,12 +147,12 @@ class Pix2Pix(PairedAlgorithm):
 
         real, fake = (_judged(discriminator, source, it) for it in (target, made.detach()))
         against = discrimination(real, fake)
-        self._descend("discriminator", against)
+        self.descend("discriminator", against)
 
         with still(discriminator):
             fooling = adversarial(_judged(discriminator, source, made), True)
             l1 = functional.l1_loss(made, target)
-            self._descend("generator", fooling + self.arguments.l1 * l1)
+            self.descend("generator", fooling + self.arguments.l1 * l1)
         return _named(l1, fooling, against)
 
     def judge(self, source: Tensor, target: Tensor) -> dict[str, float]:
@@ -90,11 +169,6 @@ class Pix2Pix(PairedAlgorithm):
                 "pix2pix", 2**self.depth, depth=self.depth, l1=chosen.l1, dropout=chosen.dropout
             )
         ]
-
-    def _descend(self, name: str, loss: Tensor) -> None:
-        self.optimisers[name].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimisers[name].step()
 
 
 def _judged(discriminator: nn.Module, source: Tensor, picture: Tensor) -> Tensor:

@@ -14,38 +14,7 @@ import click
 from deep_onnx.registry import ARCHITECTURES
 from pixelreg.commands import options
 from pixelreg.commands.main import LazyGroup
-from pixelreg.errors import MissingExtraError, UsageError
-
-EXAMPLES = {
-    "dense-ae": ("--expr happy --minutes 5",),
-    "cae": ("--expr sketch --size 128 --minutes 15", "--expr sketch --from photo --loss mae"),
-    "cvae": ("--expr sketch --size 128 --minutes 15", "--expr happy --latent 2 --epochs 50"),
-    "pix2pix": (
-        "--expr happy --size 64 --width 16 --minutes 2",
-        "--from sketch --expr photo --epochs 200 -o sketch2photo.onnx",
-    ),
-    "cyclegan": (
-        "--expr happy --size 64 --width 16 --minutes 15",
-        "--from A --expr B --epochs 200 -o horse2zebra.onnx",
-    ),
-    "stargan": (
-        "--size 64 --width 16 --minutes 15",
-        "--expr happy --expr sad --steps 20000 -o faces.onnx",
-    ),
-    "ganimation": (
-        "--size 64 --width 16 --minutes 15",
-        "--action-units openface.csv --steps 20000 -o units.onnx",
-    ),
-    "ocnn": (
-        "--size 128 --width 16 --minutes 15",
-        "--expr happy --penguins head --steps 2000 -o happy.onnx",
-    ),
-    "portrait": (
-        "--size 128 --width 16 --minutes 15",
-        "--size 64 --eye-crop tight --mask-encoder multi -o tight.onnx",
-    ),
-    "dcgan": ("--minutes 15", "--expr neutral --epochs 5 -o faces.onnx"),
-}
+from pixelreg.errors import UsageError, need
 
 
 class Architectures(LazyGroup):
@@ -73,10 +42,7 @@ def train() -> None:
 
 def command_of(name: str) -> click.Command:
     """The command that trains an architecture."""
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("torch", "train", "training") from error
+    need("torch", "torch", "train", "training")
     module, _, attribute = ARCHITECTURES[name].home.partition(":")
     algorithm = getattr(import_module(module), attribute)
     arguments = fields(algorithm.Arguments)
@@ -90,17 +56,17 @@ def command_of(name: str) -> click.Command:
     decorators = (
         *(options.data, options.layout, options.source, options.expressions),
         *(_option(item) for item in arguments),
-        *_training_options(name),
+        *_training_options(name, algorithm),
         options.locating,
         options.as_json,
     )
-    command: click.Command = click.command(name, help=_help(name))(
+    command: click.Command = click.command(name, help=_help(name, algorithm))(
         options.stacked(*decorators)(function)
     )
     return command
 
 
-def _training_options(name: str) -> tuple[Callable[[Any], Any], ...]:
+def _training_options(name: str, algorithm: Any) -> tuple[Callable[[Any], Any], ...]:
     return (
         click.option("--steps", type=click.IntRange(1), help="Stop after so many steps."),
         click.option(
@@ -121,7 +87,7 @@ def _training_options(name: str) -> tuple[Callable[[Any], Any], ...]:
         click.option(
             "--keep",
             type=click.Choice(["best", "last"]),
-            default=ARCHITECTURES[name].keep,
+            default=algorithm.keep,
             show_default=True,
             help="Which networks to export: those that did best on held-out people, or the last.",
         ),
@@ -135,10 +101,10 @@ def _training_options(name: str) -> tuple[Callable[[Any], Any], ...]:
             "--sample-every",
             type=click.IntRange(1),
             metavar="STEPS",
-            default=100 if name == "dcgan" else None,
-            show_default=name == "dcgan",
+            default=algorithm.sample_every,
+            show_default=algorithm.sample_every is not None,
             help="How often a sample sheet is written."
-            + ("" if name == "dcgan" else " [default: as held-out people are looked at]"),
+            + ("" if algorithm.sample_every else " [default: as held-out people are looked at]"),
         ),
         click.option(
             "--device",
@@ -165,8 +131,10 @@ def _training_options(name: str) -> tuple[Callable[[Any], Any], ...]:
     )
 
 
-def _help(name: str) -> str:
-    lines = "\n".join(f"  pixelreg train {name} --data DIR {text}" for text in EXAMPLES[name])
+def _help(name: str, algorithm: Any) -> str:
+    lines = "\n".join(
+        f"  pixelreg train {name} --data DIR {text}" for text in algorithm.examples_of_use
+    )
     return (
         f"{ARCHITECTURES[name].help}\n\n"
         "The networks learn from everybody but the held-out people. After an interruption, repeat "

@@ -134,9 +134,9 @@ def _device(wanted: str) -> str:
 
 
 def _examples(request: Request) -> tuple[Examples, Examples]:
-    from deep_onnx.training.data import MASKED, split
+    from deep_onnx.training.data import Learns, split
 
-    loaded = _portraits(request) if request.name in MASKED else _pictures(request)
+    loaded = (_portraits if request.algorithm.learns is Learns.MASKS else _pictures)(request)
     for problem in loaded.problems:
         say(f"  warning: left out: {problem.reason}")
     aligned = "centre squares" if loaded.examples.frame is None else "aligned by the eyes"
@@ -152,7 +152,9 @@ def _pictures(request: Request) -> Loaded:
     from deep_onnx.training.data import choose, load_examples
 
     listing = scan(request.data, request.layout)
-    choice = choose(request.name, listing, request.source, request.expressions)
+    choice = choose(
+        request.algorithm.learns, listing, request.source, request.expressions, request.name
+    )
     show_found(listing, dict(choice.pairings))
     with reading_bar("reading") as update:
         return load_examples(listing, choice, request.arguments.size, request.locator, update)

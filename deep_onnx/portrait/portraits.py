@@ -15,8 +15,8 @@ from torch import Tensor
 from deep_onnx.portrait.folders import PORTRAIT_FRAME, is_celebamask, load_portraits
 from deep_onnx.portrait.labels import mirrored
 from deep_onnx.portrait.windows import Centres, clamp_centres, grown
-from deep_onnx.training.algorithm import to_tensor
 from deep_onnx.training.data import Examples, Loaded
+from deep_onnx.training.tools import to_tensor
 from pixelreg import __version__
 from pixelreg.arrays import Pixels
 from pixelreg.errors import DataError

@@ -16,9 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Adam
 
-from deep_onnx.architectures.paired import evaluating, frozen
 from deep_onnx.card import Card
 from deep_onnx.portrait.folders import PORTRAIT_FRAME
 from deep_onnx.portrait.labels import painted
@@ -43,17 +41,20 @@ from deep_onnx.portrait.portraits import (
 )
 from deep_onnx.portrait.windows import Centres
 from deep_onnx.training import algorithm
-from deep_onnx.training.algorithm import Algorithm, Export, argument, to_pixels
-from deep_onnx.training.data import Examples
+from deep_onnx.training.algorithm import Algorithm, Export, argument
+from deep_onnx.training.data import Examples, Learns
 from deep_onnx.training.tools import (
     adversarial,
     check,
     descend,
     divergence,
+    evaluating,
     fading,
+    frozen,
     numbers,
     set_rate,
     still,
+    to_pixels,
 )
 from pixelreg.arrays import Pixels
 from pixelreg.errors import UsageError
@@ -175,6 +176,11 @@ class Portrait(Algorithm):
     """
 
     Arguments = PortraitArguments
+    learns = Learns.MASKS
+    examples_of_use = (
+        "--size 128 --width 16 --minutes 15",
+        "--size 64 --eye-crop tight --mask-encoder multi -o tight.onnx",
+    )
 
     def __init__(self, arguments: PortraitArguments, examples: Examples) -> None:
         super().__init__(arguments, portraits_of(examples))
@@ -200,10 +206,7 @@ class Portrait(Algorithm):
             "discriminators": self.judge,
             "parser": self.parser,
         }
-        self.optimisers = {
-            name: Adam(network.parameters(), arguments.learning_rate, BETAS)
-            for name, network in self.networks.items()
-        }
+        self.adam(BETAS)
 
     @property
     def items(self) -> int:
@@ -280,15 +283,9 @@ class Portrait(Algorithm):
         ]
 
     def _card(self, architecture: str, task: str) -> Card:
-        return Card(
-            architecture,
-            task=task,
-            target_kind="mask",
-            source="portrait",
-            size=self.arguments.size,
-            placement="face",
-            frame=self.examples.frame or PORTRAIT_FRAME,
-        )
+        frame = self.examples.frame or PORTRAIT_FRAME
+        facts = {"target_kind": "mask", "source": "portrait", "placement": "face", "frame": frame}
+        return self.card(architecture, task=task, **facts)
 
     def _phase(
         self, source: Batch, target: Batch, listens: bool, paired: bool
@@ -374,7 +371,7 @@ class Portrait(Algorithm):
         return self._drawn([(items[0] + further) % self.items])
 
     def _tensors(self, pictures: Pixels, masks: Pixels, centres: Centres) -> Batch:
-        return batch_of(pictures, masks, centres, next(self.framework.parameters()).device)
+        return batch_of(pictures, masks, centres, self.device)
 
     def _appearances(self) -> tuple[Tensor, Tensor]:
         """The mean embedding of the learning portraits, and the axes along which they vary.

@@ -7,13 +7,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from deep_onnx.card import Card
-from deep_onnx.training.data import Examples
+from deep_onnx.training.data import Examples, Learns
+from deep_onnx.training.tools import (
+    augment,
+    chunks,
+    evaluating,
+    frozen,
+    placement,
+    to_pixels,
+    to_tensor,
+)
 from pixelreg.arrays import Pixels
+from pixelreg.data.crops import Stack
+from pixelreg.data.expressions import CANONICAL
+from pixelreg.errors import DataError, UsageError
 
 
 def argument(default: Any, help: str, **metadata: Any) -> Any:
@@ -63,11 +74,22 @@ class Algorithm(ABC):
 
     Attributes
     ----------
-    networks : everything learnt, by name.
+    learns : which pictures it learns from.
+    examples_of_use : what --help shows, after ``pixelreg train NAME --data DIR``.
+    keep : which networks are exported by default: the ``"best"`` on held-out people, or the
+        ``"last"`` where the nearest to the truth are those that learnt to copy.
+    sample_every : steps between sample sheets by default; None as held-out people are looked at.
+    range : what 0 and 255 become for the networks.
+    networks : everything learnt, by name; the one that makes pictures first.
     optimisers : what learns, by name.
     """
 
     Arguments: ClassVar[type[Any]] = Arguments
+    learns: ClassVar[Learns] = Learns.PAIRS
+    examples_of_use: ClassVar[tuple[str, ...]] = ()
+    keep: ClassVar[str] = "best"
+    sample_every: ClassVar[int | None] = None
+    range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     networks: dict[str, nn.Module]
     optimisers: dict[str, torch.optim.Optimizer]
 
@@ -102,6 +124,40 @@ class Algorithm(ABC):
     def exports(self) -> list[Export]:
         """The networks to be written as ONNX, the main one first."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(next(iter(self.networks.values())).parameters()).device
+
+    def tensor(self, pictures: Pixels) -> Tensor:
+        """(N, S, S, 3) uint8 -> (N, 3, S, S) as the networks take them, where they are."""
+        return to_tensor(pictures, *self.range).to(self.device)
+
+    def adam(self, betas: tuple[float, float] = (0.9, 0.999)) -> None:
+        """Give every network an Adam of its own, at the arguments' learning rate."""
+        self.optimisers = {
+            name: torch.optim.Adam(network.parameters(), self.arguments.learning_rate, betas)
+            for name, network in self.networks.items()
+        }
+
+    def descend(self, name: str, loss: Tensor) -> None:
+        """One step of an optimiser."""
+        self.optimisers[name].zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimisers[name].step()
+
+    def card(self, architecture: str, **facts: Any) -> Card:
+        """What a file says of itself: the facts, and what the arguments and examples tell."""
+        frame = self.examples.frame
+        told = {
+            "source": self.examples.source,
+            "size": self.arguments.size,
+            "value_range": self.range,
+            "placement": placement(frame, facts.get("dynamic", False)),
+            "frame": frame,
+        }
+        return Card(architecture, **{**told, **facts})
+
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must hold besides networks and optimisers."""
         return {}
@@ -112,14 +168,93 @@ class Algorithm(ABC):
             raise ValueError(f"unknown state: {', '.join(sorted(tensors))}")
 
 
-def to_tensor(pictures: Pixels, low: float = -1.0, high: float = 1.0) -> Tensor:
-    """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 on [low, high]."""
-    values = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
-    return values.float() * ((high - low) / 255.0) + low
+ROWS = 6  # of a sample sheet
+CHUNK = 8  # pictures at a time where nothing is learnt
 
 
-def to_pixels(values: Tensor, low: float = -1.0, high: float = 1.0) -> Pixels:
-    """(N, 3, H, W) on [low, high] -> (N, H, W, 3) uint8, clipped."""
-    scaled = (values.detach() - low) * (255.0 / (high - low))
-    made: Pixels = scaled.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
-    return made
+class PairedAlgorithm(Algorithm):
+    """Learns from pairs of the one target that the examples have.
+
+    A subclass sets ``networks`` and ``optimisers``, the network that translates under
+    ``"generator"``, and has `judge`.
+
+    Attributes
+    ----------
+    target, stack : what is learnt, and its pairs.
+    """
+
+    def __init__(self, arguments: Any, examples: Examples) -> None:
+        super().__init__(arguments, examples)
+        self.target, self.stack = only_target(examples)
+        if not self.stack.pairs:
+            raise DataError(f"nobody to learn from has {examples.source!r} and {self.target!r}")
+
+    @property
+    def items(self) -> int:
+        """The pairs."""
+        return len(self.stack.pairs)
+
+    @abstractmethod
+    def judge(self, source: Tensor, target: Tensor) -> dict[str, float]:
+        """The losses on (N, 3, S, S) pictures, in evaluation mode; the decisive one first."""
+
+    def draw(self, items: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Sources and targets of some pairs, (N, 3, S, S) each, both changed alike at random."""
+        pictures: Sequence[Pixels] = [
+            side[list(items)] for side in (self.stack.sources, self.stack.targets)
+        ]
+        if self.arguments.augment:
+            pictures = augment(pictures)
+        source, target = map(self.tensor, pictures)
+        return source, target
+
+    def validate(self, held_out: Examples) -> dict[str, float]:
+        """`judge` on other people's pairs, if any, in evaluation mode, without augmentation."""
+        _, stack = only_target(held_out)
+        sums: dict[str, float] = {}
+        with evaluating(self.networks.values()):
+            for part in chunks(len(stack.pairs)):
+                losses = self.judge(*map(self.tensor, (stack.sources[part], stack.targets[part])))
+                for name, value in losses.items():
+                    sums[name] = sums.get(name, 0.0) + value * (part.stop - part.start)
+        return {name: total / len(stack.pairs) for name, total in sums.items()}
+
+    def sample(self, held_out: Examples) -> list[tuple[str, Sequence[Pixels]]]:
+        """What is given, what is made of it, and what it should be."""
+        _, stack = only_target(held_out)
+        sources, targets = stack.sources[:ROWS], stack.targets[:ROWS]
+        if not stack.pairs:
+            return []
+        with evaluating(self.networks.values()):
+            made = self.networks["generator"](self.tensor(sources))
+        return [
+            (held_out.source, list(sources)),
+            ("made", list(to_pixels(made.cpu(), *self.range))),
+            (self.target, list(targets)),
+        ]
+
+    def export(self, architecture: str, multiple: int, **notes: Any) -> Export:
+        """The generator; ``multiple`` is what sides must be multiples of, 0 for a fixed size."""
+        size = self.arguments.size
+        card = self.card(
+            architecture,
+            target_kind="expression" if self.target in CANONICAL else "domain",
+            targets={self.target: ()},
+            dynamic=multiple > 0,
+            multiple=multiple or size,
+            notes=notes,
+        )
+        return Export(frozen(self.networks["generator"]), card, {"image": _example(size)})
+
+
+def only_target(examples: Examples) -> tuple[str, Stack]:
+    """The one target and its pairs."""
+    if len(examples.stacks) != 1:
+        names = ", ".join(examples.stacks) or "none"
+        raise UsageError(f"this architecture learns one target, not {names}; give it with --expr")
+    return next(iter(examples.stacks.items()))
+
+
+def _example(size: int) -> Tensor:
+    # Two pictures: an exporter takes a dimension of length one for a constant.
+    return torch.linspace(-1.0, 1.0, 2 * 3 * size * size).reshape(2, 3, size, size)

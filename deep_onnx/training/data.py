@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 
 import numpy as np
 
 from pixelreg.arrays import Pixels
-from pixelreg.data.crops import Cutter, Progress, Stack, load_stack
+from pixelreg.data.crops import Cutter, Progress, Stack, load_stack, read_all
 from pixelreg.data.expressions import canonical
 from pixelreg.data.pairs import Pair, Pairing, pair, targets
 from pixelreg.data.photos import Listing, Photo, Problem
@@ -68,12 +68,16 @@ class Examples:
 
 WORKERS = 2
 
-# What architectures learn from; the others learn one target from its pairs.
-UNPAIRED = ("cyclegan",)  # one target, whose pairs only serve to judge it
-LABELLED = ("stargan", "ganimation")  # any number of expressions
-SEVERAL = ("ocnn",)  # any number of expressions, from their pairs
-PLAIN = ("dcgan",)  # pictures, whatever they show
-MASKED = ("portrait",)  # portraits with masks; see deep_onnx.portrait.portraits
+
+class Learns(Enum):
+    """What an architecture learns from."""
+
+    PAIRS = "pairs of one target"
+    SEVERAL = "pairs of any number of targets"
+    UNPAIRED = "pictures of the source and of one target, whose pairs only serve to judge it"
+    LABELS = "pictures of any number of expressions"
+    PICTURES = "pictures, whatever they show"
+    MASKS = "portraits with masks; see deep_onnx.portrait.portraits"
 
 
 @dataclass(frozen=True)
@@ -93,32 +97,32 @@ class Choice:
 
 
 def choose(
-    architecture: str, listing: Listing, source: str | None = None, wanted: Sequence[str] = ()
+    learns: Learns,
+    listing: Listing,
+    source: str | None = None,
+    wanted: Sequence[str] = (),
+    name: str = "this architecture",
 ) -> Choice:
-    """The pictures that an architecture learns from.
+    """The pictures that an architecture learns from; its ``name`` is for messages.
 
-    Parameters
-    ----------
-    architecture : a key of `deep_onnx.registry.ARCHITECTURES`.
-    listing : what was found.
-    source : the expression to start from; None for the listing's.
-    wanted : the expressions to learn; all where it is empty.
+    ``source`` is the expression to start from, None for the listing's; ``wanted`` the expressions
+    to learn, all where it is empty.
     """
-    start = _known(listing, source or listing.source) if architecture not in PLAIN else ""
-    names = [_known(listing, name) for name in wanted]
-    if architecture in PLAIN:
-        shown = names or list(listing.expressions)
+    if learns is Learns.PICTURES:
+        shown = [_known(listing, name) for name in wanted] or list(listing.expressions)
         return Choice(source or listing.source, {}, _showing(listing, shown))
-    if architecture in (*UNPAIRED, *LABELLED):
+    start = _known(listing, source or listing.source)
+    names = [_known(listing, each) for each in wanted]
+    if learns in (Learns.UNPAIRED, Learns.LABELS):
         names = names or [name for name in listing.expressions if name != start]
-        if architecture in UNPAIRED or not names:
-            _check_one(architecture, listing, names)
+        if learns is Learns.UNPAIRED or not names:
+            _check_one(name, listing, names)
         found = {name: pair(listing, start, name) for name in names}
         pairings = {name: pairing for name, pairing in found.items() if pairing.pairs}
         return Choice(start, pairings, _showing(listing, [start, *names]))
     names = names or list(targets(listing, start))
-    if names and architecture not in SEVERAL:
-        _check_one(architecture, listing, names)
+    if names and learns is Learns.PAIRS:
+        _check_one(name, listing, names)
     return Choice(start, choose_pairings(listing, start, names))
 
 
@@ -195,7 +199,7 @@ def load_examples(
         problems += stack.problems
         for each, before, after in zip(stack.pairs, stack.sources, stack.targets, strict=True):
             crops[each.source], crops[each.target] = before, after
-    for count, (photo, outcome) in enumerate(_read(alone, cutter), start=1):
+    for count, (photo, outcome) in enumerate(read_all(alone, cutter.single), start=1):
         if isinstance(outcome, PixelregError):
             problems.append(Problem(photo.path, str(outcome)))
         else:
@@ -229,19 +233,3 @@ def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Exampl
     people = len(set(learning.people))
     source = replace(examples.provenance, people=people, pairs=pairs)
     return replace(learning, provenance=source), examples.only(chosen)
-
-
-def _read(
-    photos: Sequence[Photo], cutter: Cutter
-) -> Iterator[tuple[Photo, Pixels | PixelregError]]:
-    def crop_or_error(photo: Photo) -> Pixels | PixelregError:
-        try:
-            return cutter.single(photo)
-        except PixelregError as error:
-            return error
-
-    pool = ThreadPoolExecutor(WORKERS)
-    try:
-        yield from zip(photos, pool.map(crop_or_error, photos), strict=True)
-    finally:
-        pool.shutdown(cancel_futures=True)  # an interrupt must not wait for hundreds of pictures

@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deep_onnx.training.algorithm import to_tensor
 from deep_onnx.training.data import Examples
 from pixelreg.arrays import Pixels
 from pixelreg.data.expressions import CANONICAL, in_order
 from pixelreg.errors import DataError, InvalidArrayError, UsageError
+from pixelreg.models.model import Frame
 
 STD = 0.02
 
@@ -94,14 +94,6 @@ def augment(pictures: Sequence[Pixels]) -> list[Pixels]:
             columns[b] = columns[b][::-1]
     places = np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]
     return [stack[places] for stack in pictures]
-
-
-def _moved(count: int, side: int) -> NDArray[np.int64]:
-    """(count, side): where each picture's rows, or columns, are taken from."""
-    most = side // SHARE
-    moves = torch.randint(-most, most + 1, (count, 1)).numpy()
-    places: NDArray[np.int64] = np.clip(np.arange(side) - moves, 0, side - 1)
-    return places
 
 
 #: What a picture on [0, 1] can be compared with another by (Face2Sketch IV-A).
@@ -274,3 +266,48 @@ def in_parts(function: Callable[..., Tensor], *stacks: Tensor) -> Tensor:
     starts = range(0, len(stacks[0]), AT_ONCE)
     with torch.no_grad():
         return torch.cat([function(*(stack[k : k + AT_ONCE] for stack in stacks)) for k in starts])
+
+
+def to_tensor(pictures: Pixels, low: float = -1.0, high: float = 1.0) -> Tensor:
+    """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 on [low, high]."""
+    values = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+    return values.float() * ((high - low) / 255.0) + low
+
+
+def to_pixels(values: Tensor, low: float = -1.0, high: float = 1.0) -> Pixels:
+    """(N, 3, H, W) on [low, high] -> (N, H, W, 3) uint8, clipped."""
+    scaled = (values.detach() - low) * (255.0 / (high - low))
+    made: Pixels = scaled.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+    return made
+
+
+def placement(frame: Frame | None, dynamic: bool) -> str:
+    """Which part of a photograph a model takes."""
+    if frame is not None:
+        return "face"
+    return "whole" if dynamic else "square"
+
+
+def chunks(count: int) -> Iterator[slice]:
+    """0 … count, a few at a time."""
+    for start in range(0, count, AT_ONCE):
+        yield slice(start, min(start + AT_ONCE, count))
+
+
+@contextmanager
+def evaluating(networks: Iterable[nn.Module]) -> Iterator[None]:
+    """Networks in evaluation mode, nothing learnt; afterwards in the mode that they were in."""
+    before = [(network, network.training) for network in networks]
+    try:
+        for network, _ in before:
+            network.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for network, training in before:
+            network.train(training)
+
+
+def frozen(network: nn.Module) -> nn.Module:
+    """A copy on the CPU in evaluation mode, which further training does not change."""
+    return deepcopy(network).cpu().eval().requires_grad_(False)
