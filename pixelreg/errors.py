@@ -22,8 +22,6 @@ class UsageError(PixelregError):
 class UnknownNameError(UsageError):
     """A name that is not in its table; the message lists the names that are.
 
-    Parameters
-    ----------
     kind : what the name stands for, such as ``"expression"``.
     name : what was asked for.
     known : the names that would have worked.
@@ -57,8 +55,6 @@ class FaceError(PixelregError):
 class MissingExtraError(PixelregError):
     """An optional package is needed and absent.
 
-    Parameters
-    ----------
     package : the package that could not be imported.
     extra : the extra of pixelreg that brings it.
     purpose : what it is needed for.

@@ -47,17 +47,13 @@ def prototypes() -> dict[str, Units]:
 def read(path: Path) -> dict[str, Units]:
     """Read what OpenFace measured in pictures.
 
-    Parameters
-    ----------
     path : a folder of OpenFace's CSV files, one a picture, each named as its picture, or one CSV
         file with their lines and one more column that names the picture: ``path``, ``file``,
         ``filename``, ``picture``, ``image`` or ``name``. Blanks around the names of columns do not
         matter. Of several faces in a picture the one of the highest confidence counts; lines whose
         ``success`` is 0 do not count.
 
-    Returns
-    -------
-    The picture's path without its suffix, separated by ``/``, -> 17 values on [0, 1] as in
+    Returns: The picture's path without its suffix, separated by ``/``, -> 17 values on [0, 1] as in
     `NAMES`: intensities (``AU01_r`` ...) over 5.
     """
     if path.is_dir():

@@ -32,8 +32,6 @@ class DenseNetwork(nn.Module):
     ``latent`` -> ``width`` / 4 -> ``width`` -> all values, leaky ReLU (0.2) between, sigmoid at
     the end.
 
-    Parameters
-    ----------
     size : side of the pictures, which is fixed.
     width : units of the widest hidden layers, 4 or more.
     latent : units of the innermost layer.
@@ -66,8 +64,6 @@ class ConvolutionalNetwork(nn.Module):
     a sigmoid instead, without which binary cross-entropy, one of the paper's losses, would not be
     defined. The paper gives no channels; here they are 1, 2, 4, 8, 8, 8 times the width, and back.
 
-    Parameters
-    ----------
     width : channels of the first layer.
     plain_layer : which layer of the encoder has no batch norm, 1 to 6; 2 is what the paper says, 1
         what is usual elsewhere.
@@ -94,8 +90,6 @@ class VariationalNetwork(nn.Module):
     The encoder's output is flattened and becomes the mean and the logarithm of the variance of a
     diagonal Gaussian. Training draws from it (`draw`); calling the network takes its mean.
 
-    Parameters
-    ----------
     size : side of the pictures, a multiple of 64, which is fixed.
     latent : numbers that a picture becomes; 2, 4 and 12 in the paper.
     width, plain_layer, channels : as of `ConvolutionalNetwork`.

@@ -55,8 +55,6 @@ class ResNetGenerator(nn.Module):
     Instance norms have no learnt scale and shift. The first and last convolutions are padded by
     reflection, so that edges do not darken.
 
-    Parameters
-    ----------
     width : k, channels of the first layer; 64 in the paper.
     blocks : residual blocks; 9 in the paper from 256 x 256 on, 6 for 128 x 128.
     dropout : share of values dropped inside a block while training; 0 builds no such layer.
@@ -79,13 +77,9 @@ class ResNetGenerator(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Translate pictures.
 
-        Parameters
-        ----------
         image : (N, 3, H, W) float32 on [-1, 1], H and W multiples of `MULTIPLE`.
 
-        Returns
-        -------
-        (N, 3, H, W) on [-1, 1].
+        Returns: (N, 3, H, W) on [-1, 1].
         """
         made: Tensor = self.model(image)
         return made
@@ -124,8 +118,6 @@ class Arguments(algorithm.Arguments):
 class History:
     """Pictures made before, so that a discriminator does not forget them (section 4).
 
-    Parameters
-    ----------
     capacity : pictures kept.
     """
 

@@ -40,8 +40,6 @@ class Generator(nn.Module):
 
     At 64 x 64 and width 64: 4x4x512 - 8x8x256 - 16x16x128 - 32x32x64 - 64x64x3.
 
-    Parameters
-    ----------
     size : side of the pictures, a power of two from 16 up.
     latent : numbers of noise that make a picture.
     width : channels of the last hidden layer.
@@ -81,8 +79,6 @@ class Discriminator(nn.Module):
     4x4 convolutions of stride 2 with 1, 2 and 4 times the width, leaky ReLU (0.2), batch norm on
     all but the first.
 
-    Parameters
-    ----------
     size : side of the pictures, a multiple of 8.
     width : channels of the first layer.
     channels : of the pictures.

@@ -28,8 +28,6 @@ __all__ = ["MULTIPLE", "Generator", "composed"]
 class Generator(nn.Module):
     """A face with other action units (Pumarola et al., ECCV 2018, Eq. 1).
 
-    Parameters
-    ----------
     units : action units, the length of the condition.
     width : channels of the first layer; 64 in the paper.
     blocks : residual blocks; 6 in the paper.
@@ -46,14 +44,10 @@ class Generator(nn.Module):
     def forward(self, image: Tensor, condition: Tensor) -> Tensor:
         """Animate faces: attention x picture + (1 - attention) x colours.
 
-        Parameters
-        ----------
         image : (N, 3, H, W) float32 on [-1, 1], H and W multiples of `MULTIPLE`.
         condition : (N, units) float32 on [0, 1]: OpenFace's intensities over 5.
 
-        Returns
-        -------
-        (N, 3, H, W) on [-1, 1].
+        Returns: (N, 3, H, W) on [-1, 1].
         """
         colour, attention = self.masks(image, condition)
         return composed(image, colour, attention)
@@ -61,10 +55,8 @@ class Generator(nn.Module):
     def masks(self, image: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """What `forward` composes.
 
-        Returns
-        -------
-        New colours (N, 3, H, W) on [-1, 1], and attention (N, 1, H, W) on [0, 1]: 1 where the
-        picture stays as it is.
+        Returns: New colours (N, 3, H, W) on [-1, 1], and attention (N, 1, H, W) on [0, 1]: 1 where
+        the picture stays as it is.
         """
         features = self.main(joined(image, condition))
         return self.img_reg(features), self.attetion_reg(features)
@@ -180,16 +172,12 @@ class GANimation(ConditionalAlgorithm):
 def mask_loss(attention: Tensor, smoothness: float) -> Tensor:
     """What keeps attention from saturating at "keep all", and its edges soft (Eq. 3).
 
-    Parameters
-    ----------
     attention : (N, 1, H, W) on [0, 1].
     smoothness : weight of the total variation: squared differences of neighbours, summed over a
         picture.
 
-    Returns
-    -------
-    The mean attention + ``smoothness`` x total variation, averaged over the pictures. The paper
-    writes the first term as a norm; the mean keeps its weight the same at all sizes.
+    Returns: The mean attention + ``smoothness`` x total variation, averaged over the pictures. The
+    paper writes the first term as a norm; the mean keeps its weight the same at all sizes.
     """
     down = (attention[:, :, 1:] - attention[:, :, :-1]).square().sum()
     across = (attention[:, :, :, 1:] - attention[:, :, :, :-1]).square().sum()

@@ -111,8 +111,6 @@ SLID = 3  # components that a sample sheet shows at -1 and 1
 class OCNN(Algorithm):
     """Learns to give a face the blendshape parameters that it is told.
 
-    Attributes
-    ----------
     parameters : p of every pair.
     sources, targets : (N, S, S, 3) uint8, the pairs of all targets.
     search : what penguins did, or None so far.
@@ -176,8 +174,6 @@ class OCNN(Algorithm):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """What pictures become, and what the generator minimises, before weights.
 
-        Parameters
-        ----------
         source, target : (N, 3, S, S) on [-1, 1].
         wanted, shown : (N, k), p of the target and of the source.
         """

@@ -23,8 +23,6 @@ POINTS = 16  # of the lattice, each way, at the most
 class PairParameters:
     """Parameters p of many pairs, and of their mirror images.
 
-    Attributes
-    ----------
     shapes : the components, learnt from the pairs and their mirror images.
     own : (N, k) float32 on [-1, 1], p of each target picture; that of its neutral one is 0.
     mirrored : (N, k), p of the same pictures mirrored.
@@ -82,8 +80,6 @@ def learn_parameters(
 
     The same pictures give the same parameters.
 
-    Parameters
-    ----------
     sources, targets : (N, S, S, 3) uint8, aligned crops.
     labels : what each target shows, length N.
     components : k, at most 2 N.

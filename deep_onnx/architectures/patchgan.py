@@ -16,8 +16,6 @@ class PatchDiscriminator(nn.Module):
     sees 70 x 70 pixels. Leaky ReLU (0.2), no norm on the first layer. Norms are instance norms, as
     in `deep_onnx.architectures.pix2pix.UNet`.
 
-    Parameters
-    ----------
     channels : of the pictures; 6 where an input and an output are judged together. With width 64
         these make 2,768,705 parameters.
     width : channels of the first layer.

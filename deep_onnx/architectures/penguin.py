@@ -57,8 +57,6 @@ ITERATIONS = 100
 class Result:
     """What a minimisation found.
 
-    Attributes
-    ----------
     x : (d,) float64, the best place.
     fun : the function there; inf if it was finite nowhere.
     evaluations : how often the function was called.
@@ -83,8 +81,6 @@ def opposite(places: Float64, low: Float64, high: Float64) -> Float64:
 def swim(places: Float64, reserves: Float64, rand: Float64, best: Float64) -> Float64:
     """Eq. 11: P + O Rand() (P_localbest - P).
 
-    Parameters
-    ----------
     places, best : (n, d), each penguin's place and its group's best one.
     reserves : (n,) oxygen.
     rand : (n, d) in [0, 1].
@@ -100,8 +96,6 @@ def breathe(reserves: Float64, gain: Float64, distance: Float64) -> Float64:
 def eat(food: Float64, change: Float64, group: Array) -> Float64:
     """Eq. 13: QEF + sum over the group's penguins of O(t+1) - O(t).
 
-    Parameters
-    ----------
     food : (k,) of every group.
     change : (n,) of every penguin's reserve.
     group : (n,) int, which group each penguin is in.
@@ -135,8 +129,6 @@ def minimise(
     An iteration calls the function once for each penguin, and twice for each that dives anew. The
     state is about six arrays of (penguins, d) float64.
 
-    Parameters
-    ----------
     function : takes (d,) float64, which it must not keep, and gives a number.
     bounds : (d, 2), the lowest and the highest value of every coordinate.
     groups : number of groups, at most half as many as penguins.

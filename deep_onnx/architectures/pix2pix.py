@@ -36,8 +36,6 @@ class UNet(nn.Module):
     do what batch norm does on the statistics of its batch, which is how pix2pix trains and tests;
     at larger batches and in evaluation they still do, and they survive the export to ONNX.
 
-    Parameters
-    ----------
     width : channels of the first layer.
     depth : how often the picture is halved, 2 or more. 8 and width 64 make 54,413,955 parameters.
     dropout : share dropped at random in the decoder's inner layers, in training mode only; at depth

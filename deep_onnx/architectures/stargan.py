@@ -55,8 +55,6 @@ class ResidualBlock(nn.Module):
 class Generator(nn.Module):
     """A picture in another expression (Choi et al., CVPR 2018, table 4).
 
-    Parameters
-    ----------
     classes : length of the condition.
     width : channels of the first layer; 64 in the paper.
     blocks : residual blocks; 6 in the paper.
@@ -70,14 +68,10 @@ class Generator(nn.Module):
     def forward(self, image: Tensor, condition: Tensor) -> Tensor:
         """Translate pictures.
 
-        Parameters
-        ----------
         image : (N, 3, H, W) float32 on [-1, 1], H and W multiples of `MULTIPLE`.
         condition : (N, classes) float32, one-hot.
 
-        Returns
-        -------
-        (N, 3, H, W) on [-1, 1].
+        Returns: (N, 3, H, W) on [-1, 1].
         """
         made: Tensor = self.main(joined(image, condition))
         return made
@@ -86,8 +80,6 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """A critic of realness that also tells the condition (Choi et al., table 5).
 
-    Parameters
-    ----------
     size : side of the pictures; the layer that tells the condition looks at all of them at once.
     classes : length of the condition.
     width : channels of the first layer; 64 in the paper.
@@ -111,14 +103,10 @@ class Discriminator(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Judge pictures.
 
-        Parameters
-        ----------
         image : (N, 3, size, size) float32 on [-1, 1].
 
-        Returns
-        -------
-        Realness (N, 1, size / 2**layers, size / 2**layers), unbounded, and condition (N, classes):
-        logits or values, as it is trained.
+        Returns: Realness (N, 1, size / 2**layers, size / 2**layers), unbounded, and condition (N,
+        classes): logits or values, as it is trained.
         """
         features = self.main(image)
         return self.conv1(features), self.conv2(features).flatten(1)
@@ -127,8 +115,6 @@ class Discriminator(nn.Module):
 def trunk(channels: int, width: int, blocks: int) -> list[nn.Module]:
     """The layers that StarGAN and GANimation share: all but the last convolution.
 
-    Parameters
-    ----------
     channels : of the input.
     width : channels of the first and of the last layer; twice and four times as many between.
     blocks : residual blocks in the middle.
@@ -179,8 +165,6 @@ class Arguments(algorithm.Arguments):
 class ConditionalAlgorithm(Algorithm):
     """Learns one generator for all targets.
 
-    Attributes
-    ----------
     entries : names of the condition's entries.
     shown : (M, C) float32, the condition that each picture shows.
     targets : label -> its condition; the source's last, because pictures show it already.

@@ -31,8 +31,6 @@ Cost = Callable[[], float]
 class Search:
     """What penguins found.
 
-    Attributes
-    ----------
     dimensions : numbers that were searched.
     evaluations : how often the cost was computed.
     before, after : the cost with the weights that were there, and with those that are now.
@@ -52,8 +50,6 @@ def search_start(network: nn.Module, cost: Cost, evaluations: int) -> Search:
     for norms take it away. One penguin starts at W, so that nothing gets worse on the pictures of
     ``cost``. Norms forget the statistics that the search gave them.
 
-    Parameters
-    ----------
     network : changed in place.
     cost : of the network as it is.
     evaluations : at most; `LEAST` or more.
@@ -83,8 +79,6 @@ def search_layers(layers: Sequence[nn.Module], cost: Cost, evaluations: int) -> 
     One penguin starts at the weights that are there, so that nothing gets worse on the pictures
     of ``cost``.
 
-    Parameters
-    ----------
     layers : changed in place.
     cost : of the network as it is.
     evaluations : at most; `LEAST` or more.

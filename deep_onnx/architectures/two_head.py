@@ -48,15 +48,11 @@ class ResidualBlock(nn.Module):
 class Generator(nn.Module):
     """A face with other blendshape parameters (Eq. 4).
 
-    Parameters
-    ----------
     components : length k of the parameter vector p, the condition.
     width : channels of the first layer.
     blocks : residual blocks in the middle.
     scale : the heads see the picture at one over this size: 1, 2 or 4.
 
-    Attributes
-    ----------
     multiple : height and width of a picture must be divisible by this.
     """
 
@@ -84,23 +80,17 @@ class Generator(nn.Module):
     def forward(self, image: Tensor, condition: Tensor) -> Tensor:
         """Give faces other parameters.
 
-        Parameters
-        ----------
         image : (N, 3, H, W) float32 on [-1, 1], H and W multiples of ``multiple``.
         condition : (N, k) float32 on [-1, 1], the wanted p.
 
-        Returns
-        -------
-        (N, 3, H, W) on [-1, 1].
+        Returns: (N, 3, H, W) on [-1, 1].
         """
         return self.composed(image, condition)[0]
 
     def masks(self, image: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """The two heads, at one over ``scale`` of the picture's size.
 
-        Returns
-        -------
-        G_m, (N, 1, H / scale, W / scale) on [0, 1], 1 where the picture changes; and G_i,
+        Returns: G_m, (N, 1, H / scale, W / scale) on [0, 1], 1 where the picture changes; and G_i,
         (N, 3, H / scale, W / scale) on [-1, 1].
         """
         return self._heads(self._reduced(image), condition)
@@ -145,15 +135,11 @@ def multiple_of(scale: int) -> int:
 def with_planes(values: Tensor, condition: Tensor) -> Tensor:
     """Append constant planes, and the places' coordinates.
 
-    Parameters
-    ----------
     values : (N, C, H, W).
     condition : (N, k).
 
-    Returns
-    -------
-    (N, C + k + 2, H, W): the values, every number of the condition all over, and x and y of the
-    pixels' centres, from -1 to 1 between the borders.
+    Returns: (N, C + k + 2, H, W): the values, every number of the condition all over, and x and y
+    of the pixels' centres, from -1 to 1 between the borders.
     """
     count, _, height, width = values.shape
     planes = condition[:, :, None, None].expand(-1, -1, height, width)
@@ -178,8 +164,6 @@ def _normed(channels: int, made: int) -> list[nn.Module]:
 def applied(image: Tensor, small: Tensor, mask: Tensor, picture: Tensor, scale: int) -> Tensor:
     """Eq. 4, G_m G_i + (1 - G_m) I_org, as I_org + enlarged G_m (G_i - I_org).
 
-    Parameters
-    ----------
     image : I_org, (N, 3, H, W) on [-1, 1].
     small : the same at one over ``scale`` of the size.
     mask, picture : G_m and G_i, of that size.

@@ -20,8 +20,6 @@ REACH, FEATHER, BORDER = 1 / 32, 1 / 16, 1 / 10  # of the crop's side
 def cut_mask(mask: Array, similarity: Similarity, size: int, photo: tuple[int, int]) -> Pixels:
     """A mask as it is given, at the size of a crop.
 
-    Parameters
-    ----------
     mask : (H, W) labels: of the whole photo where it has its size, else of the crop.
     similarity : from crop to photo.
     size : side of the crop.
@@ -46,15 +44,12 @@ def cut_mask(mask: Array, similarity: Similarity, size: int, photo: tuple[int, i
 def photo_mask(shares: Floats, similarity: Similarity, photo: tuple[int, int]) -> Pixels:
     """A crop's labels at its photo's size, background outside the crop.
 
-    Parameters
-    ----------
     shares : (11, S, S): how likely every label is.
     similarity : from crop to photo.
     photo : height and width of the photo.
 
-    Returns
-    -------
-    (H, W) uint8 labels; where the photo is finer, likelihoods are interpolated, not labels.
+    Returns: (H, W) uint8 labels; where the photo is finer, likelihoods are interpolated, not
+    labels.
     """
     from scipy.ndimage import map_coordinates
 
@@ -81,8 +76,6 @@ def photo_mask(shares: Floats, similarity: Similarity, photo: tuple[int, int]) -
 def centres_of(mask: Pixels, what: str, frame: Frame | None = None) -> Centres:
     """`window_centres`, its refusal saying which mask it is about.
 
-    Parameters
-    ----------
     mask : (S, S) labels.
     what : said of the mask.
     frame : where the eyes stand in the crop that the mask was made of, if it was aligned: an eye
@@ -106,8 +99,6 @@ def tidied(mask: Pixels) -> Pixels:
 
     A few pixels taken for a mouth elsewhere would move its window, which is put around all of it.
 
-    Parameters
-    ----------
     mask : (H, W) uint8 labels.
     """
     from scipy.ndimage import label
@@ -128,8 +119,6 @@ def swapped(mask: Pixels, other: Pixels, name: str) -> Pixels:
     Eyes and mouth are moved to where the old ones were; skin and hair stay where they are. What
     the old component leaves bare becomes skin inside the face, and the nearest other part outside.
 
-    Parameters
-    ----------
     mask, other : (S, S) uint8 labels.
     name : of a component; see `deep_onnx.portrait.labels.COMPONENTS`.
     """
@@ -156,8 +145,6 @@ def swapped(mask: Pixels, other: Pixels, name: str) -> Pixels:
 def uncovered(image: Pixels, before: Pixels, after: Pixels) -> Pixels:
     """A portrait whose background goes on where a new mask takes the head away.
 
-    Parameters
-    ----------
     image : (S, S, 3) uint8.
     before, after : (S, S) labels of it, and wanted.
     """
@@ -173,13 +160,9 @@ def uncovered(image: Pixels, before: Pixels, after: Pixels) -> Pixels:
 def fading(region: Array) -> Floats:
     """How much of a made portrait is given back: all in a region, less and less around it.
 
-    Parameters
-    ----------
     region : (S, S) bool.
 
-    Returns
-    -------
-    (S, S) float32 in [0, 1]; 0 at the crop's border.
+    Returns: (S, S) float32 in [0, 1]; 0 at the crop's border.
     """
     from scipy.ndimage import distance_transform_edt
 

@@ -46,8 +46,6 @@ def each(
 ) -> Iterator[tuple[Item, Result | PixelregError]]:
     """Every item with what ``work`` made of it, or the error that it raised, in order.
 
-    Parameters
-    ----------
     work : called in threads; its `PixelregError` is given back, any other ends everything.
     workers : threads; at most twice as many results wait to be taken.
     """
@@ -116,13 +114,9 @@ def is_celebamask(root: Path) -> bool:
 def read_merged(annotations: Path, number: int) -> Pixels:
     """The merged mask of portrait ``number``, in its parts' own size.
 
-    Parameters
-    ----------
     annotations : the folder ``CelebAMask-HQ-mask-anno``.
 
-    Returns
-    -------
-    (H, W) uint8 labels; left and right are the picture's, whichever the files mean.
+    Returns: (H, W) uint8 labels; left and right are the picture's, whichever the files mean.
     """
     folder = annotations / str(number // FOLDED)
     mask: Pixels | None = None
@@ -175,8 +169,6 @@ _LOOKED_FOR = (
 class PortraitFile:
     """One portrait of a folder.
 
-    Attributes
-    ----------
     name, person : what it is called, and whom it shows.
     image : the picture's file.
     mask : the mask's file, or CelebAMask-HQ's folder of parts.
@@ -194,8 +186,6 @@ class PortraitFile:
 class PortraitStack:
     """Portraits of one size, ready for learning.
 
-    Attributes
-    ----------
     images : (N, S, S, 3) uint8.
     masks : (N, S, S) uint8 labels.
     centres : (N, 6) int64, clamped centres of the windows (see `deep_onnx.portrait.windows`).
@@ -283,8 +273,6 @@ def load_portraits(
 ) -> PortraitStack:
     """Read a folder of portraits with masks; a bad one is left out and reported.
 
-    Parameters
-    ----------
     root : a folder of our layout, or CelebAMask-HQ's.
     size : side of the portraits in pixels, a multiple of 16.
     progress : called with (done, total) after every portrait.

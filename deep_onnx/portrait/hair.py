@@ -29,8 +29,6 @@ LOG_ODDS = 6.0  # the most that a pixel's colour can say for or against hair
 class Head:
     """What landmarks say about a head in an S x S picture.
 
-    Attributes
-    ----------
     face, ears : (S, S) bool, their outlines filled; the face reaches up to the hairline.
     features : (S, S) bool, eyes, brows, lips.
     jaw : (S,) float64, for every column the jaw's row, infinite beside it.
@@ -58,8 +56,6 @@ class Head:
 def find_hair(pixels: Pixels, head: Head) -> tuple[Array, Array]:
     """Where the person is, clothes left out, and where the hair is: (S, S) bool each.
 
-    Parameters
-    ----------
     pixels : (S, S, 3) uint8, before a plain backdrop.
     head : of the same picture.
     """

@@ -85,8 +85,6 @@ def label_index(name: str) -> int:
 def check_masks(masks: Array) -> Pixels:
     """``masks`` as uint8 after checking that they hold labels.
 
-    Parameters
-    ----------
     masks : (..., H, W), whole numbers from 0 to 10.
     """
     masks = np.asarray(masks)
@@ -150,9 +148,7 @@ def read_mask(path: Path) -> Pixels:
     colour is read as label numbers. Soft brushes and JPEG make colours in between: switch
     smoothing off, and save as PNG.
 
-    Returns
-    -------
-    (H, W) uint8 labels.
+    Returns: (H, W) uint8 labels.
     """
     picture = read_file(path)
     if picture.alpha is not None and (picture.alpha < 255).any():

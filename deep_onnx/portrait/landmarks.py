@@ -47,14 +47,10 @@ SMALLEST_EYE_DISTANCE = 16.0  # pixels; outlines of a smaller face are but a few
 def portrait_mask(pixels: Pixels, points: Array) -> Pixels:
     """The mask of a portrait before a plain backdrop, from its 189 landmarks.
 
-    Parameters
-    ----------
     pixels : (S, S, 3) uint8; 512 is a good size, other sizes are made from it.
     points : (189, 2), (x, y) in its pixels.
 
-    Returns
-    -------
-    (S, S) uint8 labels. Where the lips are shut there is no mouth between them.
+    Returns: (S, S) uint8 labels. Where the lips are shut there is no mouth between them.
     """
     if pixels.ndim != 3 or pixels.shape[0] != pixels.shape[1] or pixels.shape[2] != 3:
         raise InvalidArrayError(f"a portrait must be (S, S, 3), not {pixels.shape}")
@@ -115,14 +111,10 @@ def filled(outline: Array, size: int) -> Array:
 def resized_mask(mask: Pixels, size: int) -> Pixels:
     """A square mask at another size: every pixel takes the label that has most of it.
 
-    Parameters
-    ----------
     mask : (S, S) uint8 labels.
     size : side of the result.
 
-    Returns
-    -------
-    (size, size) uint8.
+    Returns: (size, size) uint8.
     """
     if len(mask) == size:
         return mask
@@ -155,15 +147,11 @@ def moved_points(source: Pixels, points: Array, target: Pixels, eyes: Array) -> 
 
     Faces are aligned by their eyes; what moved besides, the flow tells.
 
-    Parameters
-    ----------
     source, target : photos of one person, (H, W, 3) uint8.
     points : (189, 2), (x, y) in ``source``.
     eyes : (2, 2), the pupils in ``target``.
 
-    Returns
-    -------
-    (189, 2) float64, in ``target``.
+    Returns: (189, 2) float64, in ``target``.
     """
     from pixelreg.regression.flow import training_flows
 

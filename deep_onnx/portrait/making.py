@@ -39,15 +39,11 @@ OPACITY = 0.5
 def overlay(image: Pixels, mask: Array, opacity: float = OPACITY) -> Pixels:
     """A mask's colours laid over its picture.
 
-    Parameters
-    ----------
     image : (H, W, 3) uint8.
     mask : (H, W) labels.
     opacity : of the colours, in [0, 1].
 
-    Returns
-    -------
-    (H, W, 3) uint8.
+    Returns: (H, W, 3) uint8.
     """
     colours = painted(mask)
     if image.shape != colours.shape:
@@ -68,16 +64,12 @@ def mask_sheet(
 ) -> Pixels:
     """Portraits in rows: the picture, its mask in the palette's colours, and both together.
 
-    Parameters
-    ----------
     images : N pictures (S, S, 3) uint8.
     masks : their masks, (S, S) labels each.
     names : a label for every row, or none at all.
     cell : side of a cell in pixels, or None for the first picture's.
 
-    Returns
-    -------
-    (H, W, 3) uint8.
+    Returns: (H, W, 3) uint8.
     """
     if len(images) != len(masks):
         raise InvalidArrayError(f"{len(images)} pictures with {len(masks)} masks make no sheet")
@@ -99,8 +91,6 @@ Progress = Callable[[int, int], None]
 class Made:
     """What was made of a folder.
 
-    Attributes
-    ----------
     people : the person of every portrait written, by the portrait's name.
     problems : the photographs left out, and why.
     """
@@ -164,8 +154,6 @@ class _Copy:
 def cut_portrait(pixels: Pixels, points: Float64, size: int) -> tuple[Pixels, Pixels]:
     """A photograph's portrait (S, S, 3) and its mask (S, S) from its 189 landmarks.
 
-    Parameters
-    ----------
     pixels : (H, W, 3) uint8, a face before a plain light backdrop.
     points : (189, 2), (x, y) in its pixels.
     size : side of the results in pixels, a multiple of 16.
@@ -194,8 +182,6 @@ def make_portraits(
     Photographs without landmarks take those of another photograph of the same person, carried
     over by optical flow.
 
-    Parameters
-    ----------
     root : the London set or a folder laid out like it, or CelebAMask-HQ.
     out : the folder to write ``images/``, ``masks/`` and ``people.csv`` to.
     size : side of the portraits in pixels, a multiple of 16.

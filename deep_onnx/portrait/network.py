@@ -185,8 +185,6 @@ class PortraitNetwork(nn.Module):
     Pictures are (N, 3, S, S) on [-1, 1], masks (N, S, S) int64 labels, centres (N, 6) int64 as of
     `deep_onnx.portrait.windows`; those outside the picture are clamped.
 
-    Parameters
-    ----------
     size : S, one of `SIZES`.
     width : channels of the first layers; the paper's is 64.
     eye_crop : ``"window"`` keeps the skin in the eyes' windows, ``"tight"`` does not (§4.5.1).
@@ -220,8 +218,6 @@ class PortraitNetwork(nn.Module):
     ) -> list[Tensor]:
         """The five pictures x_i, each of a source of its own, with 0 where it is not.
 
-        Parameters
-        ----------
         sources, masks : five pictures and their masks, in the components' order.
         centres : (N, 6): each window's in its own source.
         """
@@ -262,8 +258,6 @@ class PortraitGraph(nn.Module):
     in its own; ``invented`` (N, 5) in [0, 1]: how much of each appearance is invented instead;
     ``noise`` (N, K): what is invented, from N(0, 1).
 
-    Parameters
-    ----------
     network : in evaluation mode.
     mean : (5 latent,) the mean embedding of the learning portraits.
     axes : (K, 5 latent) the axes along which they vary, as long as their standard deviations.

@@ -95,8 +95,6 @@ def one_hot(mask: Tensor) -> Tensor:
 def corners(centres: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
     """Top and left, (N,) int64 each, of the three windows inside the picture.
 
-    Parameters
-    ----------
     centres : (N, 6) int64, x and y of left eye, right eye and mouth; clamped first.
     size : side of the picture.
     """
@@ -141,8 +139,6 @@ LATENT = 16  # times the width: 1024 numbers for 64 channels (Fig. 2.2)
 class LocalEncoder(nn.Module):
     """E_local: a component's picture to its embedding.
 
-    Parameters
-    ----------
     window : height and width of the picture.
     width : channels of the first layer.
     depth : halvings.
@@ -169,8 +165,6 @@ class LocalEncoder(nn.Module):
 class LocalDecoder(nn.Module):
     """From an embedding back to a picture (D_local), or to features (D_sub).
 
-    Parameters
-    ----------
     window : height and width of the component's picture.
     width, depth, numbers : as of its encoder.
     coarser : 1 for pictures of the window's size, else so many times smaller features.
@@ -208,8 +202,6 @@ class LocalDecoder(nn.Module):
 class LocalEmbedding(nn.Module):
     """Five encoders and their ten decoders.
 
-    Parameters
-    ----------
     size : side of the portraits: 64, 128, 256 or 512.
     width : channels of the first layers; the paper's is 64.
     variational : encoders give means and log variances (§4.5.3).

@@ -31,8 +31,6 @@ CELEBAMASK = "CelebAMask-HQ", "non-commercial research and education only"
 class PortraitExamples(Examples):
     """Portraits, each with its mask.
 
-    Attributes
-    ----------
     masks : (M, S, S) uint8 labels.
     centres : (M, 6) int64, see `deep_onnx.portrait.windows`.
     """
@@ -62,8 +60,6 @@ def load_portrait_examples(
 ) -> Loaded:
     """Read a folder of portraits with masks.
 
-    Parameters
-    ----------
     root : see `deep_onnx.portrait.folders.load_portraits`.
     size : side of the portraits in pixels.
     progress : called with (done, total).
@@ -98,13 +94,9 @@ def augmented(pictures: Pixels, masks: Pixels, centres: Centres) -> tuple[Pixels
     Each is mirrored with probability 1/2 and moved by up to S // 16 pixels each way; its edge is
     repeated outside. The random numbers are drawn from torch's global generator.
 
-    Parameters
-    ----------
     pictures, masks, centres : (B, S, S, 3), (B, S, S) and (B, 6).
 
-    Returns
-    -------
-    New arrays of the same shapes; the centres are clamped.
+    Returns: New arrays of the same shapes; the centres are clamped.
     """
     count, size = masks.shape[:2]
     most = size // SHARE

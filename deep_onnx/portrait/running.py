@@ -34,8 +34,6 @@ INPUTS = (
 class Seen:
     """A portrait as the network takes it.
 
-    Attributes
-    ----------
     image : (S, S, 3) uint8.
     mask : (S, S) uint8 labels.
     centres : (6,) int64, see `deep_onnx.portrait.windows`.
@@ -56,8 +54,6 @@ def is_portrait(file: OnnxFile) -> bool:
 class PortraitNetwork:
     """An exported framework; see `deep_onnx.portrait.network.PortraitGraph`.
 
-    Attributes
-    ----------
     model : what runs it.
     """
 
@@ -80,8 +76,6 @@ class PortraitNetwork:
     ) -> Floats:
         """Portraits (N, S, S, 3) float32 on [0, 1] of some shapes and backgrounds, in some looks.
 
-        Parameters
-        ----------
         targets : N shapes with their backgrounds.
         looks : for each, the five components' portraits.
         noise : (N, K): invent the looks from this instead.
@@ -140,8 +134,6 @@ def parser_beside(model: Path) -> Path:
 class Parser:
     """A face parser.
 
-    Attributes
-    ----------
     model : what runs it.
     """
 

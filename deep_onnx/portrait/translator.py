@@ -65,8 +65,6 @@ PLAIN = 224  # grey of the background where none is given
 class PortraitTarget:
     """What to make of a portrait.
 
-    Attributes
-    ----------
     mask : the shape to take, (H, W) labels or the file of a mask: of the photo's size, or a square
         one of the crop. None keeps the photo's own.
     shapes : component -> the portrait whose shape it takes.
@@ -105,8 +103,6 @@ def open_portrait(path: Path, **options: Any) -> PortraitTranslator:
 class PortraitTranslator(OnnxTranslator):
     """A portrait model on photos.
 
-    Attributes
-    ----------
     parser : makes the masks of photos; without one they must be given.
     """
 
@@ -123,8 +119,6 @@ class PortraitTranslator(OnnxTranslator):
     ) -> OnnxTranslator:
         """The translator of a portrait model; one that refuses all photos for others' models.
 
-        Parameters
-        ----------
         parser : the parser's file; None takes the one beside the model, where there is one.
         """
         locator = locator or Locator()
@@ -158,8 +152,6 @@ class PortraitTranslator(OnnxTranslator):
     def translate(self, image: ImageLike, target: Any, strength: float = 1.0) -> ImageLike:
         """Change a portrait; see `Translator.translate`.
 
-        Parameters
-        ----------
         image : a photo.
         target : a mask, (H, W) labels or the path of a palette PNG, whose shape it takes (edit);
             another portrait, whose look all its components take; a mapping from components to
@@ -227,8 +219,6 @@ class PortraitTranslator(OnnxTranslator):
     ) -> Pixels:
         """Different portraits of one shape (Fig. 4.7).
 
-        Parameters
-        ----------
         mask : the shape, square (H, H) labels or the file of a mask.
         count : how many portraits.
         seed : decides which.
@@ -236,9 +226,7 @@ class PortraitTranslator(OnnxTranslator):
             from a normal distribution like that of the learning portraits' embeddings.
         background : the portrait whose background they take; None for plain grey.
 
-        Returns
-        -------
-        (count, S, S, 3) uint8; the first ones do not depend on the count.
+        Returns: (count, S, S, 3) uint8; the first ones do not depend on the count.
         """
         labels = mask if isinstance(mask, np.ndarray) else read_mask(Path(mask))
         shape = cut_mask(labels, UNMOVED, self.size, (self.size, self.size))

@@ -50,8 +50,6 @@ def window_sizes(size: int) -> tuple[tuple[int, int], ...]:
 def clamp_centres(centres: Array, size: int) -> Centres:
     """Centres shifted so that their windows lie inside the picture (§4.2.1).
 
-    Parameters
-    ----------
     centres : (..., 6) whole numbers x, y of left eye, right eye and mouth.
     size : side of the picture in pixels, a multiple of 16.
     """

@@ -51,8 +51,6 @@ class Arguments:
 class Export:
     """One network to be written as ONNX.
 
-    Attributes
-    ----------
     module : in evaluation mode; takes ``inputs`` in order and returns one tensor.
     card : what the file says of itself; parameters and provenance are filled in by the exporter.
     inputs : name -> example, float32, batch first; their names are the graph's inputs.
@@ -72,8 +70,6 @@ class Algorithm(ABC):
     ``networks`` and ``optimisers``. A step may draw random numbers from torch's global generator
     only: the loop seeds it by (seed, step), so that a resumed run draws the same ones.
 
-    Attributes
-    ----------
     learns : which pictures it learns from.
     examples_of_use : what --help shows, after ``pixelreg train NAME --data DIR``.
     keep : which networks are exported by default: the ``"best"`` on held-out people, or the
@@ -106,9 +102,7 @@ class Algorithm(ABC):
     def step(self, items: Sequence[int], progress: float) -> dict[str, float]:
         """Learn from some items, once; ``progress`` goes from 0 to 1 over the training.
 
-        Returns
-        -------
-        The losses by name; the same names every time.
+        Returns: The losses by name; the same names every time.
         """
 
     @abstractmethod
@@ -178,8 +172,6 @@ class PairedAlgorithm(Algorithm):
     A subclass sets ``networks`` and ``optimisers``, the network that translates under
     ``"generator"``, and has `judge`.
 
-    Attributes
-    ----------
     target, stack : what is learnt, and its pairs.
     """
 

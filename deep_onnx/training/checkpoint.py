@@ -31,8 +31,6 @@ _TENSOR, _TUPLE, _TABLE = "tensor", "tuple", "table"
 class Progress:
     """How far a training is.
 
-    Attributes
-    ----------
     step : steps done.
     seconds : time spent on them.
     finished : whether its schedule has ended.
@@ -53,8 +51,6 @@ class Progress:
 def fingerprint(name: str, arguments: Any, examples: Examples, held_out: Examples) -> str:
     """A hash of all that the weights depend on, but for the training's length.
 
-    Parameters
-    ----------
     name : of the algorithm.
     arguments : its dataclass.
     examples, held_out : the pictures; their pixels, labels and people count.
@@ -79,8 +75,6 @@ def save(
 ) -> None:
     """Write a checkpoint, whole or not at all.
 
-    Parameters
-    ----------
     path : the file.
     algorithm, progress, fingerprint : what it holds.
     optimisers : leave them out of files that no training goes on from.

@@ -23,8 +23,6 @@ from pixelreg.models.model import Frame, Provenance
 class Examples:
     """Aligned pictures of one size.
 
-    Attributes
-    ----------
     source : the expression or domain that translations start from.
     stacks : target -> its pairs; row n of sources and of targets show one person. May be empty.
     pictures : (M, S, S, 3) uint8, every picture once.
@@ -84,8 +82,6 @@ class Learns(Enum):
 class Choice:
     """Which pictures to learn from.
 
-    Attributes
-    ----------
     source : the expression or domain that translations start from.
     pairings : target -> its pairs; may be empty.
     singles : pictures besides those of the pairs.
@@ -150,8 +146,6 @@ def _showing(listing: Listing, names: Sequence[str]) -> tuple[Photo, ...]:
 class Loaded:
     """Examples, and what could not be read.
 
-    Attributes
-    ----------
     examples : everybody's.
     problems : pictures left out, and why.
     """
@@ -169,8 +163,6 @@ def load_examples(
 ) -> Loaded:
     """Read, align and crop pictures; bad ones are left out and reported.
 
-    Parameters
-    ----------
     listing : what was found.
     choice : which of it to read.
     size : side of the crops in pixels.

@@ -41,8 +41,6 @@ class Schedule:
     Only ``steps`` and ``epochs`` make runs repeatable; how many steps fit into minutes depends on
     the machine.
 
-    Attributes
-    ----------
     steps : of the algorithm.
     epochs : times that every item is seen.
     minutes : of training, interruptions not counted.
@@ -85,8 +83,6 @@ class Order:
     An epoch's last items are left out where they fill no batch, unless there are fewer items than
     that altogether.
 
-    Parameters
-    ----------
     items : how many there are.
     batch : items a step.
     seed : with the epoch's number it gives the permutation.
@@ -160,8 +156,6 @@ STEPS_BETWEEN = 200  # validations, at the least, in one of unknown length
 class Moment:
     """What the loop tells whoever watches it, after every step.
 
-    Attributes
-    ----------
     step : steps done; total : how many there will be, or None.
     progress : 0 to 1.
     train : the step's losses; validation : the held-out people's, if they were measured now.
@@ -178,8 +172,6 @@ class Moment:
 class Run:
     """Where a training goes, how long, and who watches.
 
-    Attributes
-    ----------
     folder : of ``last.safetensors``, ``best.safetensors``, ``losses.csv``, ``losses.png`` and
         ``samples/step-NNNNNN.png``.
     schedule : how long.
@@ -217,8 +209,6 @@ class Run:
 class Trained:
     """What a training left.
 
-    Attributes
-    ----------
     algorithm : with the last networks.
     progress : how far it came; ``finished`` is False where a signal stopped it.
     losses : all of them.
@@ -240,8 +230,6 @@ def train(
 ) -> Trained:
     """Train until the schedule ends, or SIGINT or SIGTERM asks to stop.
 
-    Parameters
-    ----------
     algorithm_class : what to train.
     arguments : an instance of its ``Arguments``.
     examples : the people to learn from.

@@ -22,12 +22,8 @@ class History:
     The CSV has a row for each step: ``step``, ``train NAME`` …, ``validation NAME`` …; cells are
     empty where nothing was measured. A row is in the file as soon as its step is over.
 
-    Parameters
-    ----------
     path : the CSV file, which is written anew.
 
-    Attributes
-    ----------
     names : part -> names of its losses.
     """
 

@@ -67,13 +67,9 @@ def augment(pictures: Sequence[Pixels]) -> list[Pixels]:
     each way; its edge is repeated outside. The random numbers are drawn from torch's global
     generator, which the training loop seeds at every step.
 
-    Parameters
-    ----------
     pictures : stacks of one shape (B, S, S, 3) uint8.
 
-    Returns
-    -------
-    New stacks of the same shapes.
+    Returns: New stacks of the same shapes.
     """
     shapes = {stack.shape for stack in pictures}
     if len(shapes) != 1 or any(len(shape) != 4 for shape in shapes):
@@ -136,8 +132,6 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, made: Ten
     The mean of (||grad critic(x)|| - 1)^2 over x = a real + (1 - a) made, one uniform a a picture
     (Gulrajani et al., 2017, Eq. 3). It can be differentiated for the critic's parameters.
 
-    Parameters
-    ----------
     critic : (N, C, H, W) -> values, N first; where there are several for a picture, the slope is
         that of their sum, as in the code of StarGAN's authors.
     real, made : (N, C, H, W); neither is differentiated.
@@ -211,8 +205,6 @@ def showing(examples: Examples, label: str) -> Pixels:
 def check(arguments: Any, multiple: int, smallest: int) -> None:
     """Refuse arguments that no network can be made with.
 
-    Parameters
-    ----------
     arguments : an algorithm's.
     multiple : what the networks halve and double must be divisible by this.
     smallest : side of the pictures.

@@ -26,8 +26,6 @@ NUMBA_WORK = 1_000_000_000
 def get_backend(name: str = "auto", work: float = 0, threads: int | None = None) -> ArrayBackend:
     """The backend of that name.
 
-    Parameters
-    ----------
     name : auto, numpy, numba or cupy; auto takes Numba where it is installed and ``work`` is at
         least `NUMBA_WORK`, else NumPy.
     work : about how many operations on single values lie ahead; see `plan_work`.

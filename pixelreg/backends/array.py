@@ -197,12 +197,8 @@ class ArrayBackend:
     What plans give comes back as it went in: NumPy arrays for NumPy arrays. Sums and solutions
     stay where they were computed, so that one step feeds the next; `to_host` brings them back.
 
-    Parameters
-    ----------
     threads : how many threads to use where the backend has its own; None for one a core.
 
-    Attributes
-    ----------
     name : the backend's name.
     xp : its array module.
     """
@@ -268,14 +264,10 @@ class ArrayBackend:
     def predict(self, plan: Any, pictures: Array) -> Floats:
         """Run ``plan`` on pictures.
 
-        Parameters
-        ----------
         plan : any plan of `pixelreg.models.plans`, or what `load` made of it.
         pictures : (..., H, W, C) uint8 (read as /255) or float in [0, 1].
 
-        Returns
-        -------
-        (..., H, W, C) float32 on [0, 1], unclipped.
+        Returns: (..., H, W, C) float32 on [0, 1], unclipped.
         """
         made: Floats = self._like(self._predict(plan, _checked(plan, pictures)), pictures)
         return made

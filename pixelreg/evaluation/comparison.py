@@ -18,8 +18,6 @@ UNTOUCHED = "untouched input"
 class Scores:
     """Means over the judged pictures.
 
-    Attributes
-    ----------
     expression, method : what was made, and by what.
     count : number of pictures.
     psnr : dB; ssim : -1..1; mae : grey levels.

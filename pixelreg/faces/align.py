@@ -53,8 +53,6 @@ UNMOVED = Similarity(1.0, 0.0, 0.0, 0.0)
 def similarity_from_eyes(eyes: Array, frame: Frame, size: int) -> Similarity:
     """The similarity that takes a ``size`` x ``size`` crop's eyes to a photo's.
 
-    Parameters
-    ----------
     eyes : (2, 2) float, (x, y) of the eye on the picture's left, then of the other.
     """
     here = np.asarray(eyes, dtype=np.float64) @ np.array([1, 1j])
@@ -77,16 +75,12 @@ def similarity_from_square(width: int, height: int, size: int) -> Similarity:
 def crop(pixels: Pixels, similarity: Similarity, size: int, reduced: int = 1) -> Pixels:
     """Cut the crop out of a photo, averaging where it shrinks and bicubic where it grows.
 
-    Parameters
-    ----------
     pixels : (H, W, 3) uint8.
     similarity : from the crop to ``pixels``.
     reduced : how many times smaller ``pixels`` are than the photo; what is averaged is then what
         would be averaged of the whole photo.
 
-    Returns
-    -------
-    (size, size, 3) uint8. What lies outside the photo repeats its border.
+    Returns: (size, size, 3) uint8. What lies outside the photo repeats its border.
     """
     if similarity == UNMOVED and pixels.shape[:2] == (size, size):
         return pixels

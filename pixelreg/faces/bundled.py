@@ -149,8 +149,6 @@ class BundledDetector:
     Roll up to about 25 degrees and eye distances from about 20 pixels in a picture of 1280 pixels;
     smaller pictures are enlarged up to twofold first.
 
-    Parameters
-    ----------
     weights : trained weights; None for those that come with the package.
     threshold : least score in [0, 1] of a face that is returned; at least 0.9 holds for faces whose
         eyes are less than 24 pixels apart.

@@ -33,8 +33,6 @@ _SHAPES: dict[str, tuple[int | None, ...]] = {
 class DetectorWeights:
     """What training leaves behind; all arrays float32.
 
-    Attributes
-    ----------
     templates : (R, 11, 10, 8), one per roll; ``template_bias`` (R,), ``rolls`` (R,) in degrees.
     gate : template score above which a window becomes a candidate.
     crop_stages : (S, 2049, 10), whole-face regressions; the last row is the intercept.
@@ -86,13 +84,9 @@ def cell_features(grey: np.ndarray) -> np.ndarray:
     Each cell holds the mean positive and negative part of the gradient along four directions
     (eight channels), divided by the mean energy of its 3x3 neighbourhood, square-rooted.
 
-    Parameters
-    ----------
     grey : (N, H, W) float32 in [0, 1].
 
-    Returns
-    -------
-    (N, H // 4, W // 4, 8) float32 in [0, 1].
+    Returns: (N, H // 4, W // 4, 8) float32 in [0, 1].
     """
     count, height, width = grey.shape
     rows, columns = height // CELL, width // CELL
@@ -186,15 +180,11 @@ class Pyramid:
     def sample(self, which: np.ndarray, points: np.ndarray, step: np.ndarray) -> np.ndarray:
         """Bilinear samples; beyond the border the border's value is repeated.
 
-        Parameters
-        ----------
         which : (M,) int, the picture of each set of points.
         points : (M, K, 2), pixel coordinates at the first level (pixel centres at i + 0.5).
         step : (M,) distance of neighbouring points in pixels; it chooses the octave.
 
-        Returns
-        -------
-        (M, K) float32.
+        Returns: (M, K) float32.
         """
         octave = np.clip(np.round(np.log2(np.maximum(step, 1e-6))), 0, len(self.levels) - 1)
         values = np.empty(points.shape[:2], np.float32)
@@ -262,9 +252,7 @@ def patch_features(
 def as_grey(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
     """Luminance of (H, W, 3) uint8, shrunk so that its longest side is at most ``longest``.
 
-    Returns
-    -------
-    (h, w) uint8 and the factor from its pixels to the picture's.
+    Returns: (h, w) uint8 and the factor from its pixels to the picture's.
     """
     from PIL import Image
 

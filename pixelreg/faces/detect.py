@@ -35,8 +35,6 @@ class Detector(Protocol):
 def make_detector(name: str = "auto", file: str | Path | None = None) -> Detector:
     """The detector of this name.
 
-    Parameters
-    ----------
     name : ``"bundled"`` needs no download and no OpenCV. ``"yunet"`` needs OpenCV; its file is
         ``file``, else the one that the environment variable PIXELREG_DETECTOR names, else the one
         in the cache (PIXELREG_HOME, else the platform's cache folder), else it is downloaded there
@@ -92,8 +90,6 @@ def _yunet(given: Path | None) -> Detector:
 def choose_faces(faces: Sequence[Face], which: str = "largest") -> list[Face]:
     """The faces that are asked for, of those found (largest first).
 
-    Parameters
-    ----------
     which : ``"largest"``, ``"all"``, or a number counted from 1 in the order of size.
     """
     if which not in ("largest", "all") and not (which.isascii() and which.isdigit() and int(which)):

@@ -34,8 +34,6 @@ _BOX_EYES = np.array([[0.5 - 0.5 / _BOX_WIDTH, 0.39], [0.5 + 0.5 / _BOX_WIDTH, 0
 class Face:
     """One face in a picture.
 
-    Attributes
-    ----------
     points : (5, 2) float64, pixel coordinates (x, y): image-left eye (pupil), image-right eye,
         nose tip, image-left mouth corner, image-right mouth corner. The last three are NaN where
         only the eyes are known. Points may lie outside the picture where its border cuts the face.
@@ -67,8 +65,6 @@ class Face:
 def face_from_points(points: np.ndarray, score: float = 1.0) -> Face:
     """A face from its five landmarks; the box follows from the eyes.
 
-    Parameters
-    ----------
     points : (5, 2), pixel coordinates (x, y); rows 2 to 4 may be NaN.
     score : confidence in [0, 1].
     """
@@ -97,8 +93,6 @@ def face_from_points(points: np.ndarray, score: float = 1.0) -> Face:
 def face_from_eyes(eyes: np.ndarray | list[float] | tuple[float, ...]) -> Face:
     """A face of which only the eyes are known.
 
-    Parameters
-    ----------
     eyes : four numbers x1, y1, x2, y2 or an array (2, 2), in pixels: the image-left pupil, then
         the image-right one.
     """
@@ -111,8 +105,6 @@ def face_from_eyes(eyes: np.ndarray | list[float] | tuple[float, ...]) -> Face:
 def face_from_box(box: np.ndarray | list[float] | tuple[float, ...]) -> Face:
     """A face of which only the box is known; the eyes are put where they usually lie in it.
 
-    Parameters
-    ----------
     box : x, y, width, height in pixels, from hairline to chin and from cheek to cheek.
     """
     x, y, width, height = _numbers(box, "box", "x,y,width,height").ravel().tolist()

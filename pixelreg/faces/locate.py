@@ -30,8 +30,6 @@ SMALLEST_EYE_DISTANCE = 8.0  # photo pixels; below this there is no face to spea
 class Placement:
     """One crop of a photo.
 
-    Attributes
-    ----------
     similarity : from crop to photo.
     face : the face that it was aligned to, or None for a crop without a face.
     """
@@ -44,8 +42,6 @@ class Placement:
 class Locator:
     """How to find the faces of a photo.
 
-    Attributes
-    ----------
     detector : ``"auto"``, ``"yunet"`` or ``"bundled"``.
     detector_file : the detector's own model file, or None for the usual place.
     which : ``"largest"``, ``"all"``, or a number from 1 counting from the largest.
@@ -74,8 +70,6 @@ class Locator:
 
         A photo of the model's own size is taken as a crop already.
 
-        Parameters
-        ----------
         pixels : (H, W, 3) uint8.
         path : the photo's file, beside which a landmark file may lie.
         """

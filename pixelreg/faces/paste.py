@@ -21,15 +21,11 @@ FEATHER = 0.12
 def face_mask(size: int, radii: tuple[float, float] = RADII, feather: float = FEATHER) -> Floats:
     """An ellipse that is 1 inside and falls smoothly to 0 at its border.
 
-    Parameters
-    ----------
     size : side of the crop in pixels.
     radii : horizontal and vertical, as fractions of the crop.
     feather : width of the fall, as a fraction of the crop.
 
-    Returns
-    -------
-    (size, size) float32 in [0, 1].
+    Returns: (size, size) float32 in [0, 1].
     """
     centres = (np.arange(size) + 0.5) / size
     x = (centres[None, :] - CENTRE[0]) / radii[0]
@@ -47,16 +43,12 @@ def paste_change(
 ) -> Array:
     """Carry a crop's change to the photo that the crop was cut from.
 
-    Parameters
-    ----------
     values : (H, W, 3) uint8, or float64 in [0, 1].
     change : what to do, at the crop's size.
     similarity : from crop to photo.
     strength : how much of the change.
 
-    Returns
-    -------
-    A new array like ``values``. Where the change is zero every bit stays.
+    Returns: A new array like ``values``. Where the change is zero every bit stays.
     """
     result: Array = values.copy()
     size = len(change.colour)

@@ -128,8 +128,6 @@ def _opencv() -> Any:
 class YuNetDetector:
     """YuNet at several scales, so that small and very large faces are found.
 
-    Parameters
-    ----------
     file : the network's .onnx file.
     threshold : least score in [0, 1] of a face that is returned.
     refined : move the landmarks by the bundled detector's cascade, which is more exact on frontal

@@ -65,8 +65,6 @@ def fingerprint(parts: Sequence[Part], facts: Mapping[str, Any], root: Path) -> 
 class Checkpoint:
     """A file that holds a tally of sums while a fit is under way.
 
-    Parameters
-    ----------
     path : the file.
     fingerprint : of what is being fitted; a file with another one is refused.
     resume : whether to go on from what the file holds.

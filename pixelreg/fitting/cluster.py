@@ -62,8 +62,6 @@ class Report:
 class ClusterWorkers:
     """Workers of a Dask cluster.
 
-    Parameters
-    ----------
     client : a `distributed.Client`.
     cutter : how pairs become crops.
     keep : the class of the sums that are kept.
@@ -236,8 +234,6 @@ def judge_row(
 def cluster_workers(address: str, cutter: Cutter, keep: type[Sums]) -> Iterator[ClusterWorkers]:
     """Workers of the cluster whose scheduler has an address, or of one made on this machine.
 
-    Parameters
-    ----------
     address : ``tcp://HOST:PORT``, or ``local`` for one process a core.
     """
     try:

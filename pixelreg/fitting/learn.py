@@ -51,8 +51,6 @@ def learn(
 ) -> dict[str, Fitted]:
     """Fit and judge every target: the whole of fitting, to be read first.
 
-    Parameters
-    ----------
     pairings : the pairs, by target.
     recipes : what to fit, by target; all of one kind and size.
     held_out : people to judge on; nobody is judged where it is empty.
@@ -102,8 +100,6 @@ def fit_target(
 class SumsOf:
     """One target's sums: ``solve`` without everybody must come before ``solve`` with them.
 
-    Attributes
-    ----------
     tally, parts : the sums, and the numbers of the two parts, to learn from and held out.
     workers : what reads held-out pairs once more to judge them.
     """
@@ -154,8 +150,6 @@ class SumsOf:
 class CropsOf:
     """One target's crops.
 
-    Attributes
-    ----------
     stack : all pairs.
     held_out : people to judge on.
     """
@@ -188,8 +182,6 @@ class CropsOf:
 class Verdict:
     """Some held-out pairs, judged.
 
-    Attributes
-    ----------
     values : (n, 2, 3) float64: PSNR, SSIM and MAE of the untouched input and of what was made.
     shown : the first of them.
     """
@@ -211,8 +203,6 @@ class Workers(Protocol):
 class LocalWorkers:
     """Workers of this machine.
 
-    Parameters
-    ----------
     cutter : how pairs become crops.
     executor : a pool; see `pixelreg.fitting.workers.pool`.
     count : how many workers it has.

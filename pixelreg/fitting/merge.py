@@ -36,8 +36,6 @@ def as_kind(training: TrainingSums, name: str, kind: str) -> TrainingSums:
 def merge_sums(parts: Mapping[str, TrainingSums]) -> TrainingSums:
     """Add up the sums of several files, target by target.
 
-    Parameters
-    ----------
     parts : by file name, which stands for them in errors.
     """
     (first_name, first), *others = parts.items()

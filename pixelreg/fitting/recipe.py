@@ -36,8 +36,6 @@ COMPUTING = ("backend", "threads")  # the estimators' parameters that leave the 
 class Recipe:
     """What to fit and how.
 
-    Attributes
-    ----------
     kind : short name of the estimator, a key of `pixelreg.regression.ESTIMATORS`.
     settings : the estimator's parameters that differ from the defaults.
     size : side of the crops in pixels.
@@ -101,8 +99,6 @@ class Judged:
 class Fitted:
     """One target's plan, and what was measured on people it had not seen.
 
-    Attributes
-    ----------
     plan : fitted on all pairs.
     recipe : with the parameters that cross-validation chose, if it was asked.
     pairs : all pairs.

@@ -38,8 +38,6 @@ FORMAT = store.Format("pixelreg-sums", "1", "a file of sums")
 class TrainingSums:
     """What is left of a training set once it is summed, and what is to be known of it.
 
-    Attributes
-    ----------
     sums : of every target, all of one kind.
     people : sorted uint64, `person_hashes` of everybody.
     kind : the estimator's short name.

@@ -28,8 +28,6 @@ class Part:
 class Step:
     """What reading some pairs in a row gave.
 
-    Attributes
-    ----------
     pairs : how many pairs were read.
     problems : those that could not be used: place among the pairs, and the reason.
     content : crops or sums of the others; None where there are none.
@@ -84,14 +82,10 @@ class KeptCrops:
 class Tally:
     """What is kept of every part, and how far each was read.
 
-    Parameters
-    ----------
     parts : what is to be read.
     keep : the class of the sums to be kept, or None for the crops themselves.
     size : side of the crops in pixels.
 
-    Attributes
-    ----------
     kept : of every part.
     done : how many pairs of each part were read.
     problems : (part, place in it, reason) of pairs that could not be used.

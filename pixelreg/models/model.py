@@ -17,8 +17,6 @@ class Frame:
 
     The default leaves the whole face inside, brows to chin, with an open mouth.
 
-    Attributes
-    ----------
     left_eye, right_eye : (x, y) of the pupils on the left and on the right of the picture.
     """
 
@@ -40,8 +38,6 @@ class Frame:
 class Provenance:
     """Where a model comes from; every field is a plain string or number.
 
-    Attributes
-    ----------
     training_set : the pictures' name.
     people, pairs : how many people and pairs it was fitted on.
     licence, attribution : of the training pictures, as they must be passed on.
@@ -61,8 +57,6 @@ class Provenance:
 class Model:
     """Fitted targets that share a source expression, a picture size and a frame.
 
-    Attributes
-    ----------
     plans : the plan of every target, by name; all for pictures of one shape.
     source : the expression that the model starts from.
     kind : the estimator's short name: rr, kr, mr or full.

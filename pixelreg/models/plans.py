@@ -22,8 +22,6 @@ from pixelreg.models.sums import GREY_LEVELS
 class Change:
     """What a model does to a crop, at strength 1.
 
-    Attributes
-    ----------
     colour : (S, S, 3) float32 on [0, 1], to be added.
     displacement : (S, S, 2) float32 in crop pixels (x, y), how far from each pixel its new colour
         is fetched before ``colour`` is added; None where nothing moves.
@@ -105,8 +103,6 @@ class Plan:
 class AffinePlan(Plan):
     """Pixel-RR: y = w x + b at every pixel (Pixel-based Facial Expression Synthesis, Eq. 3).
 
-    Attributes
-    ----------
     weight : (H, W, C) float32, w of Eq. 3.
     bias : (H, W, C) float32, b of Eq. 3, on [0, 1].
     """
@@ -131,8 +127,6 @@ class KernelPlan(Plan):
 
     The product equals c_p kappa(x) of Eq. 15 for 8-bit pictures; see `pixelreg.regression.kernel`.
 
-    Attributes
-    ----------
     table : (256, r) float32, the kernel's features of every grey level, shared by all pixels.
     coefficients : (H, W, C, r) float32.
     """
@@ -160,8 +154,6 @@ class KernelPlan(Plan):
 class SparsePlan(Plan):
     """Masked regression: every output pixel sees k neighbours of its input pixel.
 
-    Attributes
-    ----------
     offsets : (k, 2) int8, the (row, column) steps from the output pixel to its inputs.
     weights : (k, H, W, C) float32; zero where an input would lie outside the picture.
     bias : (H, W, C) float32, on [0, 1].
@@ -199,8 +191,6 @@ class FactoredPlan(Plan):
 
     W = coefficients' basis of rank r <= min(N, D) is never multiplied out.
 
-    Attributes
-    ----------
     basis : (r, D) float32 with D = H W C.
     coefficients : (r, H, W, C) float32.
     """
@@ -230,8 +220,6 @@ class FlowPlan(Plan):
     regression on a Gaussian low-pass of what was fetched, so that fine detail passes untouched.
     All three fields are 0 outside the face.
 
-    Attributes
-    ----------
     displacement : (H, W, 2) float32, d in pixels (x, y).
     weight, bias : (H, W, C) float32, w and b, on [0, 1].
     blur : (1,) float32, sigma of the low-pass in pixels.

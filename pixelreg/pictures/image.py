@@ -51,8 +51,6 @@ READABLE_SUFFIXES = frozenset(SUFFIX_FORMATS) | {".jpe", ".jfif"}
 class Picture:
     """Pixels ready for the models, and what is needed to give them back as they came.
 
-    Attributes
-    ----------
     pixels : (H, W, 3) uint8, sRGB, upright (EXIF orientation applied).
     alpha : (H, W) uint8, or None where the picture had no transparency.
     grey : the picture came without colour, and goes back without.
@@ -112,13 +110,9 @@ def read_reduced(path: Path, most: Callable[[int, int], float]) -> tuple[Pixels,
     Only a file whose sides are whole multiples of the factor is reduced, so that coordinates are
     those of the whole picture over the factor, however the picture has to be turned.
 
-    Parameters
-    ----------
     most : the largest factor that is wanted of a picture of (width, height), as stored.
 
-    Returns
-    -------
-    (H, W, 3) uint8, and the factor: 1, 2, 4 or 8.
+    Returns: (H, W, 3) uint8, and the factor: 1, 2, 4 or 8.
     """
     content = _content(path)
     with _told_clearly(str(path)), Image.open(io.BytesIO(content)) as opened:

@@ -26,15 +26,11 @@ def contact_sheet(
 ) -> Pixels:
     """Lay pictures out in a table.
 
-    Parameters
-    ----------
     columns : (label, pictures) each; pictures are (H, W, 3) uint8, equally many in every column.
     rows : a label for every row, or none at all.
     cell : side of a cell in pixels; pictures are resized to fit. None takes the first one's size.
 
-    Returns
-    -------
-    (H', W', 3) uint8.
+    Returns: (H', W', 3) uint8.
     """
     counts = {len(pictures) for _, pictures in columns}
     if len(counts) != 1 or 0 in counts:
@@ -102,8 +98,6 @@ def slider_sheet(
 ) -> Pixels:
     """A row for every slider, moved from its lowest to its highest value.
 
-    Parameters
-    ----------
     at : the picture, (H, W, 3) uint8, with one slider at a value and the others at rest.
     sliders : name -> lowest and highest value.
     """
@@ -122,8 +116,6 @@ def slider_sheet(
 def strength_animation(at: Callable[[float], Pixels], most: float, suffix: str) -> bytes:
     """The encoded bytes of an endless sweep from 0 to ``most`` and back.
 
-    Parameters
-    ----------
     at : the picture at a strength, (H, W, 3) uint8.
     most : the largest strength.
     suffix : .gif, .webp or .png (an animated PNG).

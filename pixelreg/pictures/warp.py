@@ -22,15 +22,11 @@ ROWS = 64  # rows looked up at once, so that the temporaries stay in the cache
 def fetch_linear(values: Array, x: Array, y: Array, xp: Any = np) -> Floats:
     """Bilinear look-up.
 
-    Parameters
-    ----------
     values : (H, W, C), any real type.
     x, y : (h, w) coordinates.
     xp : the array module of the three.
 
-    Returns
-    -------
-    (h, w, C) float32.
+    Returns: (h, w, C) float32.
     """
     return _fetch(values, x, y, _linear_taps, xp)
 

@@ -68,8 +68,6 @@ def pyav() -> ModuleType:
 class Source:
     """A video that is open.
 
-    Attributes
-    ----------
     path : its file.
     container : PyAV's, open for reading.
     video : the stream of pictures.
@@ -200,8 +198,6 @@ _MATRIX = "DISPLAYMATRIX"
 class Sink:
     """A video that is being written.
 
-    Attributes
-    ----------
     container : PyAV's, open for writing.
     source : what it is made from.
     format : the pixel format of its frames.
@@ -258,8 +254,6 @@ class Sink:
 def sink(file: BinaryIO, path: Path, source: Source, first: Any) -> Iterator[Sink]:
     """Open a video for writing.
 
-    Parameters
-    ----------
     file : what is written to.
     path : what it will be called.
     source : the video whose rate, sound and metadata it gets.

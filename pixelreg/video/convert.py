@@ -88,8 +88,6 @@ Progress = Callable[[int, int], None]
 class Report:
     """What happened to a video.
 
-    Attributes
-    ----------
     frames : how many there were.
     without_face : how many of them had no face, and went through unchanged.
     """
@@ -111,8 +109,6 @@ def change_video(
     Size, frame times, rotation, colours and metadata stay; sound and subtitles are copied. Only
     the planes' part under a face is changed before encoding.
 
-    Parameters
-    ----------
     translator : the model, and how faces are found.
     source : the video.
     target : one of the model's targets, or a synonym of one.
@@ -175,8 +171,6 @@ def _is_frame(item: Any) -> bool:
 class FrameChanger:
     """Changes the faces of a video's frames, which must come in order.
 
-    Parameters
-    ----------
     translator, target, strength : see `change_video`.
     """
 
@@ -194,8 +188,6 @@ class FrameChanger:
     def __call__(self, frame: Any, rotation: float = 0) -> bool:
         """Change one frame, a PyAV ``VideoFrame``, in place; whether there was a face in it.
 
-        Parameters
-        ----------
         frame : in one of the formats of `pixelreg.video.frames.FORMATS`.
         rotation : degrees to the left by which it is turned to be shown.
         """

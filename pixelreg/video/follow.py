@@ -31,8 +31,6 @@ class OneEuro:
     """A low-pass whose cutoff rises with speed (Casiez, Roussel and Vogel, "1 Euro Filter: A Simple
     Speed-based Low-pass Filter for Noisy Input in Interactive Systems", CHI 2012).
 
-    Parameters
-    ----------
     cutoff : Hz at rest; lower is steadier.
     slope : Hz for each unit a second of speed; higher lags less: at most 1 / (2 pi slope) units.
     speed_cutoff : Hz, of the low-pass on the speed.
@@ -69,8 +67,6 @@ def _share(cutoff: Float64, step: float) -> Float64:
 class SteadySimilarity:
     """Similarities of one face over time, their place, scale and roll each smoothed by `OneEuro`.
 
-    Parameters
-    ----------
     size : side of the crop; its centre is what is held steady.
     eye_distance : in crop pixels, the unit of place.
     """
@@ -115,8 +111,6 @@ REACH = 2.2  # eye distances around a face's landmarks that the cascade sees
 class Track:
     """One face over time.
 
-    Attributes
-    ----------
     face : its landmarks in the newest frame, unsmoothed.
     steady : the filter of its crop.
     presence : how much of the change it is given, 0 to 1.
@@ -144,8 +138,6 @@ class Track:
 class Follower:
     """The faces of a video, frame by frame.
 
-    Parameters
-    ----------
     locator : how faces are found, and which of them are wanted.
     frame, size : of the model's crop.
     """
@@ -165,8 +157,6 @@ class Follower:
     ) -> list[Track]:
         """The faces that are to be changed in the next frame, each with its crop and presence.
 
-        Parameters
-        ----------
         luma : (H, W) uint8.
         time : of the frame, in seconds.
         faces : finds faces in the frame by a locator; it is called when it is time to look.
@@ -230,14 +220,10 @@ class Follower:
 def moved_on(weights: DetectorWeights, luma: Pixels, face: Face) -> Face | None:
     """A face's landmarks in this picture, started from where they were in another one.
 
-    Parameters
-    ----------
     luma : (H, W) uint8.
     face : all five of its points known.
 
-    Returns
-    -------
-    The face, or None where there is none.
+    Returns: The face, or None where there is none.
     """
     height, width = luma.shape
     reach = REACH * face.eye_distance

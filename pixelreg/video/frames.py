@@ -33,8 +33,6 @@ _FULL_RANGE = 2
 class Colours:
     """How stored numbers stand for colours.
 
-    Attributes
-    ----------
     matrix : (3, 3) from RGB on [0, 1] to steps of Y, Cb, Cr.
     zero : (3,) what black is stored as.
     """
@@ -72,8 +70,6 @@ class Colours:
 class Canvas:
     """The planes of one frame.
 
-    Attributes
-    ----------
     planes : Y (H, W), Cb and Cr, (H / down, W / across) rounded up; uint8 or uint16. They are
         written to.
     across, down : pixels of the frame to one of chroma.
@@ -151,8 +147,6 @@ def canvas_of(frame: Any) -> Canvas:
 class Turn:
     """A picture of ``width`` x ``height`` pixels that is shown turned.
 
-    Attributes
-    ----------
     quarters : quarter turns to the left that make the stored picture upright, 0 to 3.
     width, height : of the picture as it is stored.
     """
@@ -212,8 +206,6 @@ class Paster:
     ) -> None:
         """Change the canvas where the change is not zero.
 
-        Parameters
-        ----------
         canvas : the frame's planes.
         change : what to do, at the crop's size.
         similarity : from crop to frame.
