@@ -36,23 +36,10 @@ from pixelreg.translator import Translator, check_strength
 )
 @options.expressions
 @click.option("--strength", type=float, default=1.0, show_default=True, help="0 changes nothing.")
-@click.option(
-    "--side",
-    type=click.IntRange(32, 1024),
-    default=256,
-    show_default=True,
-    help="Side of each picture on the sheet, in pixels.",
-)
+@options.integer("--side", 32, 1024, 256, "Side of each picture on the sheet, in pixels.")
 @options.locating_faces
 @options.running
-@click.option(
-    "-o",
-    "--output",
-    type=options.NEW_FILE,
-    default="sheet.png",
-    show_default=True,
-    help="Picture, or web page if the name ends in .html.",
-)
+@options.output(options.NEW_FILE, "sheet.png", "Picture, or web page if the name ends in .html.")
 def compare(
     inputs: tuple[Path, ...],
     files: tuple[Path, ...],

@@ -83,27 +83,9 @@ def list_(folder: Path, layout: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option(
-    "--people",
-    type=click.IntRange(1, 198),
-    default=40,
-    show_default=True,
-    help="How many people to draw.",
-)
-@click.option(
-    "--size",
-    type=click.IntRange(16, 2048),
-    default=256,
-    show_default=True,
-    help="Side of the pictures in pixels.",
-)
-@click.option(
-    "--sessions",
-    type=click.IntRange(1, 2),
-    default=1,
-    show_default=True,
-    help="Takes of each person; the second moves a little.",
-)
+@options.integer("--people", 1, 198, 40, "How many people to draw.")
+@options.integer("--size", 16, 2048, 256, "Side of the pictures in pixels.")
+@options.integer("--sessions", 1, 2, 1, "Takes of each person; the second moves a little.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Other seeds, other people.")
 def synthesise(folder: Path, people: int, size: int, sessions: int, seed: int) -> None:
     """Draw faces with the seven expressions of KDEF into FOLDER, in the KDEF layout.

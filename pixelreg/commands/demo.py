@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+import timeit
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import click
 import numpy as np
 
 from pixelreg.backends import get_backend
+from pixelreg.commands import options
 from pixelreg.commands.console import give, progress, say
 from pixelreg.data.crops import Stack, load_stack
 from pixelreg.data.layouts import scan
@@ -40,28 +42,9 @@ REPEATS = 200
 
 
 @click.command()
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="pixelreg-demo",
-    show_default=True,
-    help="Folder to write to.",
-)
-@click.option(
-    "--people",
-    type=click.IntRange(4, 198),
-    default=60,
-    show_default=True,
-    help="How many people to draw.",
-)
-@click.option(
-    "--size",
-    type=click.IntRange(32, 512),
-    default=128,
-    show_default=True,
-    help="Side of the pictures in pixels.",
-)
+@options.output(click.Path(file_okay=False, path_type=Path), "pixelreg-demo", "Folder to write to.")
+@options.integer("--people", 4, 198, 60, "How many people to draw.")
+@options.integer("--size", 32, 512, 128, "Side of the pictures in pixels.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Other seeds, other people.")
 def demo(output: Path, people: int, size: int, seed: int) -> None:
     """Draw faces, learn six expressions from them, and show them on people not seen before.
@@ -139,20 +122,16 @@ def _facts(
 
 def _seconds_to_apply(plan: Plan, picture: Any) -> float:
     backend = get_backend()
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        backend.apply(plan, picture)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    return statistics.median(
+        timeit.repeat(lambda: backend.apply(plan, picture), number=1, repeat=REPEATS)
+    )
 
 
 def _scores(results: Mapping[str, Mapping[str, Fitted]]) -> list[Any]:
     names = list(results)
     rows = []
     for target, done in results[names[0]].items():
-        rows += list(done.scores)
-        rows += [results[name][target].scores[1] for name in names[1:]]
+        rows += [*done.scores, *(results[name][target].scores[1] for name in names[1:])]
     return rows
 
 

@@ -43,14 +43,7 @@ from pixelreg.models import file as modelfile
     help="Numbers in the model file.",
 )
 @click.option("--sums", "sums_file", type=options.SUMS_FILE, help="Write the merged sums too.")
-@click.option(
-    "-o",
-    "--output",
-    type=options.MODEL_FILE,
-    default=LOCAL_MODEL,
-    show_default=True,
-    help="Model file.",
-)
+@options.output(options.MODEL_FILE, LOCAL_MODEL, "Model file.")
 @options.as_json
 def merge(
     files: tuple[Path, ...],

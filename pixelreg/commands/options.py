@@ -82,6 +82,17 @@ expressions = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
+def integer(name: str, low: int, high: int, default: int, help: str) -> Callable[[Any], Any]:
+    """A whole number from ``low`` to ``high``."""
+    kind = click.IntRange(low, high)
+    return click.option(name, type=kind, default=default, show_default=True, help=help)
+
+
+def output(kind: click.Path, default: str, help: str) -> Callable[[Any], Any]:
+    """-o, the file or folder to write."""
+    return click.option("-o", "--output", type=kind, default=default, show_default=True, help=help)
+
+
 def stacked(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Several decorators as one, the first on top."""
     return lambda function: reduce(lambda f, d: d(f), reversed(decorators), function)

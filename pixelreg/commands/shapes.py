@@ -56,13 +56,10 @@ class Found:
 
 @click.command()
 @click.argument("data", type=options.FOLDER)
-@click.option(
-    "-o",
-    "--output",
-    type=options.Output(".safetensors", "the file of components"),
-    default="blendshapes.safetensors",
-    show_default=True,
-    help="File of the components.",
+@options.output(
+    options.Output(".safetensors", "the file of components"),
+    "blendshapes.safetensors",
+    "File of the components.",
 )
 @click.option(
     "--of",
@@ -73,13 +70,7 @@ class Found:
     help="Learn from the flow between photographs, from the .tem landmarks beside them, or from "
     "OBJ and PLY meshes; auto takes meshes where there are any, else flow.",
 )
-@click.option(
-    "--components",
-    type=click.IntRange(1, 1000),
-    default=6,
-    show_default=True,
-    help="How many components.",
-)
+@options.integer("--components", 1, 1000, 6, "How many components.")
 @click.option(
     "--sparsity",
     type=click.FloatRange(0, 1, max_open=True),
@@ -100,19 +91,13 @@ class Found:
 @options.layout
 @options.source
 @options.expressions
-@click.option(
-    "--size",
-    type=click.IntRange(32, 2048),
-    default=128,
-    show_default=True,
-    help="Side of the crops in pixels, for flow and landmarks.",
-)
-@click.option(
+@options.integer("--size", 32, 2048, 128, "Side of the crops in pixels, for flow and landmarks.")
+@options.integer(
     "--step",
-    type=click.IntRange(1, 256),
-    default=8,
-    show_default=True,
-    help="Pixels between two points of the lattice, for flow; it must divide the size.",
+    1,
+    256,
+    8,
+    "Pixels between two points of the lattice, for flow; it must divide the size.",
 )
 @options.locating
 @options.as_json
