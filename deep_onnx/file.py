@@ -11,8 +11,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from math import prod
@@ -166,22 +165,23 @@ def check(data: bytes, name: str) -> Contents:
     """An ONNX file's bytes, walked through; ``name`` stands for them in messages."""
     try:
         model = _Wire(data).message("model", 0, len(data))
-        if len(model["graphs"]) != 1:
-            raise WireError(f"it has {len(model['graphs'])} graphs instead of one")
+        graphs = _all(model, "graphs")
+        if len(graphs) != 1:
+            raise WireError(f"it has {len(graphs)} graphs instead of one")
         _check_operators(model)
     except WireError as error:
         raise ModelFileError(f"{name} is not a usable ONNX file: {error}") from error
-    graph = model["graphs"][0]
-    stored = {_last(tensor, "name") for tensor in graph["tensors"]}
-    stored.update(_last(tensor, "name") for part in graph["sparse"] for tensor in part["tensors"])
+    tensors, sparse = _all(graphs[0], "tensors"), _all(graphs[0], "sparse")
+    stored = {_last(tensor, "name") for tensor in tensors}
+    stored |= {_last(tensor, "name") for part in sparse for tensor in _all(part, "tensors")}
     return Contents(
         name,
         data,
-        {_last(opset, "domain"): _last(opset, "version", 0) for opset in model["opsets"]},
-        {_last(entry, "key"): _last(entry, "value") for entry in model["metadata"]},
-        tuple(v for v in map(_value, graph["inputs"]) if v.name not in stored),
-        tuple(map(_value, graph["outputs"])),
-        sum(map(_learnt, graph["tensors"])),
+        {_last(opset, "domain"): _last(opset, "version", 0) for opset in _all(model, "opsets")},
+        {_last(entry, "key"): _last(entry, "value") for entry in _all(model, "metadata")},
+        tuple(v for v in map(_value, _all(graphs[0], "inputs")) if v.name not in stored),
+        tuple(map(_value, _all(graphs[0], "outputs"))),
+        sum(map(_learnt, tensors)),
     )
 
 
@@ -200,15 +200,16 @@ class _Wire:
         """What the part between two places holds, and all parts within it."""
         if depth > MAX_DEPTH:
             raise WireError("its parts are nested too deeply")
-        found: defaultdict[str, list[Any]] = defaultdict(list)
+        found: dict[str, list[Any]] = {}
         for number, kind, value, begin, first, last in self._fields(start, end):
             name, holds = SCHEMA[part].get(number, ("", ""))
             if not name:
                 continue
+            values = found.setdefault(name, [])
             if holds == "number":
-                found[name].append(value)
+                values.append(value)
             elif holds == "numbers":
-                found[name] += self._numbers(kind, value, begin, first, last)
+                values += self._numbers(kind, value, begin, first, last)
             elif holds == "elsewhere":
                 # Any location but "in this file" is refused, also numbers that only mean
                 # "elsewhere" once they are cut to 32 bits.
@@ -220,9 +221,9 @@ class _Wire:
             elif kind != BYTES:
                 raise WireError(f"it has a number for a {holds} at byte {begin}")
             elif holds == "text":
-                found[name].append(self._text(begin, first, last))
+                values.append(self._text(begin, first, last))
             else:
-                found[name].append(self.message(holds, first, last, depth + 1))
+                values.append(self.message(holds, first, last, depth + 1))
         return found
 
     def _fields(self, start: int, end: int) -> Iterator[tuple[int, int, int, int, int, int]]:
@@ -292,7 +293,7 @@ def _signed(value: int) -> int:
 
 def _check_operators(model: Message) -> None:
     """Refuse foreign operators, and functions that grow without end where they are called."""
-    functions = {(_last(f, "domain"), _last(f, "name")) for f in model["functions"]}
+    functions = {(_last(f, "domain"), _last(f, "name")) for f in _all(model, "functions")}
     inside: dict[Name | None, list[Name]] = {None: [], **{name: [] for name in functions}}
     sizes: dict[Name | None, int] = {None: 0, **dict.fromkeys(functions, 0)}
     for owner, domain, operator in _calls(model):
@@ -315,39 +316,41 @@ def _check_operators(model: Message) -> None:
 
 def _calls(part: Message, owner: Name | None = None) -> Iterator[tuple[Name | None, str, str]]:
     """Every operator of a part, wherever it is nested, and the function that it stands in."""
-    for node in part["nodes"]:
+    for node in _all(part, "nodes"):
         yield owner, _last(node, "domain"), _last(node, "operator")
     for name in ("graphs", "training", "nodes", "attributes"):
-        for inner in part[name]:
+        for inner in _all(part, name):
             yield from _calls(inner, owner)
-    for function in part["functions"]:
+    for function in _all(part, "functions"):
         yield from _calls(function, (_last(function, "domain"), _last(function, "name")))
 
 
+def _all(message: Message, name: str) -> Sequence[Any]:
+    return message.get(name, ())
+
+
 def _last(message: Message, name: str, default: Any = "") -> Any:
-    return message[name][-1] if message[name] else default
+    values = _all(message, name)
+    return values[-1] if values else default
 
 
 def _learnt(tensor: Message) -> int:
     """How many learnt numbers a tensor holds."""
-    element, dims = ELEMENTS.get(_last(tensor, "element"), ""), tensor["dims"]
+    element, dims = ELEMENTS.get(_last(tensor, "element"), ""), _all(tensor, "dims")
     learnt = element.startswith("float") or element in ("int8", "uint8")
     return max(0, prod(dims)) if learnt and len(dims) < 9 else 0
 
 
 def _value(message: Message) -> Value:
-    array = _last(_last(message, "types", _NOTHING), "arrays", _NOTHING)
+    array = _last(_last(message, "types", {}), "arrays", {})
     shape = _last(array, "shapes", None)
-    dims = None if shape is None else tuple(map(_dim, shape["dims"]))
+    dims = None if shape is None else tuple(map(_dim, _all(shape, "dims")))
     return Value(_last(message, "name"), ELEMENTS.get(_last(array, "element"), ""), dims)
 
 
 def _dim(message: Message) -> int | str | None:
     size = _last(message, "size", 0)
     return _last(message, "name") or (size if size > 0 else None)
-
-
-_NOTHING: Message = defaultdict(list)
 
 
 def as_proto(contents: Contents, purpose: str) -> ModelProto:
