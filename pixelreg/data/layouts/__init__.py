@@ -1,57 +1,41 @@
-"""The layouts of data sets that pixelreg can read, by name."""
+"""The layouts of data sets that pixelreg can read, by name.
+
+A layout is an entry of its file's ``SETS`` and, unless names tell all (see `named`), a line here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
 
-from pixelreg.data.layouts.reading import Reading, Tree, walk
+from pixelreg.data.layouts.named import NUMBERED, SETS
+from pixelreg.data.layouts.reading import NAMES, PICTURES, TABLE, Layout, Reading, Tree, walk
 from pixelreg.data.photos import Listing
 from pixelreg.errors import DataError, UnknownNameError
 
+_HERE = "pixelreg.data.layouts"
 
-class _Layout(NamedTuple):
-    reader: str
-    example: str
-
-
-_PACKAGE = "pixelreg.data.layouts"
-
-# The order decides between layouts that explain equally many files: names that only one set uses
-# come before names that any folder may have (and AKDEF, which KDEF knows and leaves out, first).
-_LAYOUTS = {
-    "csv": _Layout(f"{_PACKAGE}.table:read", "a CSV file with person,expression,path"),
-    "akdef": _Layout(f"{_PACKAGE}.kdef:read_akdef", "FHAS.JPG"),
-    "kdef": _Layout(f"{_PACKAGE}.kdef:read_kdef", "KDEF/AF01/AF01NES.JPG"),
-    "rafd": _Layout(f"{_PACKAGE}.rafd:read", "Rafd090_28_Caucasian_male_angry_frontal.jpg"),
-    "bosphorus": _Layout(f"{_PACKAGE}.bosphorus:read", "bs000/bs000_E_HAPPY_0.png"),
-    "jaffe": _Layout(f"{_PACKAGE}.jaffe:read", "KA.AN1.39.tiff"),
-    "ckplus": _Layout(
-        f"{_PACKAGE}.ckplus:read",
-        "S005/001/S005_001_00000011.png with S005_001_00000011_emotion.txt",
-    ),
-    "cuhk": _Layout(f"{_PACKAGE}.drawn:read_cuhk", "f-005-01.jpg with F2-005-01-sz1.jpg"),
-    "cufsf": _Layout(
-        f"{_PACKAGE}.drawn:read_cufsf", "original_sketch/00001.jpg with photo/00001fb010_930831.tif"
-    ),
-    "london": _Layout(f"{_PACKAGE}.london:read", "neutral_front/001_03.jpg"),
-    "cfee": _Layout(f"{_PACKAGE}.cfee:read", "Images1/01_126_3963.jpg"),
-    "fei": _Layout(f"{_PACKAGE}.fei:read", "12a.jpg with 12b.jpg"),
-    "ab-folders": _Layout(f"{_PACKAGE}.folders:read_ab", "trainA/NAME.jpg with trainB/NAME.jpg"),
-    "stargan": _Layout(f"{_PACKAGE}.folders:read_stargan", "train/happy/NAME.jpg"),
-    "sketches": _Layout(
-        f"{_PACKAGE}.folders:read_sketches", "photo/PERSON/TAKE.png with sketch/PERSON/TAKE.png"
-    ),
-    "folders": _Layout(f"{_PACKAGE}.folders:read_folders", "neutral/NAME.png with happy/NAME.png"),
-    "pix2pix": _Layout(f"{_PACKAGE}.folders:read_pix2pix", "train/1.jpg twice as wide as high"),
+# Name -> module and table of layouts in it. The order decides between layouts that explain equally
+# many files: names that only one set uses come before names that any folder may have (and AKDEF,
+# which KDEF knows and leaves out, first).
+LAYOUTS = {
+    "csv": f"{_HERE}.table:SETS",
+    **dict.fromkeys(SETS, f"{_HERE}.named:SETS"),
+    "ckplus": f"{_HERE}.ckplus:SETS",
+    "cuhk": f"{_HERE}.drawn:SETS",
+    "cufsf": f"{_HERE}.drawn:SETS",
+    **dict.fromkeys(NUMBERED, f"{_HERE}.named:NUMBERED"),
+    "ab-folders": f"{_HERE}.folders:SETS",
+    "stargan": f"{_HERE}.folders:SETS",
+    "sketches": f"{_HERE}.folders:SETS",
+    "folders": f"{_HERE}.folders:SETS",
+    "pix2pix": f"{_HERE}.folders:SETS",
 }
 
 
 def layout_names() -> tuple[str, ...]:
     """The names of all layouts, in the order in which ``auto`` prefers them."""
-    return tuple(_LAYOUTS)
+    return tuple(LAYOUTS)
 
 
 def scan(root: Path, layout: str = "auto") -> Listing:
@@ -66,13 +50,13 @@ def scan(root: Path, layout: str = "auto") -> Listing:
         where none explains any, pictures are opened to see whether they hold two side by side.
     """
     root = Path(root)
-    if layout != "auto" and layout not in _LAYOUTS:
-        raise UnknownNameError("layout", layout, ("auto", *_LAYOUTS))
+    if layout != "auto" and layout not in LAYOUTS:
+        raise UnknownNameError("layout", layout, ("auto", *LAYOUTS))
     tree, layout = _open(root, layout)
     if layout == "auto":
         layout, reading = _best(tree)
     else:
-        reading = _read(layout, tree)
+        reading = _layout(layout).read(tree)
     if not reading.photos:
         raise DataError(_nothing_found(root, layout, tree, reading))
     photos = sorted(reading.photos, key=lambda photo: (photo.path, photo.half or ""))
@@ -87,8 +71,14 @@ def scan(root: Path, layout: str = "auto") -> Listing:
     )
 
 
+def _layout(name: str) -> Layout:
+    module, _, table = LAYOUTS[name].partition(":")
+    found: Layout = getattr(import_module(module), table)[name]
+    return found
+
+
 def _open(root: Path, layout: str) -> tuple[Tree, str]:
-    """The files to read and the layout, which a CSV file settles."""
+    """The files to read and the layout, which a single file settles."""
     if root.is_dir():
         tree = walk(root)
         if tree.problems and not tree.pictures:
@@ -97,34 +87,29 @@ def _open(root: Path, layout: str) -> tuple[Tree, str]:
         return tree, layout
     if not root.exists():
         raise DataError(f"no such folder: {root}")
-    if root.suffix.lower() == ".csv" and layout in ("auto", "csv"):
-        return Tree(root.parent, (), (Path(root.name),)), "csv"
+    for name in LAYOUTS if layout == "auto" else (layout,):
+        if _layout(name).file == root.suffix.lower():
+            return Tree(root.parent, (), (Path(root.name),)), name
     raise DataError(f"{root} is a file; give the folder of the data set, or a CSV file")
 
 
 def _best(tree: Tree) -> tuple[str, Reading]:
     """The layout that explains a folder best; ``"auto"`` and an empty reading where none does."""
-    by_name = tuple(name for name in _LAYOUTS if name not in ("csv", "pix2pix"))
-    for stage in (("csv",), by_name, ("pix2pix",)):
-        readings = {name: _read(name, tree) for name in stage}
+    layouts = {name: _layout(name) for name in LAYOUTS}
+    for turn in (TABLE, NAMES, PICTURES):
+        readings = {name: each.read(tree) for name, each in layouts.items() if each.turn == turn}
         best = max(readings, key=lambda name: readings[name].recognised)
         if readings[best].recognised:
             return best, readings[best]
     return "auto", Reading()
 
 
-def _read(layout: str, tree: Tree) -> Reading:
-    module, _, function = _LAYOUTS[layout].reader.partition(":")
-    reader: Callable[[Tree], Reading] = getattr(import_module(module), function)
-    return reader(tree)
-
-
 def _nothing_found(root: Path, layout: str, tree: Tree, reading: Reading) -> str:
     """One line on why a folder gives no photo, and what was looked for."""
     if layout == "auto":
-        wanted = "looked for " + "; ".join(f"{k}: {v.example}" for k, v in _LAYOUTS.items())
+        wanted = "looked for " + "; ".join(f"{k}: {_layout(k).example}" for k in LAYOUTS)
     else:
-        wanted = f"layout {layout!r} looks for {_LAYOUTS[layout].example}"
+        wanted = f"layout {layout!r} looks for {_layout(layout).example}"
     left_out = ", ".join(f"{count} {reason}" for reason, count in reading.skipped.items())
     if left_out:
         return f"no usable picture in {root}: {left_out}; {wanted}"

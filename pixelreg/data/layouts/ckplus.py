@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from pixelreg.data.layouts.reading import Reading, Tree, strange_name
+from pixelreg.data.layouts.reading import Layout, Reading, Tree
 from pixelreg.data.photos import Photo, Problem
 
 _FRAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})", re.IGNORECASE)
@@ -20,7 +20,7 @@ _EXPRESSIONS = ("angry", "contemptuous", "disgusted", "afraid", "happy", "sad", 
 _Sequence = tuple[str, str]
 
 
-def read(tree: Tree) -> Reading:
+def _fill(tree: Tree, reading: Reading) -> None:
     """The first (neutral) and last (labelled) frame of every labelled sequence, one session each.
 
     Without any label file nothing is recognised: the same names occur in copies of the set that
@@ -31,18 +31,16 @@ def read(tree: Tree) -> Reading:
         for path in tree.others
         if (match := _LABEL.fullmatch(path.name))
     }
-    reading = Reading()
     sequences: dict[_Sequence, list[Path]] = defaultdict(list)
     for path, _ in tree.pictures:
         match = _FRAME.fullmatch(path.stem)
         if match is None:
-            reading.problems.append(strange_name(path, "S005/001/S005_001_00000011.png"))
+            reading.strange(path)
         else:
             sequences[match[1].upper(), match[2]].append(path)
     if labels:
         for sequence, frames in sequences.items():
             _read_sequence(sequence, frames, labels.get(sequence), reading)
-    return reading
 
 
 def _read_sequence(
@@ -71,3 +69,8 @@ def _expression(label: Path) -> str | None:
         return dict(enumerate(_EXPRESSIONS, start=1)).get(int(float(label.read_text("ascii"))))
     except (OSError, ValueError, OverflowError):
         return None
+
+
+SETS = {
+    "ckplus": Layout("S005/001/S005_001_00000011.png with S005_001_00000011_emotion.txt", _fill)
+}

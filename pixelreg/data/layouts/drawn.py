@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pixelreg.data.layouts.reading import Reading, Tree, strange_name
+from pixelreg.data.layouts.reading import Layout, Reading, Tree
 from pixelreg.data.photos import Photo
 
 _NAME = re.compile(r"([fm])(\d?)-(\d{3})-(\d\d)(-sz\d)?", re.IGNORECASE)
 
 
-def read_cuhk(tree: Tree) -> Reading:
+def _fill_cuhk(tree: Tree, reading: Reading) -> None:
     """Photos and sketches; a sketch of series 2 is matched to a photo without a series number."""
     matches = {path: _NAME.fullmatch(path.stem) for path, _ in tree.pictures}
     photographed = {_person(m) for m in matches.values() if m is not None and not m[5]}
-    reading = Reading(source="photo", aligned=True)
     for path, match in matches.items():
         if match is None:
-            reading.problems.append(strange_name(path, "f-005-01.jpg with F2-005-01-sz1.jpg"))
+            reading.strange(path)
             continue
         person = _person(match)
         if match[5] and match[2] == "2" and person not in photographed:
@@ -26,7 +25,6 @@ def read_cuhk(tree: Tree) -> Reading:
         expression = "sketch" if match[5] else "photo"
         reading.photos.append(Photo(person, expression, path, match[4]))
     reading.recognised = len(reading.photos)
-    return reading
 
 
 def _person(match: re.Match[str]) -> str:
@@ -37,14 +35,12 @@ LIST = "names_of_photos_used_for_drawing_sketches.txt"
 _SKETCH = re.compile(r"\d{5}")
 _GREY = re.compile(r"(\d{5})(f[ab])\d{3}[a-z]?_(\d{6})", re.IGNORECASE)
 _COLOURED = re.compile(r"(\d{5})_(\d{6})_(f[ab])(?:_[a-z])?", re.IGNORECASE)
-_EXAMPLE = "original_sketch/00001.jpg with photo/00001fb010_930831.tif"
 
 _View = tuple[str, str, str]  # person, date, which of the two frontal views
 
 
-def read_cufsf(tree: Tree) -> Reading:
+def _fill_cufsf(tree: Tree, reading: Reading) -> None:
     """Photographs and sketches; cropped sketches are left out beside the original ones."""
-    reading = Reading(source="photo")
     used = _used(tree)
     has_originals = any(_is_sketch(p) and _folder(p) == "original_sketch" for p, _ in tree.pictures)
     for path, _ in tree.pictures:
@@ -55,7 +51,7 @@ def read_cufsf(tree: Tree) -> Reading:
             else:
                 reading.photos.append(Photo(path.stem, "sketch", path))
         elif view is None:
-            reading.problems.append(strange_name(path, _EXAMPLE))
+            reading.strange(path)
         elif used and view not in used:
             reading.skipped["photograph that no sketch was drawn from"] += 1
         else:
@@ -63,7 +59,6 @@ def read_cufsf(tree: Tree) -> Reading:
     shown = [{p.person for p in reading.photos if p.expression == k} for k in ("photo", "sketch")]
     if shown[0] & shown[1]:  # numbered pictures alone may be anything
         reading.recognised = len(reading.photos) + reading.skipped.total()
-    return reading
 
 
 def _is_sketch(path: Path) -> bool:
@@ -97,3 +92,11 @@ def _used(tree: Tree) -> set[_View]:
                 if view is not None:
                     views.add(view)
     return views
+
+
+SETS = {
+    "cuhk": Layout("f-005-01.jpg with F2-005-01-sz1.jpg", _fill_cuhk, source="photo", aligned=True),
+    "cufsf": Layout(
+        "original_sketch/00001.jpg with photo/00001fb010_930831.tif", _fill_cufsf, source="photo"
+    ),
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,23 +29,59 @@ class Tree:
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True)
-class Skip:
-    """A picture that a layout knows and leaves out on purpose."""
-
-    reason: str
-
-
 @dataclass
 class Reading:
     """What one layout found; ``recognised`` counts the picture files that it could explain."""
 
+    example: str = ""
+    source: str = "neutral"
+    aligned: bool = False
     photos: list[Photo] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    recognised: int = 0
+
+    def strange(self, path: Path) -> None:
+        """Note a picture whose place or name is not one of the layout's."""
+        reason = f"name not understood (one of this layout: {self.example})"
+        self.problems.append(Problem(path, reason))
+
+    def start_from_what_is_there(self) -> None:
+        """Choose the expression to start from where the layout itself does not say."""
+        present = {photo.expression for photo in self.photos}
+        self.source = next((n for n in ("neutral", "photo", "A") if n in present), "neutral")
+
+
+# When a layout gets its turn to explain a folder: somebody wrote a table for the purpose, file
+# names tell, or pictures must be opened.
+TABLE, NAMES, PICTURES = range(3)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A way to lay out a set.
+
+    Attributes
+    ----------
+    example : one of its names.
+    fill : puts what a folder holds into a reading.
+    source, aligned : of a `Listing`, unless ``fill`` finds out better.
+    turn : when it is tried: layouts of a later turn only where those before explain nothing.
+    file : suffix of a single file that stands for a folder.
+    """
+
+    example: str
+    fill: Callable[[Tree, Reading], None]
     source: str = "neutral"
     aligned: bool = False
-    recognised: int = 0
+    turn: int = NAMES
+    file: str | None = None
+
+    def read(self, tree: Tree) -> Reading:
+        """What a folder holds by this layout."""
+        reading = Reading(self.example, self.source, self.aligned)
+        self.fill(tree, reading)
+        return reading
 
 
 def picture_suffixes() -> frozenset[str]:
@@ -104,41 +140,3 @@ def walk(root: Path) -> Tree:
                 else:
                     others.append(here / name)
     return Tree(root, tuple(sorted(pictures)), tuple(sorted(others)), tuple(problems))
-
-
-def read_by_name(
-    tree: Tree, parse: Callable[[Path, Path], Photo | Skip | Problem | None], example: str
-) -> Reading:
-    """Read a set whose file names say everything.
-
-    Parameters
-    ----------
-    tree : the files.
-    parse : takes a picture's path and its path relative to the root; gives the photo, the
-        reason to leave it out, the problem with it, or None for a name it does not know.
-    example : a name of the set, for the problem report.
-    """
-    reading = Reading()
-    for path, relative in tree.pictures:
-        found = parse(path, relative)
-        if isinstance(found, Photo):
-            reading.photos.append(found)
-        elif isinstance(found, Skip):
-            reading.skipped[found.reason] += 1
-        elif isinstance(found, Problem):
-            reading.problems.append(found)
-        else:
-            reading.problems.append(strange_name(path, example))
-    reading.recognised = len(reading.photos) + reading.skipped.total()
-    return reading
-
-
-def strange_name(path: Path, example: str) -> Problem:
-    """The problem with a picture whose place or name is not one of the layout's."""
-    return Problem(path, f"name not understood (one of this layout: {example})")
-
-
-def default_source(expressions: Iterable[str]) -> str:
-    """The expression to start from when the layout itself does not say."""
-    present = set(expressions)
-    return next((name for name in ("neutral", "photo", "A") if name in present), "neutral")

@@ -10,27 +10,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pixelreg.data.expressions import canonical
-from pixelreg.data.layouts.reading import Reading, Tree, default_source, picture_suffixes
+from pixelreg.data.layouts.reading import TABLE, Layout, Reading, Tree, picture_suffixes
 from pixelreg.data.photos import Photo, Problem
 from pixelreg.errors import DataError
 
 _COLUMNS = ("person", "expression", "path")
 
 
-def read(tree: Tree) -> Reading:
+def _fill(tree: Tree, reading: Reading) -> None:
     """The rows of the one table in the folder itself whose header has the three columns."""
     tables = [tree.root / path for path in tree.others if len(path.parts) == 1 and _is_table(path)]
     tables = [path for path in tables if _has_columns(path)]
     if len(tables) > 1:
         names = ", ".join(path.name for path in tables)
         raise DataError(f"{tree.root} holds several tables ({names}); name the one to use")
-    reading = Reading()
     if tables:
         _read_table(tables[0], reading)
         listed = {photo.path for photo in reading.photos}
         unlisted = sum(path not in listed for path, _ in tree.pictures)
         reading.skipped.update({"not in the table": unlisted} if unlisted else {})
-    return reading
 
 
 def _read_table(table: Path, reading: Reading) -> None:
@@ -53,7 +51,7 @@ def _read_table(table: Path, reading: Reading) -> None:
             session = row.get("session", "")
             reading.photos.append(Photo(person, canonical(expression), path, session))
     reading.recognised = len(reading.photos) + len(reading.problems)
-    reading.source = default_source(photo.expression for photo in reading.photos)
+    reading.start_from_what_is_there()
 
 
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -84,3 +82,8 @@ def _has_columns(table: Path) -> bool:
     except (OSError, csv.Error):
         return False
     return set(_COLUMNS) <= {name.strip().lower() for name in header}
+
+
+SETS = {
+    "csv": Layout("a CSV file with person,expression,path", _fill, turn=TABLE, file=".csv"),
+}

@@ -1,0 +1,177 @@
+"""Sets whose file names tell all: each is an entry of a table, a pattern and what is left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pixelreg.data.expressions import CANONICAL, canonical
+from pixelreg.data.layouts.reading import Layout, Reading, Tree, picture_size
+from pixelreg.data.photos import Photo, Problem
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """How a set names its pictures. Patterns fit a whole name without its suffix, in any case.
+
+    Attributes
+    ----------
+    name : pattern of a picture with the groups ``person`` and perhaps ``session`` and
+        ``expression`` (without it, a picture is neutral).
+    left_out : reason -> pattern of pictures that are known and left out.
+    expressions : the set's words in lower case; None where `canonical` knows them.
+    person : how a person is written.
+    folder : pattern of the folder that a picture must lie in.
+    landmarks : suffix of a landmark file that may lie beside a picture.
+    look : says what is wrong with a picture whose name fits, if anything.
+    """
+
+    name: str
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    expressions: Mapping[str, str] | None = None
+    person: Callable[[str], str] = str.upper
+    folder: str | None = None
+    landmarks: str | None = None
+    look: Callable[[Path], str | None] | None = None
+
+    def fill(self, tree: Tree, reading: Reading) -> None:
+        """Every picture as its name says."""
+        others = frozenset(tree.others)
+        for path, relative in tree.pictures:
+            match, reason = self._match(path)
+            if match is None:
+                reading.strange(path)
+            elif reason is not None:
+                reading.skipped[reason] += 1
+            elif wrong := self.look and self.look(path):
+                reading.problems.append(Problem(path, wrong))
+            else:
+                beside = self.landmarks and relative.with_suffix(self.landmarks)
+                landmarks = tree.root / beside if beside in others else None
+                reading.photos.append(self._photo(match, path, landmarks))
+        reading.recognised = len(reading.photos) + reading.skipped.total()
+
+    def _match(self, path: Path) -> tuple[re.Match[str] | None, str | None]:
+        """How a name fits, and the reason to leave the picture out."""
+        if self.folder and not re.fullmatch(self.folder, path.parent.name, re.IGNORECASE):
+            return None, None
+        for reason, pattern in ((None, self.name), *self.left_out.items()):
+            match = re.fullmatch(pattern, path.stem, re.IGNORECASE)
+            if match is not None and self._expression(match):
+                return match, reason
+        return None, None
+
+    def _photo(self, match: re.Match[str], path: Path, landmarks: Path | None) -> Photo:
+        person, session = self.person(match["person"]), match.groupdict().get("session", "")
+        return Photo(person, self._expression(match), path, session.upper(), landmarks)
+
+    def _expression(self, match: re.Match[str]) -> str:
+        """What is shown; "" for a word that the set does not use."""
+        word = match.groupdict().get("expression")
+        if word is None:
+            return "neutral"
+        if self.expressions is not None:
+            return self.expressions.get(word.lower(), "")
+        return canonical(word) if canonical(word) in CANONICAL else ""
+
+
+# Files of KDEF under this size need a look inside: it holds a few that are all black, which take
+# less than 10 kB at 562x762 pixels, and a photograph takes several times as much.
+_BLACK_BYTES = 20_000
+_BLACK_PIXELS = 4_000_000  # the set has 428,244; a small file may hide far more
+
+
+def _black(path: Path) -> str | None:
+    """What is wrong with a small file that shows nothing but black; a damaged one is let by."""
+    from PIL import Image
+
+    try:
+        width, height = picture_size(path) or (0, 0)
+        if path.stat().st_size > _BLACK_BYTES or not 0 < width * height <= _BLACK_PIXELS:
+            return None
+        with Image.open(path) as picture:
+            brightest = picture.convert("L").getextrema()[1]
+    except (OSError, ValueError, SyntaxError):
+        return None
+    # JPEG may leave a level or two of noise on black.
+    return "all black" if isinstance(brightest, int) and brightest <= 2 else None
+
+
+_CODE = "(?P<expression>AF|AN|DI|HA|NE|SA|SU)"
+_SIDE = f"{_CODE}(FL|HL|HR|FR)"  # full left to full right; S is straight
+_RAFD = r"(?P<person>\d+)_[A-Za-z]+_(?:fe)?male_(?P<expression>[A-Za-z]+)"
+_PLAIN = ("neutral", "happy", "sad", "afraid", "angry", "surprised", "disgusted")
+_CATEGORIES = (*_PLAIN, *(f"compound-{number:02}" for number in range(8, 27)))
+
+
+def _named(example: str, name: str, **more: Any) -> Layout:
+    return Layout(example, NamedSet(name, **more).fill)
+
+
+SETS = {
+    # The averages of KDEF: the two "people" are all women (F) and all men (M).
+    "akdef": _named(
+        "FHAS.JPG",
+        f"(?P<person>[FM]){_CODE}S",
+        left_out={"not a straight view": f"[FM]{_SIDE}"},
+    ),
+    # Karolinska Directed Emotional Faces: sitting, sex and number, expression, angle.
+    "kdef": _named(
+        "KDEF/AF01/AF01NES.JPG",
+        rf"(?P<session>[AB])(?P<person>[FM]\d\d){_CODE}S",
+        left_out={
+            "not a straight view": rf"[AB][FM]\d\d{_SIDE}",
+            "an average face of AKDEF": f"[FM]{_CODE}(FL|HL|S|HR|FR)",
+        },
+        look=_black,
+    ),
+    # Radboud Faces Database: angle (090 is from the front), person, group, sex, expression, gaze.
+    "rafd": _named(
+        "Rafd090_28_Caucasian_male_angry_frontal.jpg",
+        f"Rafd090_{_RAFD}_frontal",
+        left_out={
+            "gaze to the side": f"Rafd090_{_RAFD}_(left|right)",
+            "not from the frontal camera": rf"Rafd\d\d\d_{_RAFD}_(frontal|left|right)",
+        },
+    ),
+    # Bosphorus: person, kind of picture (N neutral, E expression), its name, take.
+    "bosphorus": _named(
+        "bs000/bs000_E_HAPPY_0.png",
+        r"(?P<person>bs\d{3})_(N_\w+|E_(?P<expression>\w+))_(?P<session>\d+)",
+        left_out={"action unit, pose or occlusion": r"bs\d{3}_(?![NE]_)[A-Z]+_\w+_\d+"},
+        person=str.lower,
+    ),
+    # Japanese Female Facial Expression: person, expression and take, number in the whole set.
+    "jaffe": _named(
+        "KA.AN1.39.tiff",
+        r"(?P<person>[A-Z]{2})\.(?P<expression>AN|DI|FE|HA|NE|SA|SU)(?P<session>\d)\.\d+",
+    ),
+}
+
+# Sets whose names are numbers, which pictures of other sets may have too.
+NUMBERED = {
+    # Face Research Lab London Set: person, view; with WebMorph templates of 189 landmarks.
+    "london": _named(
+        "neutral_front/001_03.jpg",
+        r"(?P<person>\d{3})_(?P<expression>\d\d)",
+        left_out={"not a frontal view": r"\d{3}_\d\d"},
+        expressions={"03": "neutral", "08": "happy"},
+        folder=r"(neutral|smiling)_\w+",
+        landmarks=".tem",
+    ),
+    # Compound Facial Expressions of Emotion: category, person, shot (which a few files lack).
+    "cfee": _named(
+        "Images1/01_126_3963.jpg",
+        r"(?P<expression>\d\d)_(?P<person>\d{3})(_\d+)?",
+        expressions={f"{number:02}": name for number, name in enumerate(_CATEGORIES, 1)},
+    ),
+    # FEI, frontal part: a is neutral, b smiles.
+    "fei": _named(
+        "12a.jpg with 12b.jpg",
+        r"(?P<person>\d{1,3})(?P<expression>[ab])",
+        expressions={"a": "neutral", "b": "happy"},
+    ),
+}
