@@ -30,8 +30,6 @@ MAX_META_BYTES = 2**20
 class Task(NamedTuple):
     """What models of one kind do.
 
-    Attributes
-    ----------
     refusal : what is said where such a model is to change a photo; empty where it can.
     plain : whether the image and the condition are all that goes in.
     pictures : whether pictures come out.
@@ -66,8 +64,6 @@ TASKS = {
 class Card:
     """All that is needed to run a model, and where it comes from.
 
-    Attributes
-    ----------
     architecture : name of the architecture, such as ``"stargan"``.
     task : one of `TASKS`.
     target_kind : one of `TARGET_KINDS`: what a target stands for.

@@ -45,8 +45,6 @@ _COUNTED = ("running_mean", "running_var", "num_batches_tracked")
 class Conversion:
     """What a checkpoint does not say.
 
-    Attributes
-    ----------
     targets : names: StarGAN's classes in their order in training; for GANimation those of the
         expressions to offer; for pix2pix and CycleGAN the one that the generator makes.
     source : what the model starts from; empty for the architecture's default.
@@ -234,8 +232,6 @@ def _one_hot(names: Sequence[str]) -> dict[str, tuple[float, ...]]:
 class Theirs(NamedTuple):
     """Somebody else's code that trains an architecture.
 
-    Attributes
-    ----------
     repository : on GitHub.
     build : from a checkpoint's weights to a network for them, and its card.
     batch_norms : whether it has batch norms.

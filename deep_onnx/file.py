@@ -93,8 +93,6 @@ Name = tuple[str, str]  # of an operator or a function: its domain and its own
 class Value(NamedTuple):
     """An input or output of a graph.
 
-    Attributes
-    ----------
     element : NumPy's name of its type; empty for types that NumPy has not.
     dims : its shape; a name or None where a side is free. None where nothing is said of it.
     """
@@ -108,12 +106,8 @@ class Value(NamedTuple):
 class Contents:
     """An ONNX file that reaches for nothing outside itself, as `check` found.
 
-    Attributes
-    ----------
     name : stands for the file in messages.
-    data : its bytes.
     opsets : version of every set of operators, by domain.
-    metadata : free texts by key.
     inputs, outputs : of the graph; inputs that have a value in the file are left out.
     parameters : numbers in the graph's initialisers of floating-point or 8-bit type.
     """

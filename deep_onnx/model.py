@@ -25,13 +25,7 @@ BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class OnnxModel:
-    """An ONNX model on arrays.
-
-    Attributes
-    ----------
-    card : what the model takes and gives.
-    session : what runs it.
-    """
+    """An ONNX model on arrays."""
 
     card: Card
     session: Session

@@ -43,8 +43,6 @@ PURPOSE = "quantising"
 class Calibration:
     """Crops as a model takes them.
 
-    Attributes
-    ----------
     measured, judged : (N, S, S, 3) uint8, of different people.
     problems : pictures that could not be used, and why.
     """
@@ -58,8 +56,6 @@ class Calibration:
 class Quantised:
     """A model that was made smaller.
 
-    Attributes
-    ----------
     psnr : dB to the fp32 model, over all pictures that were judged.
     worst : dB of the picture that differs most.
     judged : how many pictures were judged.

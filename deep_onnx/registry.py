@@ -8,8 +8,6 @@ from typing import NamedTuple
 class Architecture(NamedTuple):
     """Where an architecture's training lives, and what --help says of it.
 
-    Attributes
-    ----------
     home : ``"module:class"`` of its `deep_onnx.training.algorithm.Algorithm`.
     help : one line.
     """

@@ -27,17 +27,13 @@ Say = Callable[[str], None]
 class Session:
     """An onnxruntime session over one ONNX model, to be reused; threads take turns.
 
-    Parameters
-    ----------
     contents : the model, as `deep_onnx.file` found it in order.
     provider : ``"cuda"``, ``"cpu"``, or ``"auto"`` for CUDA where it can be had.
     threads : how many threads one operator may use on the processor; None for one a core.
     say : told in one line when ``"auto"`` could have had CUDA, but did not get it; None for a
         RuntimeWarning.
 
-    Attributes
-    ----------
-    contents : what the file says of itself, without its bytes.
+    It has ``contents`` without their bytes, and
     providers : what runs the model, onnxruntime's names; the first one takes what it can.
     warm_up_s : seconds that the first run took, which prepares memory and kernels; None before.
     """

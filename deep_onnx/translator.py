@@ -33,8 +33,6 @@ def load(
 ) -> OnnxTranslator:
     """Load an ONNX file as the translator of its task.
 
-    Parameters
-    ----------
     meta : a JSON file that describes a model of another origin; see `deep_onnx.card.card_of`.
     options : provider, threads, say: see `deep_onnx.session.Session`.
     """
@@ -46,13 +44,7 @@ def load(
 
 @dataclass(frozen=True, eq=False)
 class OnnxTranslator(Translator):
-    """An ONNX model on photos.
-
-    Attributes
-    ----------
-    model : the model on arrays.
-    locator : how faces are found in photos.
-    """
+    """An ONNX model on photos; ``locator`` finds their faces."""
 
     model: OnnxModel
     locator: Locator = field(default_factory=Locator)
