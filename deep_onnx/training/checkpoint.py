@@ -1,13 +1,11 @@
 """Unfinished trainings on disk, to go on from after an interruption.
 
-A checkpoint is a .safetensors file. Tensors are named ``network/NAME/…``, ``optimiser/NAME/…``,
-``state/…`` and ``losses/…``; its one metadata entry ``pixelreg`` is JSON and holds everything that
-is no tensor. Nothing is ever unpickled.
+Tensors are named ``network/NAME/…``, ``optimiser/NAME/PARAMETER/…``, ``state/…`` and ``losses/…``;
+everything that is no tensor is JSON among the metadata. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -21,10 +19,12 @@ from torch import Tensor
 
 from deep_onnx.training.algorithm import Algorithm
 from deep_onnx.training.data import Examples
-from pixelreg.errors import ModelFileError, PixelregError
+from pixelreg.arrays import Array
+from pixelreg.errors import ModelFileError
+from pixelreg.files import scratch_of
+from pixelreg.models import store
 
-FORMAT, VERSION = "pixelreg-training", 1
-_TENSOR, _TUPLE, _TABLE = "tensor", "tuple", "table"
+FORMAT = store.Format("pixelreg-training", "2", "a checkpoint of a training")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,68 +73,52 @@ def fingerprint(name: str, arguments: Any, examples: Examples, held_out: Example
 def save(
     path: Path, algorithm: Algorithm, progress: Progress, fingerprint: str, optimisers: bool = True
 ) -> None:
-    """Write a checkpoint, whole or not at all.
-
-    path : the file.
-    algorithm, progress, fingerprint : what it holds.
-    optimisers : leave them out of files that no training goes on from.
-    """
-    from safetensors.torch import save as as_bytes
-
+    """Write a checkpoint, whole or not at all; no training goes on from one without optimisers."""
     tensors: dict[str, Tensor] = {}
     for name, network in algorithm.networks.items():
-        for key, value in network.state_dict().items():
-            tensors[f"network/{name}/{key}"] = value
-    values: dict[str, Any] = {}
+        tensors.update(_named(f"network/{name}", network.state_dict()))
+    groups: dict[str, Any] = {}
+    losses: Mapping[str, Any] = {}
     if optimisers:
-        values = {
-            name: _flattened(optimiser.state_dict(), f"optimiser/{name}", tensors)
-            for name, optimiser in algorithm.optimisers.items()
-        }
-        tensors.update({f"state/{key}": value for key, value in algorithm.state().items()})
-        for name, rows in progress.losses.items():
-            tensors[f"losses/{name}"] = torch.from_numpy(np.ascontiguousarray(rows))
-    facts = asdict(progress)
-    del facts["losses"]
-    described = {
-        "format": FORMAT,
-        "version": VERSION,
-        "fingerprint": fingerprint,
-        "optimisers": values,
-        **facts,
-    }
-    whole = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    _write(path, as_bytes(whole, {"pixelreg": json.dumps(described, sort_keys=True)}))
+        for name, optimiser in algorithm.optimisers.items():
+            held = optimiser.state_dict()
+            groups[name] = held["param_groups"]
+            for place, values in held["state"].items():
+                tensors.update(_named(f"optimiser/{name}/{place}", values))
+        tensors.update(_named("state", algorithm.state()))
+        losses = progress.losses
+    facts = {key: value for key, value in asdict(progress).items() if key != "losses"}
+    arrays = {key: value.detach().cpu().numpy() for key, value in tensors.items()}
+    arrays.update({f"losses/{part}": rows for part, rows in losses.items()})
+    values = {"fingerprint": fingerprint, "optimisers": groups, **facts}
+    store.write(path, FORMAT, arrays, values, scratch_of(path))
 
 
 def load(path: Path, algorithm: Algorithm, fingerprint: str) -> Progress:
     """Put what a checkpoint holds into an algorithm, and say how far it is."""
-    described, tensors = _read(path)
-    if described.get("fingerprint") != fingerprint:
-        raise ModelFileError(
-            f"{path} is of a training with other options or other pictures; repeat its command "
-            "to go on, or remove its folder to start anew"
-        )
+    described, arrays = _read(path, fingerprint)
     try:
-        _fill_networks(algorithm, tensors)
+        _fill_networks(algorithm, arrays)
         for name, optimiser in algorithm.optimisers.items():
-            optimiser.load_state_dict(_restored(described["optimisers"][name], tensors))
-        where = next(iter(algorithm.networks.values()), torch.nn.Module()).parameters()
-        device = next(where, torch.empty(0)).device
-        state = _below("state", tensors)
-        algorithm.load_state({key: value.to(device) for key, value in state.items()})
-        return _progress(described, tensors)
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in _below(f"optimiser/{name}", arrays).items():
+                place, _, field = key.partition("/")
+                state.setdefault(int(place), {})[field] = value
+            groups = described["optimisers"][name]
+            optimiser.load_state_dict({"state": state, "param_groups": groups})
+        device = algorithm.device if algorithm.networks else torch.device("cpu")
+        kept = _below("state", arrays)
+        algorithm.load_state({key: value.to(device) for key, value in kept.items()})
+        return _progress(described, arrays)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
         raise ModelFileError(f"{path} is damaged ({_line(error)}); start anew") from error
 
 
 def load_networks(path: Path, algorithm: Algorithm, fingerprint: str) -> int:
     """Put the networks of a checkpoint into an algorithm, and return their step."""
-    described, tensors = _read(path)
-    if described.get("fingerprint") != fingerprint:
-        raise ModelFileError(f"{path} is of a training with other options or other pictures")
+    described, arrays = _read(path, fingerprint)
     try:
-        _fill_networks(algorithm, tensors)
+        _fill_networks(algorithm, arrays)
         return int(described["step"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{path} is damaged ({_line(error)})") from error
@@ -142,39 +126,28 @@ def load_networks(path: Path, algorithm: Algorithm, fingerprint: str) -> int:
 
 def peek(path: Path) -> tuple[int, bool]:
     """The step of a checkpoint, and whether its training has finished."""
-    described, _ = _read(path, tensors=False)
+    described = store.read_metadata(path, FORMAT)
     try:
         return int(described["step"]), bool(described["finished"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path} is damaged ({_line(error)})") from error
 
 
-def _read(path: Path, tensors: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            described = json.loads((file.metadata() or {}).get("pixelreg", "null"))
-            if not isinstance(described, dict) or described.get("format") != FORMAT:
-                raise ModelFileError(f"{path} is not a checkpoint of a training")
-            if described.get("version") != VERSION:
-                raise ModelFileError(
-                    f"{path} has version {described.get('version')}, but this pixelreg reads "
-                    f"{VERSION}; start anew"
-                )
-            names = list(file.keys()) if tensors else []
-            return described, {name: file.get_tensor(name) for name in names}
-    except FileNotFoundError as error:
+def _read(path: Path, fingerprint: str) -> tuple[dict[str, Any], dict[str, Array]]:
+    if not path.exists():
         raise ModelFileError(
             f"there is no checkpoint {path} to resume from; leave out --resume to start"
-        ) from error
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
-    except (SafetensorError, ValueError, TypeError, RecursionError) as error:
-        raise ModelFileError(f"{path} is damaged, or is no checkpoint: {_line(error)}") from error
+        )
+    described, arrays = store.read(path, FORMAT)
+    if described.get("fingerprint") != fingerprint:
+        raise ModelFileError(
+            f"{path} is of a training with other options or other pictures; repeat its command "
+            "to go on, or remove its folder to start anew"
+        )
+    return described, arrays
 
 
-def _progress(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Progress:
+def _progress(described: Mapping[str, Any], arrays: Mapping[str, Array]) -> Progress:
     best = described["best"]
     return Progress(
         step=int(described["step"]),
@@ -182,68 +155,27 @@ def _progress(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Pr
         finished=bool(described["finished"]),
         best=None if best is None else float(best),
         best_step=int(described["best_step"]),
-        losses={name: value.numpy() for name, value in _below("losses", tensors).items()},
+        losses={name: value.numpy() for name, value in _below("losses", arrays).items()},
         names={str(part): list(names) for part, names in described["names"].items()},
     )
 
 
-def _fill_networks(algorithm: Algorithm, tensors: Mapping[str, Tensor]) -> None:
+def _fill_networks(algorithm: Algorithm, arrays: Mapping[str, Array]) -> None:
     for name, network in algorithm.networks.items():
-        network.load_state_dict(_below(f"network/{name}", tensors))
+        network.load_state_dict(_below(f"network/{name}", arrays))
 
 
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _named(prefix: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}/{key}": value for key, value in values.items()}
+
+
+def _below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
     start = f"{prefix}/"
-    return {key[len(start) :]: value for key, value in tensors.items() if key.startswith(start)}
-
-
-def _flattened(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """A nested value ready for JSON; its tensors go to ``tensors``, their names stay behind."""
-    if isinstance(value, Tensor):
-        tensors[name] = value
-        return {_TENSOR: name}
-    if isinstance(value, dict):  # keys may be numbers, which JSON's cannot
-        pairs = [[key, _flattened(item, f"{name}/{key}", tensors)] for key, item in value.items()]
-        return {_TABLE: pairs}
-    if isinstance(value, (list, tuple)):
-        items = [_flattened(item, f"{name}/{k}", tensors) for k, item in enumerate(value)]
-        return {_TUPLE: items} if isinstance(value, tuple) else items
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    raise TypeError(f"{name}: a checkpoint cannot hold a {type(value).__name__}")
-
-
-def _restored(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """The nested value that `_flattened` was given."""
-    if isinstance(value, list):
-        return [_restored(item, tensors) for item in value]
-    if not isinstance(value, dict):
-        return value
-    ((kind, inner),) = value.items()
-    if kind == _TENSOR:
-        return tensors[inner]
-    if kind == _TUPLE:
-        return tuple(_restored(item, tensors) for item in inner)
-    if kind == _TABLE:
-        return {key: _restored(item, tensors) for key, item in inner}
-    raise ValueError(f"unknown kind {kind!r}")
-
-
-def _write(path: Path, content: bytes) -> None:
-    # One name for all times, so that a process killed while it writes leaves one file.
-    unfinished = path.with_name(f".{path.name}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise PixelregError(f"cannot write {path}: {error.strerror or error}") from error
-    except BaseException:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise
+    return {
+        key[len(start) :]: torch.from_numpy(value.copy())
+        for key, value in arrays.items()
+        if key.startswith(start)
+    }
 
 
 def _line(error: Exception) -> str:

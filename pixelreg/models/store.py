@@ -25,7 +25,7 @@ MAX_HEADER_BYTES = 2**20
 # In the order in which the safetensors library writes them.
 _NAMES = {
     **{"<u8": "U64", "<i8": "I64", "<f8": "F64", "<f4": "F32", "<u4": "U32", "<i4": "I32"},
-    **{"<f2": "F16", "|i1": "I8", "|u1": "U8"},
+    **{"<f2": "F16", "|i1": "I8", "|u1": "U8", "|b1": "BOOL"},
 }
 
 
@@ -70,7 +70,7 @@ def write_to(
     """Write tensors in their order, without a copy of them in memory, and return the size."""
     metadata = {"format": format.name, "format_version": format.version, **as_text(values)}
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    arrays = {name: np.require(array, requirements="C") for name, array in tensors.items()}
     end = 0
     for name, array in arrays.items():
         start, end = end, end + array.nbytes
