@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from importlib import import_module
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pixelreg.errors import DataError, MissingExtraError, UnknownNameError, UsageError
+from pixelreg.errors import DataError, UnknownNameError, UsageError, need
 
 _TIMEOUT = 30  # seconds without an answer
 _CHUNK = 1 << 16  # bytes
@@ -25,7 +24,6 @@ _RETRIES = 1
 class DataSource:
     """Where a public data set comes from and on which terms."""
 
-    name: str
     title: str
     registry: str
     base_url: str
@@ -35,7 +33,6 @@ class DataSource:
 
 _SOURCES = {
     "london": DataSource(
-        name="london",
         title="Face Research Lab London Set",
         registry="london.txt",
         base_url="https://raw.githubusercontent.com/debruine/webmorphR.stim/"
@@ -103,8 +100,6 @@ def download(
 
     Parameters
     ----------
-    name : one of :func:`source_names`.
-    folder : where to put the files; made if need be.
     base_url : another address to take the files from, such as a mirror.
     only : a pattern for paths, such as ``"neutral_front/*"``; everything without it.
     progress : whether to draw a bar on standard error, which is done on a terminal only.
@@ -117,7 +112,7 @@ def download(
     source = data_source(name)
     entries = _chosen(_registry_text(source, registry), only)
     base = (source.base_url if base_url is None else base_url).rstrip("/") + "/"
-    pooch = _pooch()
+    pooch = need("pooch", "pooch", "data", "downloading data sets")
     store = pooch.Pooch(
         path=Path(folder),
         base_url=base,
@@ -154,16 +149,9 @@ def _chosen(text: str, only: str | None) -> list[RegistryEntry]:
     return chosen
 
 
-def _pooch() -> Any:
-    try:
-        return import_module("pooch")
-    except ImportError as error:
-        raise MissingExtraError("pooch", "data", "downloading data sets") from error
-
-
 def _fetch(store: Any, downloader: Any, entry: RegistryEntry, folder: Path) -> Path:
     """Fetch one file unless it is there and right; failures become one clear line."""
-    network_error = import_module("requests.exceptions").RequestException
+    network_error = need("requests", "requests", "data", "downloading").RequestException
     path = folder / entry.path
     before = _identity(path)
     try:

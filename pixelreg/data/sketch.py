@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pixelreg.arrays import Pixels
-from pixelreg.data.crops import Cutter, Progress, read_photo
+from pixelreg.data.crops import Cutter, Progress, read_all, read_photo
 from pixelreg.data.photos import Photo, Problem
 from pixelreg.errors import DataError, InvalidArrayError, PixelregError, UsageError
 from pixelreg.files import write_bytes
@@ -25,20 +25,11 @@ LUMA = (0.299, 0.587, 0.114)  # of R, G and B, ITU-R BT.601
 
 
 def sketch(pixels: Pixels, blur: float = BLUR) -> Pixels:
-    """A pencil sketch of a photograph.
+    """A pencil sketch of a photograph, both (H, W, 3) uint8 sRGB; its three channels are equal.
 
     With grey g in 0 … 255 and its Gaussian blur b, the blurred negative is 255 - b, and dodging g
-    by it gives 255 g / (255 - (255 - b)) = 255 g / b, cut off at 255.
-
-    Parameters
-    ----------
-    pixels : (H, W, 3) uint8 sRGB.
-    blur : standard deviation of the blur as a share of the shorter side, above 0. Larger values
-        make broader, softer strokes.
-
-    Returns
-    -------
-    (H, W, 3) uint8, three equal channels.
+    by it gives 255 g / (255 - (255 - b)) = 255 g / b, cut off at 255. ``blur`` is a standard
+    deviation as a share of the shorter side; larger ones make broader, softer strokes.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -56,13 +47,7 @@ def sketch(pixels: Pixels, blur: float = BLUR) -> Pixels:
 
 @dataclass(frozen=True)
 class Sketched:
-    """What became of photographs.
-
-    Attributes
-    ----------
-    written : those that were drawn.
-    problems : photographs that could not be used, and why.
-    """
+    """The photographs that were drawn, and why others could not be used."""
 
     written: tuple[Photo, ...]
     problems: tuple[Problem, ...]
@@ -80,28 +65,26 @@ def write_sketches(
     `pixelreg.data.layouts.scan` reads the folder as layout ``sketches``: pairs that lie pixel on
     pixel, by person. A photograph that cannot be used is left out and reported.
 
-    Parameters
-    ----------
-    photos : what to draw.
-    folder : where to; made if it is missing.
-    cutter : takes a square crop of each photograph; None takes them whole.
-    blur : of `sketch`.
-    progress : called with (done, total) after every photograph.
+    ``cutter`` takes a square crop of each photograph, None takes them whole; ``progress`` is called
+    with (done, total) after every photograph.
     """
     places = _places(photos, folder)
     take: Callable[[Photo], Pixels] = read_photo if cutter is None else cutter.single
+
+    def draw(photo: Photo) -> tuple[bytes, bytes]:
+        pixels = take(photo)
+        return _png(pixels), _png(sketch(pixels, blur))
+
     written, problems = list[Photo](), list[Problem]()
-    for done, (photo, (original, drawn)) in enumerate(zip(photos, places, strict=True), 1):
-        try:
-            pixels = take(photo)
-        except PixelregError as error:
-            problems.append(Problem(photo.path, str(error)))
+    for place, (photo, outcome) in zip(places, read_all(photos, draw), strict=True):
+        if isinstance(outcome, PixelregError):
+            problems.append(Problem(photo.path, str(outcome)))
         else:
-            write_bytes(original, _png(pixels))
-            write_bytes(drawn, _png(sketch(pixels, blur)))
+            for path, picture in zip(place, outcome, strict=True):
+                write_bytes(path, picture)
             written.append(photo)
         if progress is not None:
-            progress(done, len(photos))
+            progress(len(written) + len(problems), len(photos))
     if not written:
         reason = f"; the first reason: {problems[0].reason}" if problems else ""
         raise DataError(f"none of the {len(photos)} photographs can be used{reason}")
