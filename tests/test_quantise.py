@@ -24,7 +24,9 @@ from deep_onnx.card import Card
 from deep_onnx.commands.quantise import quantise as quantise_command
 from deep_onnx.file import finish, read_card
 from deep_onnx.quantise import (
+    KINDS,
     Calibration,
+    Quantised,
     card_to_quantise,
     inner_convolutions,
     quantise,
@@ -111,14 +113,23 @@ def psnr_by_hand(first: Path, second: Path, pictures: Calibration) -> float:
     return float(-10 * np.log10(np.square(apart).mean()))
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, pictures) -> dict[str, Quantised]:
+    """The network in both kinds of smaller numbers, beside ``fp32.onnx``."""
+    folder = tmp_path_factory.mktemp("small")
+    before = written(folder)
+    return {to: quantise(before, folder / f"{to}.onnx", to, pictures) for to in KINDS}
+
+
 @pytest.mark.parametrize(("to", "share", "least"), [("int8", 0.6, 40.0), ("fp16", 0.65, 60.0)])
-def test_the_file_shrinks_and_the_pictures_stay(tmp_path, pictures, to, share, least) -> None:
-    before, after = written(tmp_path), tmp_path / "small.onnx"
-    done = quantise(before, after, to, pictures)
-    assert done.bytes == after.stat().st_size < share * before.stat().st_size
+def test_the_file_shrinks_and_the_pictures_stay(small, pictures, to, share, least) -> None:
+    done, before = small[to], small[to].path.with_name("fp32.onnx")
+    assert done.bytes == done.path.stat().st_size < share * before.stat().st_size
+    assert done.bytes_before == before.stat().st_size
     assert least < done.worst <= done.psnr < 99
-    assert done.psnr == pytest.approx(psnr_by_hand(before, after, pictures), abs=0.05)
-    card, notes = read_card(after), dict(read_card(after).notes)
+    assert done.psnr == pytest.approx(psnr_by_hand(before, done.path, pictures), abs=0.05)
+    card = read_card(done.path)
+    notes = dict(card.notes)
     assert notes.pop("quantised") == {
         "to": to,
         "psnr_to_fp32": round(done.psnr, 2),
@@ -129,16 +140,35 @@ def test_the_file_shrinks_and_the_pictures_stay(tmp_path, pictures, to, share, l
     assert replace(card, notes=notes) == CARD
 
 
-def test_int8_leaves_the_first_and_the_last_convolution_alone(tmp_path, pictures) -> None:
-    after = tmp_path / "small.onnx"
-    quantise(written(tmp_path), after, "int8", pictures)
-    graph = onnx.load(after).graph
-    convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+def test_int8_leaves_the_first_and_the_last_convolution_alone(small) -> None:
+    model = onnx.load(small["int8"].path)
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     plain = [kinds.get(node.input[1]) == onnx.TensorProto.FLOAT for node in convolutions]
     assert plain == [True, False, False, True]
     assert sum(kind == onnx.TensorProto.INT8 for kind in kinds.values()) >= LAYERS - 2
-    assert {opset.domain for opset in onnx.load(after).opset_import} == {""}
+    assert {opset.domain for opset in model.opset_import} == {""}
+
+
+def test_fp16_keeps_inputs_and_outputs(small) -> None:
+    model = onnx.load(small["fp16"].path)
+    for value in (*model.graph.input, *model.graph.output):
+        assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    weights = [tensor for tensor in model.graph.initializer if tensor.dims[1:]]
+    assert len(weights) == LAYERS
+    assert {tensor.data_type for tensor in weights} == {onnx.TensorProto.FLOAT16}
+
+
+@pytest.mark.parametrize("to", ["int8", "fp16"])
+def test_any_batch_and_size_still_runs(small, to) -> None:
+    after = small[to].path
+    crops = np.stack([pairs_array(1, "happy", 64, seed=9)[0][0]] * 3)[:, :44, :53]
+    fp32, made = (
+        load(path).run("brighter", crops).astype(int)
+        for path in (after.with_name("fp32.onnx"), after)
+    )
+    assert made.shape == (3, 44, 53, 3)
+    assert np.abs(made - fp32).mean() < 2.5
 
 
 def test_convolutions_that_end_apart_are_all_last_ones() -> None:
@@ -157,32 +187,6 @@ def test_convolutions_that_end_apart_are_all_last_ones() -> None:
     ]
     model = helper.make_model(helper.make_graph(nodes, "g", [], []))
     assert inner_convolutions(model) == ["inner"]
-
-
-def test_fp16_keeps_inputs_and_outputs(tmp_path, pictures) -> None:
-    after = tmp_path / "small.onnx"
-    quantise(written(tmp_path), after, "fp16", pictures)
-    model = onnx.load(after)
-    for value in (*model.graph.input, *model.graph.output):
-        assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
-    weights = [tensor for tensor in model.graph.initializer if tensor.dims[1:]]
-    assert len(weights) == LAYERS
-    assert {tensor.data_type for tensor in weights} == {onnx.TensorProto.FLOAT16}
-
-
-@pytest.mark.parametrize("to", ["int8", "fp16"])
-def test_any_batch_and_size_still_runs(tmp_path, pictures, to) -> None:
-    after = tmp_path / "small.onnx"
-    quantise(written(tmp_path), after, to, pictures)
-    fp32, small = load(tmp_path / "fp32.onnx"), load(after)
-    crops = np.stack([draw_face_of(size=64)] * 3)[:, :44, :53]
-    apart = np.abs(small.run("brighter", crops).astype(int) - fp32.run("brighter", crops))
-    assert apart.shape == (3, 44, 53, 3)
-    assert apart.mean() < 2.5
-
-
-def draw_face_of(size: int) -> np.ndarray:
-    return pairs_array(1, "happy", size, seed=9)[0][0]
 
 
 def test_a_model_that_suffers_is_refused_unless_forced(tmp_path, pictures) -> None:
@@ -216,25 +220,23 @@ def test_nothing_is_left_beside_the_file_and_nothing_said(
     assert b"onnx.quantize" not in content
 
 
-def test_what_cannot_be_quantised_is_told(tmp_path, pictures) -> None:
-    model, after = written(tmp_path), tmp_path / "small.onnx"
+def test_what_cannot_be_quantised_is_told(tmp_path, pictures, small) -> None:
+    after = tmp_path / "small.onnx"
     with pytest.raises(UnknownNameError, match="'int4'; choose one of: int8, fp16"):
-        quantise(model, after, "int4", pictures)
-    quantise(model, after, "fp16", pictures)
+        quantise(written(tmp_path), after, "int4", pictures)
     with pytest.raises(UsageError, match="is quantised already"):
-        card_to_quantise(after)
-    shallow = written(tmp_path, layers=2)
+        card_to_quantise(small["fp16"].path)
     with pytest.raises(UsageError, match="no convolution between its first and last"):
-        quantise(shallow, after, "int8", pictures)
-    judge = written(tmp_path, replace(CARD, task="discriminate", targets={}))
+        quantise(written(tmp_path, layers=2), after, "int8", pictures)
     with pytest.raises(UsageError, match="changes no pictures"):
-        card_to_quantise(judge)
-    after.write_bytes(b"not a model")
-    with pytest.raises(ModelFileError):
-        card_to_quantise(after)
-    after.write_bytes(network().SerializeToString())
-    with pytest.raises(ModelFileError, match="does not say how it is to be run"):
-        card_to_quantise(after)
+        card_to_quantise(written(tmp_path, replace(CARD, task="discriminate", targets={})))
+    for content, says in (
+        (b"not a model", "is not a usable ONNX file"),
+        (network().SerializeToString(), "does not say how it is to be run"),
+    ):
+        after.write_bytes(content)
+        with pytest.raises(ModelFileError, match=says):
+            card_to_quantise(after)
 
 
 def test_onnx_is_asked_for_by_its_extra(tmp_path, monkeypatch) -> None:
@@ -272,7 +274,7 @@ def test_nobody_is_both_measured_and_judged(drawn) -> None:
 def test_too_few_pictures_are_told(tmp_path) -> None:
     with pytest.raises(DataError, match="no picture in"):
         read_pictures(tmp_path, CARD, Locator(align=False), 4)
-    Image.fromarray(draw_face_of(48)).save(tmp_path / "one.png")
+    Image.fromarray(pairs_array(1, "happy", 48)[0][0]).save(tmp_path / "one.png")
     with pytest.raises(DataError, match="1 usable pictures of 1 people; two people are needed"):
         read_pictures(tmp_path, CARD, Locator(align=False), 4)
 
