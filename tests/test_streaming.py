@@ -19,7 +19,7 @@ from cli_tools import ROOT, Command, files_in
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from pixelreg.data.crops import Cutter, load_stack, read_photo
+from pixelreg.data.crops import Cutter, load_stack, read_all, read_photo
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import pair
 from pixelreg.errors import DataError, ModelFileError, PixelregError
@@ -606,3 +606,17 @@ def test_more_pairs_than_sums_can_hold(crowd: Path, monkeypatch: pytest.MonkeyPa
     pairing = pair(scan(crowd), "neutral", "happy")
     with pytest.raises(DataError, match="more pairs than the 95"):
         make_parts({"happy": pairing}, frozenset())
+
+
+def test_the_one_loop_keeps_the_order_and_passes_on_what_is_no_error_of_ours() -> None:
+    def work(item: int) -> int:
+        if item == 3:
+            raise DataError("three")
+        return item * item
+
+    done = list(read_all(range(7), work, workers=2))
+    assert [item for item, _ in done] == list(range(7))
+    assert [r for _, r in done if isinstance(r, int)] == [0, 1, 4, 16, 25, 36]
+    assert str(done[3][1]) == "three"
+    with pytest.raises(ZeroDivisionError):
+        list(read_all([1, 0, 2], lambda item: 1 // item, workers=1))

@@ -10,11 +10,9 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +20,7 @@ from deep_onnx.portrait.labels import LABELS, read_mask
 from deep_onnx.portrait.landmarks import resized_mask
 from deep_onnx.portrait.windows import Centres, face_problem, window_centres, window_sizes
 from pixelreg.arrays import Array, Pixels
+from pixelreg.data.crops import read_all
 from pixelreg.data.layouts.reading import walk
 from pixelreg.data.photos import Problem
 from pixelreg.errors import DataError, PixelregError
@@ -35,38 +34,6 @@ from pixelreg.pictures.image import read_file
 # Portrait Editing gives for 256 x 256 hold an eye with its lids and a laughing mouth; on the
 # London set heads fit with their hair, only the highest crests are cut.
 PORTRAIT_FRAME = Frame((0.38, 0.49), (0.62, 0.49))
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-def each(
-    work: Callable[[Item], Result], items: Sequence[Item], workers: int = 2
-) -> Iterator[tuple[Item, Result | PixelregError]]:
-    """Every item with what ``work`` made of it, or the error that it raised, in order.
-
-    work : called in threads; its `PixelregError` is given back, any other ends everything.
-    workers : threads; at most twice as many results wait to be taken.
-    """
-
-    def tried(item: Item) -> Result | PixelregError:
-        try:
-            return work(item)
-        except PixelregError as error:
-            return error
-
-    pool = ThreadPoolExecutor(max_workers=workers)
-    waiting = [pool.submit(tried, item) for item in items[: 2 * workers]]
-    try:
-        for index, item in enumerate(items):
-            done = waiting.pop(0).result()
-            if index + 2 * workers < len(items):
-                waiting.append(pool.submit(tried, items[index + 2 * workers]))
-            yield item, done
-    finally:
-        # An interrupt must not wait for hundreds of pictures.
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 IMAGES = "CelebA-HQ-img"
@@ -200,26 +167,6 @@ class PortraitStack:
     people: tuple[str, ...]
     problems: tuple[Problem, ...] = ()
 
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @property
-    def size(self) -> int:
-        """Side of the portraits in pixels."""
-        return int(self.images.shape[1])
-
-    def select(self, people: frozenset[str]) -> PortraitStack:
-        """The portraits of some people only."""
-        kept = [index for index, person in enumerate(self.people) if person in people]
-        return replace(
-            self,
-            images=self.images[kept],
-            masks=self.masks[kept],
-            centres=self.centres[kept],
-            names=tuple(self.names[index] for index in kept),
-            people=tuple(self.people[index] for index in kept),
-        )
-
 
 def list_portraits(root: Path) -> tuple[tuple[PortraitFile, ...], tuple[Problem, ...]]:
     """The portraits of a folder, sorted, and the files that are none."""
@@ -289,7 +236,7 @@ def load_portraits(
     masks = np.empty((len(files), size, size), np.uint8)
     centres = np.empty((len(files), 6), np.int64)
     for done, (file, outcome) in enumerate(
-        each(lambda file: read_portrait(file, size), files, workers), 1
+        read_all(files, lambda file: read_portrait(file, size), workers), 1
     ):
         if isinstance(outcome, PixelregError):
             found.append(Problem(file.image, str(outcome)))

@@ -3,22 +3,6 @@
 A mask is an (H, W) uint8 array of the labels of Table 3.1 of Conditional GAN based Mask Guided
 Portrait Editing. Left and right are those of the picture, not of the person. Ears are skin; neck,
 clothes and hats are background.
-
-===== ============= =================
-label name          colour
-===== ============= =================
-0     background    0, 0, 0
-1     skin          255, 204, 153
-2     left-eyebrow  102, 51, 0
-3     right-eyebrow 153, 102, 0
-4     left-eye      0, 102, 255
-5     right-eye     0, 204, 255
-6     nose          255, 153, 51
-7     upper-lip     204, 0, 51
-8     mouth         255, 255, 255
-9     lower-lip     255, 102, 153
-10    hair          153, 51, 204
-===== ============= =================
 """
 
 from __future__ import annotations
@@ -32,36 +16,24 @@ import numpy as np
 from PIL import Image
 
 from pixelreg.arrays import Array, Floats, Pixels
-from pixelreg.errors import ImageError, InvalidArrayError, UnknownNameError
+from pixelreg.errors import ImageError, InvalidArrayError
 from pixelreg.files import write_bytes
 from pixelreg.pictures.image import Picture, read_file
 
-LABELS = (
-    "background",
-    "skin",
-    "left-eyebrow",
-    "right-eyebrow",
-    "left-eye",
-    "right-eye",
-    "nose",
-    "upper-lip",
-    "mouth",
-    "lower-lip",
-    "hair",
-)
-PALETTE = (
-    (0, 0, 0),
-    (255, 204, 153),
-    (102, 51, 0),
-    (153, 102, 0),
-    (0, 102, 255),
-    (0, 204, 255),
-    (255, 153, 51),
-    (204, 0, 51),
-    (255, 255, 255),
-    (255, 102, 153),
-    (153, 51, 204),
-)
+COLOURS = {
+    "background": (0, 0, 0),
+    "skin": (255, 204, 153),
+    "left-eyebrow": (102, 51, 0),
+    "right-eyebrow": (153, 102, 0),
+    "left-eye": (0, 102, 255),
+    "right-eye": (0, 204, 255),
+    "nose": (255, 153, 51),
+    "upper-lip": (204, 0, 51),
+    "mouth": (255, 255, 255),
+    "lower-lip": (255, 102, 153),
+    "hair": (153, 51, 204),
+}
+LABELS, PALETTE = tuple(COLOURS), tuple(COLOURS.values())
 # §3.2.2: lips and mouth make the mouth component; nose and eyebrows belong to the skin's.
 COMPONENTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
@@ -73,13 +45,6 @@ COMPONENTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     }
 )
 _MIRRORED = (0, 1, 3, 2, 5, 4, 6, 7, 8, 9, 10)
-
-
-def label_index(name: str) -> int:
-    """The number of a label."""
-    if name not in LABELS:
-        raise UnknownNameError("label", name, LABELS)
-    return LABELS.index(name)
 
 
 def check_masks(masks: Array) -> Pixels:
@@ -110,13 +75,6 @@ def one_hot(masks: Array) -> Floats:
     labels = np.arange(len(LABELS), dtype=np.uint8)[:, None, None]
     result: Floats = (check_masks(masks)[..., None, :, :] == labels).astype(np.float32)
     return result
-
-
-def component(masks: Array, name: str) -> Array:
-    """Where one of the five components is: (..., H, W) bool."""
-    if name not in COMPONENTS:
-        raise UnknownNameError("component", name, COMPONENTS)
-    return np.isin(check_masks(masks), COMPONENTS[name])
 
 
 def mirrored(masks: Array) -> Pixels:

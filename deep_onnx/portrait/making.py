@@ -13,7 +13,6 @@ from deep_onnx.portrait.folders import (
     PICTURES,
     PORTRAIT_FRAME,
     PortraitFile,
-    each,
     is_celebamask,
     list_portraits,
     read_portrait,
@@ -23,9 +22,16 @@ from deep_onnx.portrait.labels import painted, write_mask
 from deep_onnx.portrait.landmarks import moved_points, portrait_mask, resized_mask
 from deep_onnx.portrait.windows import face_problem, window_sizes
 from pixelreg.arrays import Array, Float64, Pixels
+from pixelreg.data.crops import read_all
 from pixelreg.data.layouts import scan
 from pixelreg.data.photos import Photo, Problem
-from pixelreg.errors import DataError, InvalidArrayError, MissingExtraError, PixelregError
+from pixelreg.errors import (
+    DataError,
+    InvalidArrayError,
+    MissingExtraError,
+    PixelregError,
+    need,
+)
 from pixelreg.faces.align import crop, similarity_from_eyes
 from pixelreg.faces.landmarks import PUPILS, read_points
 from pixelreg.faces.locate import Locator
@@ -101,54 +107,37 @@ class Made:
 
 @dataclass(frozen=True)
 class _Job:
-    """A photograph; its landmarks are ``guide``'s own where that is the same photo."""
+    """One portrait to be made: ``cut`` gives its picture and mask at a size."""
 
-    photo: Photo
-    guide: Photo
+    name: str
+    person: str
+    file: Path
+    cut: Callable[[int], tuple[Pixels, Pixels]]
 
-    @property
-    def name(self) -> str:
-        return self.photo.path.stem
 
-    @property
-    def person(self) -> str:
-        return self.photo.person
+def _copied(portrait: PortraitFile) -> _Job:
+    """A portrait that has a mask already, of another layout."""
+    return _Job(
+        portrait.name,
+        portrait.person,
+        portrait.image,
+        lambda size: read_portrait(portrait, size)[:2],
+    )
 
-    @property
-    def file(self) -> Path:
-        return self.photo.path
 
-    def cut(self, size: int) -> tuple[Pixels, Pixels]:
-        assert self.guide.landmarks is not None
-        points = read_points(self.guide.landmarks)
-        pixels = read_file(self.photo.path).pixels
-        if self.guide is not self.photo:
+def _drawn(photo: Photo, guide: Photo) -> _Job:
+    """A photograph whose landmarks are ``guide``'s, its own where that is the same photo."""
+
+    def cut(size: int) -> tuple[Pixels, Pixels]:
+        assert guide.landmarks is not None
+        points = read_points(guide.landmarks)
+        pixels = read_file(photo.path).pixels
+        if guide is not photo:
             eyes = Locator().faces(pixels)[0].eyes
-            points = moved_points(read_file(self.guide.path).pixels, points, pixels, eyes)
+            points = moved_points(read_file(guide.path).pixels, points, pixels, eyes)
         return cut_portrait(pixels, points, size)
 
-
-@dataclass(frozen=True)
-class _Copy:
-    """A portrait that has a mask already, of another layout."""
-
-    portrait: PortraitFile
-
-    @property
-    def name(self) -> str:
-        return self.portrait.name
-
-    @property
-    def person(self) -> str:
-        return self.portrait.person
-
-    @property
-    def file(self) -> Path:
-        return self.portrait.image
-
-    def cut(self, size: int) -> tuple[Pixels, Pixels]:
-        image, mask, _ = read_portrait(self.portrait, size)
-        return image, mask
+    return _Job(photo.path.stem, photo.person, photo.path, cut)
 
 
 def cut_portrait(pixels: Pixels, points: Float64, size: int) -> tuple[Pixels, Pixels]:
@@ -192,7 +181,7 @@ def make_portraits(
     window_sizes(size)
     jobs, problems = _jobs(Path(root), neutral_only)
     people: dict[str, str] = {}
-    for done, (job, outcome) in enumerate(each(lambda job: job.cut(size), jobs, workers), 1):
+    for done, (job, outcome) in enumerate(read_all(jobs, lambda job: job.cut(size), workers), 1):
         if isinstance(outcome, MissingExtraError):
             raise outcome
         if isinstance(outcome, PixelregError):
@@ -214,10 +203,10 @@ def make_portraits(
     return Made(people, tuple(problems))
 
 
-def _jobs(root: Path, neutral_only: bool) -> tuple[list[_Job | _Copy], list[Problem]]:
+def _jobs(root: Path, neutral_only: bool) -> tuple[list[_Job], list[Problem]]:
     if is_celebamask(root):
         files, problems = list_portraits(root)
-        return [_Copy(file) for file in files], list(problems)
+        return [_copied(file) for file in files], list(problems)
     listing = scan(root)
     guides = {photo.person: photo for photo in listing.photos if photo.landmarks is not None}
     if not guides:
@@ -225,25 +214,16 @@ def _jobs(root: Path, neutral_only: bool) -> tuple[list[_Job | _Copy], list[Prob
             f"no photograph in {root} has a landmark file NAME.tem beside it, as in the London "
             "set, nor is this CelebAMask-HQ"
         )
-    jobs: list[_Job | _Copy] = []
-    problems_found = list(listing.problems)
+    jobs, found = [], list(listing.problems)
     for photo in listing.photos:
         if photo.landmarks is not None:
-            jobs.append(_Job(photo, photo))
-        elif photo.person in guides:
-            jobs += [] if neutral_only else [_Job(photo, guides[photo.person])]
-        else:
-            problems_found.append(Problem(photo.path, "no landmarks of this person"))
-    carried = any(isinstance(job, _Job) and job.guide is not job.photo for job in jobs)
-    if carried:
-        _require_opencv()
-    return jobs, problems_found
-
-
-def _require_opencv() -> None:
-    try:
-        import cv2  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            "OpenCV", "align", "masks of photos without landmarks (others: --neutral-only)"
-        ) from error
+            jobs.append(_drawn(photo, photo))
+        elif photo.person not in guides:
+            found.append(Problem(photo.path, "no landmarks of this person"))
+        elif not neutral_only:
+            need(
+                *("cv2", "OpenCV", "align"),
+                "masks of photos without landmarks (others: --neutral-only)",
+            )
+            jobs.append(_drawn(photo, guides[photo.person]))
+    return jobs, found

@@ -69,7 +69,7 @@ def load_portrait_examples(
     provenance = Provenance(
         training_set=title,
         people=len(set(stack.people)),
-        pairs=len(stack),
+        pairs=len(stack.names),
         licence=licence,
         pixelreg_version=__version__,
         date=datetime.date.today().isoformat(),
@@ -78,7 +78,7 @@ def load_portrait_examples(
         LABEL,
         {},
         stack.images,
-        (LABEL,) * len(stack),
+        (LABEL,) * len(stack.names),
         stack.people,
         PORTRAIT_FRAME,
         provenance,

@@ -248,11 +248,6 @@ def judged(held_out: Examples, targets: Iterable[str]) -> list[Judged]:
     ]
 
 
-def tensor_for(network: nn.Module, pictures: Pixels) -> Tensor:
-    """(N, S, S, 3) uint8 -> (N, 3, S, S) on [-1, 1], where the network is."""
-    return to_tensor(pictures).to(next(network.parameters()).device)
-
-
 def in_parts(function: Callable[..., Tensor], *stacks: Tensor) -> Tensor:
     """``function(*stacks)`` a few rows at a time, without gradients."""
     starts = range(0, len(stacks[0]), AT_ONCE)
