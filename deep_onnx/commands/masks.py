@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pixelreg.commands.console import give, give_json, progress, say
+from pixelreg.commands.console import problem_facts, problem_lines, progress, report
 from pixelreg.commands.options import FOLDER, NEW_FILE, as_json
 from pixelreg.errors import UsageError
 
@@ -49,21 +49,16 @@ def masks(
     if sheet is not None:
         _draw(out, sorted(made.people), sheet)
     people = len(set(made.people.values()))
-    if as_json:
-        give_json(
-            {
-                "portraits": len(made.people),
-                "people": people,
-                "folder": str(out),
-                "problems": [{"path": str(p.path), "reason": p.reason} for p in made.problems],
-            }
-        )
-        return
-    give(f"portraits    {len(made.people)}")
-    give(f"people       {people}")
-    for problem in made.problems:
-        give(f"problem      {problem.path}: {problem.reason}")
-    say(f"wrote {len(made.people)} portraits with masks into {out}")
+    facts = {
+        "portraits": len(made.people),
+        "people": people,
+        "folder": str(out),
+        "problems": problem_facts(made.problems),
+    }
+    lines = [f"portraits    {len(made.people)}", f"people       {people}"]
+    lines += problem_lines(made.problems)
+    written = f"wrote {len(made.people)} portraits with masks into {out}"
+    report(facts, as_json, "\n".join(lines), written)
 
 
 def _draw(out: Path, names: list[str], sheet: Path) -> None:

@@ -73,6 +73,16 @@ def show_found(listing: Listing, pairings: dict[str, Pairing]) -> None:
         say(f"  warning: {len(listing.problems) - 5} more; see: pixelreg data list")
 
 
+def problem_lines(problems: Sequence[Problem]) -> list[str]:
+    """Pictures that were left out and why, a line each."""
+    return [f"problem      {problem.path}: {problem.reason}" for problem in problems]
+
+
+def problem_facts(problems: Sequence[Problem]) -> list[dict[str, str]]:
+    """`problem_lines` for a machine."""
+    return [{"path": str(problem.path), "reason": problem.reason} for problem in problems]
+
+
 def report_problems(problems: Sequence[Problem]) -> None:
     """Say which pairs could not be used."""
     for problem in problems:

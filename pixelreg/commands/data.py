@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pixelreg.commands import options
-from pixelreg.commands.console import progress, report, say
+from pixelreg.commands.console import problem_facts, problem_lines, progress, report, say
 from pixelreg.commands.main import LazyGroup
 from pixelreg.data.expressions import canonical
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import Pair, pair, targets
-from pixelreg.data.photos import Listing, Photo, Problem
+from pixelreg.data.photos import Listing, Photo
 from pixelreg.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def list_(folder: Path, layout: str, as_json: bool) -> None:
         "pairs": {name: len(pairing.pairs) for name, pairing in pairings.items()},
         "unpaired": {name: len(p.unpaired) for name, p in pairings.items() if p.unpaired},
         "left_out": dict(listing.skipped),
-        "problems": _facts(listing.problems),
+        "problems": problem_facts(listing.problems),
     }
     report(facts, as_json, "\n".join(_listed(listing, facts["pairs"])))
 
@@ -176,9 +176,9 @@ def sketch(
     with progress("drawing") as update:
         done = write_sketches(photos, out, cutter, blur, update)
     count, people = len(done.written), len({photo.person for photo in done.written})
-    facts = {"pairs": count, "folder": str(out), "problems": _facts(done.problems)}
+    facts = {"pairs": count, "folder": str(out), "problems": problem_facts(done.problems)}
     written = f"wrote {count} photographs of {people} people, and their sketches, into {out}"
-    report(facts, as_json, "\n".join(_lines(done.problems)), written)
+    report(facts, as_json, "\n".join(problem_lines(done.problems)), written)
 
 
 def _listed(listing: Listing, pairs: Any) -> Iterator[str]:
@@ -190,15 +190,7 @@ def _listed(listing: Listing, pairs: Any) -> Iterator[str]:
         yield f"  {name.ljust(14)} {count} photos, {note}"
     for reason, count in listing.skipped:
         yield f"left out     {count}: {reason}"
-    yield from _lines(listing.problems)
-
-
-def _lines(problems: Sequence[Problem]) -> list[str]:
-    return [f"problem      {problem.path}: {problem.reason}" for problem in problems]
-
-
-def _facts(problems: Sequence[Problem]) -> list[dict[str, str]]:
-    return [{"path": str(problem.path), "reason": problem.reason} for problem in problems]
+    yield from problem_lines(listing.problems)
 
 
 def _chosen(listing: Listing, expressions: Sequence[str]) -> list[Photo]:

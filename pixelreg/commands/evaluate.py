@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from pixelreg.commands import options
-from pixelreg.commands.console import give, give_json, progress, report_problems, say, show_found
+from pixelreg.commands.console import progress, report, report_problems, say, show_found
 from pixelreg.data.crops import load_stack
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import pair
@@ -62,9 +62,6 @@ def evaluate(
         running.show(translator.computed_by(name, len(stack.sources)))
         made = translator.run(name, np.asarray(stack.sources))
         rows += compare(name, stack.sources, stack.targets, {file.name: made})
-    if as_json:
-        give_json(scores_as_json(rows))
-    else:
-        give(table(rows))
+    report(scores_as_json(rows), as_json, table(rows))
     if any(len(pairing.unpaired) for pairing in pairings.values()):
         say("pictures without a partner were not judged")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pixelreg.commands import options
-from pixelreg.commands.console import give, give_json, say
+from pixelreg.commands.console import give, report
 from pixelreg.errors import UsageError
 from pixelreg.export import EXPORTERS, exporter
 from pixelreg.export import export as export_model
@@ -46,13 +46,12 @@ def export(
     if model is None or to is None or output is None:
         raise UsageError("pixelreg export wants MODEL, --to and -o; or --list")
     made = export_model(load(model), to, output, targets)
-    if as_json:
-        give_json(asdict(made) | {"files": [str(file) for file in made.files]})
-        return
-    for file in made.files:
-        give(f"wrote {file}, {file.stat().st_size:,} bytes")
-    give(f"learnt numbers: {made.table_bytes:,} bytes")
+    lines = [f"wrote {file}, {file.stat().st_size:,} bytes" for file in made.files]
+    lines.append(f"learnt numbers: {made.table_bytes:,} bytes")
+    notes = []
     if made.largest_error is None:
-        say("not run: there is no C compiler here (cc, gcc or clang)")
+        notes = ["not run: there is no C compiler here (cc, gcc or clang)"]
     else:
-        give(f"largest error against pixelreg apply: {made.largest_error} grey levels")
+        lines.append(f"largest error against pixelreg apply: {made.largest_error} grey levels")
+    facts = asdict(made) | {"files": [str(file) for file in made.files]}
+    report(facts, as_json, "\n".join(lines), *notes)

@@ -14,7 +14,7 @@ import click
 from pixelreg.api import LOCAL_MODEL
 from pixelreg.commands import options
 from pixelreg.commands.console import progress, report_problems, say, show_found
-from pixelreg.commands.fit_report import cv_table, report, save_sums, write_sheet
+from pixelreg.commands.fit_report import cv_table, save_sums, tell, write_sheet
 from pixelreg.data.crops import Cutter
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import Pair, Pairing
@@ -209,7 +209,7 @@ def fit(
     if checkpoint is not None:
         checkpoint.remove()
     sheet = write_sheet(fitted, output)
-    report(fitted, model.parameters, size_bytes, output, sheet, as_json)
+    tell(fitted, model.parameters, size_bytes, output, sheet, as_json)
     if dtype != "float32":
         say(
             f"stored as {dtype}: off by at most "

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pixelreg.commands.console import give, give_json, say
+from pixelreg.commands.console import report, say
 from pixelreg.evaluation.comparison import as_json as scores_as_json
 from pixelreg.evaluation.comparison import format_table, table
-from pixelreg.files import write_bytes
 from pixelreg.fitting import sumsfile
 from pixelreg.fitting.recipe import Fitted
 from pixelreg.models.model import Model
-from pixelreg.pictures.image import Picture, encode
+from pixelreg.pictures.image import Picture, write_file
 from pixelreg.pictures.sheet import contact_sheet
 from pixelreg.regression.estimator import Score
 from pixelreg.regression.validation import best
@@ -43,39 +42,35 @@ def write_sheet(fitted: Mapping[str, Fitted], output: Path) -> Path | None:
     labels, sources, made, truth = zip(*rows, strict=True)
     sheet = contact_sheet([("input", sources), ("made", made), ("truth", truth)], labels)
     path = output.with_name(f"{output.stem}-sheet.png")
-    write_bytes(path, encode(Picture(sheet), "PNG"))
+    write_file(Picture(sheet), path)
     return path
 
 
-def report(
+def tell(
     fitted: Mapping[str, Fitted],
     parameters: int,
     size_bytes: int,
     output: Path,
     sheet: Path | None,
-    json: bool,
+    as_json: bool,
 ) -> None:
     """Scores on stdout, what was written on stderr; or all as JSON."""
     rows = [row for done in fitted.values() for row in done.scores]
-    if json:
-        give_json(
-            {
-                "model": str(output),
-                "bytes": size_bytes,
-                "parameters": parameters,
-                "sheet": None if sheet is None else str(sheet),
-                "pairs": {target: len(done.pairs) for target, done in fitted.items()},
-                "settings": {t: done.recipe.parameters() for t, done in fitted.items()},
-                "held_out": scores_as_json(rows),
-            }
-        )
-        return
-    if rows:
+    facts = {
+        "model": str(output),
+        "bytes": size_bytes,
+        "parameters": parameters,
+        "sheet": None if sheet is None else str(sheet),
+        "pairs": {target: len(done.pairs) for target, done in fitted.items()},
+        "settings": {t: done.recipe.parameters() for t, done in fitted.items()},
+        "held_out": scores_as_json(rows),
+    }
+    if rows and not as_json:
         say("held-out people:")
-        give(table(rows))
-    say(f"wrote {output} ({parameters:,} parameters, {size_bytes / 1024:.0f} KiB)")
+    notes = [f"wrote {output} ({parameters:,} parameters, {size_bytes / 1024:.0f} KiB)"]
     if sheet is not None:
-        say(f"wrote {sheet}")
+        notes.append(f"wrote {sheet}")
+    report(facts, as_json, table(rows) if rows else "", *notes)
 
 
 def save_sums(path: Path, model: Model, fitted: Mapping[str, Fitted]) -> None:
