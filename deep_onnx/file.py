@@ -33,41 +33,32 @@ MAX_FIELDS = 2_000_000
 MAX_DEPTH = 60  # parts within parts; a graph within a graph takes three
 MAX_NODES = 200_000  # once every function stands where it is called
 
-# What the fields of each part hold, by their numbers in ONNX's published schema (onnx.proto). What
-# is not named here holds neither tensors nor operators, and is left to onnxruntime.
-SCHEMA: dict[str, dict[int, tuple[str, str]]] = {
-    "model": {
-        **{1: ("ir_version", "number"), 7: ("graphs", "graph"), 8: ("opsets", "opset")},
-        **{14: ("metadata", "property"), 20: ("training", "training")},
-        **{25: ("functions", "function")},
-    },
-    "opset": {1: ("domain", "text"), 2: ("version", "number")},
-    "property": {1: ("key", "text"), 2: ("value", "text")},
-    "training": {1: ("graphs", "graph"), 2: ("graphs", "graph")},
-    "function": {
-        **{1: ("name", "text"), 10: ("domain", "text")},
-        **{7: ("nodes", "node"), 11: ("attributes", "attribute")},
-    },
-    "graph": {
-        **{1: ("nodes", "node"), 5: ("tensors", "tensor"), 15: ("sparse", "sparse")},
-        **{11: ("inputs", "value"), 12: ("outputs", "value")},
-    },
-    "node": {4: ("operator", "text"), 7: ("domain", "text"), 5: ("attributes", "attribute")},
-    "attribute": {
-        **{5: ("tensors", "tensor"), 10: ("tensors", "tensor"), 6: ("graphs", "graph")},
-        **{11: ("graphs", "graph"), 22: ("sparse", "sparse"), 23: ("sparse", "sparse")},
-    },
-    "sparse": {1: ("tensors", "tensor"), 2: ("indices", "tensor")},
-    "tensor": {
-        **{1: ("dims", "numbers"), 2: ("element", "number"), 8: ("name", "text")},
-        **{13: ("elsewhere", "elsewhere"), 14: ("elsewhere", "elsewhere")},
-    },
-    "value": {1: ("name", "text"), 2: ("types", "type")},
-    "type": {1: ("arrays", "array")},
-    "array": {1: ("element", "number"), 2: ("shapes", "shape")},
-    "shape": {1: ("dims", "dim")},
-    "dim": {1: ("size", "numbers"), 2: ("name", "text")},
-}
+# What the fields of each part hold: numbers as in ONNX's published schema (onnx.proto), our names,
+# and kinds. What is not here holds neither tensors nor operators, and is left to onnxruntime.
+_PARTS = """
+model      7 graphs graph, 8 opsets opset, 14 metadata property, 20 training training
+model      25 functions function
+opset      1 domain text, 2 version number
+property   1 key text, 2 value text
+training   1 graphs graph, 2 graphs graph
+function   1 name text, 10 domain text, 7 nodes node, 11 attributes attribute
+graph      1 nodes node, 5 tensors tensor, 15 sparse sparse, 11 inputs value, 12 outputs value
+node       4 operator text, 7 domain text, 5 attributes attribute
+attribute  5 tensors tensor, 10 tensors tensor, 6 graphs graph, 11 graphs graph
+attribute  22 sparse sparse, 23 sparse sparse
+sparse     1 tensors tensor, 2 indices tensor
+tensor     1 dims numbers, 2 element number, 8 name text, 13 place elsewhere, 14 place elsewhere
+value      1 name text, 2 types type
+type       1 arrays array
+array      1 element number, 2 shapes shape
+shape      1 dims dim
+dim        1 size numbers, 2 name text
+"""
+SCHEMA: dict[str, dict[int, tuple[str, str]]] = {}
+for _line in _PARTS.split("\n")[1:-1]:
+    _part, _fields = _line.split(maxsplit=1)
+    for _number, _name, _kind in map(str.split, _fields.split(",")):
+        SCHEMA.setdefault(_part, {})[int(_number)] = _name, _kind
 
 STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 # onnxruntime's own operators for quantised and fused networks: arithmetic alone. Others of that
