@@ -19,10 +19,10 @@ def flow_profile(plan: FlowPlan, picture: np.ndarray, rounds: int) -> dict[str, 
     plan : of pictures (H, W, 3).
     picture : (H, W, 3) uint8.
     """
-    from pixelreg.backends import _loops_fetch, _loops_flow
+    from pixelreg.backends import loops_flow
 
     height, width, _ = plan.shape
-    border = 2 * _loops_fetch.BORDER
+    border = 2 * loops_flow.BORDER
     packed = np.empty((height + border, width + border), np.uint32)
     low, colour = (np.empty(plan.shape, np.float32) for _ in range(2))
     out = np.empty(plan.shape, np.uint8)
@@ -30,14 +30,14 @@ def flow_profile(plan: FlowPlan, picture: np.ndarray, rounds: int) -> dict[str, 
     moves = plan.displacement
     seconds = interleaved(
         {
-            "pack the bytes": lambda: _loops_fetch.pack(0, len(packed), picture, packed),
-            "bilinear look-up": lambda: _loops_flow.move_rows(
+            "pack the bytes": lambda: loops_flow.pack(0, len(packed), picture, packed),
+            "bilinear look-up": lambda: loops_flow.move_rows(
                 0, height, picture, packed, moves, low
             ),
-            "low-pass and change": lambda: _loops_flow.change_rows(
+            "low-pass and change": lambda: loops_flow.change_rows(
                 0, height, low, 0, taps, plan.weight, plan.bias, colour
             ),
-            "cubic look-up and blend": lambda: _loops_flow.blend_rows(
+            "cubic look-up and blend": lambda: loops_flow.blend_rows(
                 0, height, picture, packed, moves, colour, 1.0, out
             ),
         },

@@ -41,7 +41,7 @@ HEAVY = (
     *("pooch", "cupy", "av"),
 )
 # Modules that take a package that need not be there: they are imported by name only.
-LOOPS = ("_loops_fetch", "_loops_flow", "loops", "numba")
+LOOPS = ("loops", "loops_flow", "numba")
 TORCH = ("parts", "network", "portraits", "training")
 OPTIONAL = {
     "pixelreg.backends.cupy": "cupy",

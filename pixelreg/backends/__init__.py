@@ -47,9 +47,5 @@ def get_backend(name: str = "auto", work: float = 0, threads: int | None = None)
 
 
 def plan_work(plan: Any, pictures: int = 1) -> float:
-    """About how many operations on single values it takes to run a plan on pictures.
-
-    Every number of a plan is used about once a picture; flow fetches and blurs besides.
-    """
-    each = 60 if plan.kind == "flow" else 4
-    return float(pictures * each * plan.parameters)
+    """About how many operations on single values it takes to run a plan on pictures."""
+    return float(pictures * plan.effort * plan.parameters)

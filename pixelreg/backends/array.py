@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import is_dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from pixelreg.arrays import Array, Float64, Floats, Pixels
-from pixelreg.backends import plans
 from pixelreg.errors import InvalidArrayError
 from pixelreg.models.plans import Change, Plan
 from pixelreg.models.sums import GREY_LEVELS, LevelSums, PixelSums
 from pixelreg.pictures.image import check_unit_range
 from pixelreg.pictures.warp import fetch_cubic, fetch_linear
-
-if TYPE_CHECKING:
-    from pixelreg.models.sums import LevelSums, PixelSums
 
 COUNT_PIXELS, COUNT_SAMPLES = 256, 1024  # counted at once, so that the counts stay in the cache
 LEVEL_NUMBERS = 1_000_000  # float64 numbers that stay in the cache while levels are solved
@@ -227,12 +223,10 @@ class ArrayBackend:
 
     def pixel_sums(self, X: Array, T: Array) -> PixelSums:
         """The sums of Pixel-RR of X, T (n_samples, n_pixels), both uint8 or both float64."""
-
         return pixel_sums(self.xp, self.to_device(X), self.to_device(T))
 
     def level_sums(self, X: Array, T: Array) -> LevelSums:
         """The sums of Pixel-KR of X, T (n_samples, n_pixels) uint8."""
-
         return level_sums(self.xp, self.to_device(X), self.to_device(T))
 
     def solve_ridge(
@@ -242,17 +236,14 @@ class ArrayBackend:
 
         ``identity`` shrinks them to (1, 0) instead of (0, 0).
         """
-
         return solve_ridge(sums, alpha, identity)
 
     def solve_levels(self, sums: LevelSums, table: Float64, alpha: float) -> Float64:
         """Ridge regression on the features ``table`` (256, r): (n_pixels, r) float64."""
-
         return solve_levels(self.xp, sums, table, alpha)
 
     def solve_dense(self, x: Array, t: Array, sigma: float, alpha: float) -> Float64:
         """c_p of Eq. 14 in the columns, (n_samples, n_pixels); x and t float64 likewise."""
-
         return solve_dense(self.xp, self.to_device(x), self.to_device(t), sigma, alpha)
 
     def predict_dense(self, new: Array, x: Array, coefficients: Array, sigma: float) -> Float64:
@@ -301,13 +292,14 @@ class ArrayBackend:
         return found
 
     def _predict(self, plan: Any, pictures: Array) -> Any:
-        return plans.predict(self.xp, self.load(plan), self.to_device(pictures))
+        return self.load(plan).predict(self.to_device(pictures), self.xp)
 
     def _apply(self, plan: Any, pictures: Pixels, strength: float) -> Any:
-        return plans.apply(self.xp, self.load(plan), self.to_device(pictures), strength)
+        return self.load(plan).apply(self.to_device(pictures), strength, self.xp)
 
     def _change(self, plan: Any, picture: Array) -> Change:
-        return plans.change(self.xp, self.load(plan), self.to_device(picture))
+        found: Change = self.load(plan).change(self.to_device(picture), self.xp)
+        return found
 
     def _host_array(self, values: Any) -> Any:
         return np.asarray(values)

@@ -6,8 +6,8 @@ a plan that `load` has carried over stays there.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cupy
@@ -25,6 +25,28 @@ SAFE_SAMPLES = 65_536  # 255^2 times this many still fit 32 bits
 SYSTEM_NUMBERS = 128_000_000  # float64 numbers held at once while levels are solved: 1 GB
 
 
+def _affine(plan: Any) -> tuple[Any, ...]:
+    return plan.weight, plan.bias, np.int32(plan.weight.size)
+
+
+def _kernel(plan: Any) -> tuple[Any, ...]:
+    rank = plan.table.shape[1]
+    return plan.table, plan.coefficients, np.int32(rank), np.int32(plan.coefficients.size // rank)
+
+
+def _sparse(plan: Any) -> tuple[Any, ...]:
+    offsets = cupy.asarray(plan.offsets)
+    return offsets, plan.weights, plan.bias, np.int32(len(offsets)), *map(np.int32, plan.shape)
+
+
+# The kernel that runs a kind of plan on every value, and what it takes before the pictures.
+LAUNCHES: Mapping[type[Plan], tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
+    AffinePlan: ("apply_affine", _affine),
+    KernelPlan: ("apply_kernel", _kernel),
+    SparsePlan: ("apply_sparse", _sparse),
+}
+
+
 class CupyBackend(ArrayBackend):
     """Sums, solves and plans on the current CUDA device."""
 
@@ -37,12 +59,7 @@ class CupyBackend(ArrayBackend):
 
     def load(self, plan: Any) -> Any:
         """``plan`` with its arrays on the GPU, to be run many times."""
-        if not isinstance(plan, Plan):
-            return plan
-        arrays = {name: cupy.asarray(array) for name, array in plan.tensors().items()}
-        # Loops over its few steps, and the blur's width, are decided on the host.
-        arrays |= {name: plan.tensors()[name] for name in ("offsets", "blur") if name in arrays}
-        return SimpleNamespace(kind=plan.kind, shape=plan.shape, **arrays)
+        return plan.carried(cupy.asarray)
 
     def pixel_sums(self, X: Array, T: Array) -> PixelSums:
         """The sums of Pixel-RR of X, T (n_samples, n_pixels), both uint8 or both float64."""
@@ -96,20 +113,10 @@ class CupyBackend(ArrayBackend):
     def _apply(self, plan: Any, pictures: Pixels, strength: float) -> Any:
         loaded, x = self.load(plan), self._contiguous(pictures)
         out, share = cupy.empty_like(x), np.float32(strength)
-        values = np.int32(np.prod(plan.shape))
-        total = np.int64(x.size)
-        fields: tuple[Any, ...]
-        if plan.kind == AffinePlan.kind:
-            fields = (loaded.weight, loaded.bias)
-            self._launch("apply_affine", x.size, *fields, x, values, total, share, out)
-        elif plan.kind == KernelPlan.kind:
-            fields = (loaded.table, loaded.coefficients, np.int32(loaded.table.shape[1]))
-            self._launch("apply_kernel", x.size, *fields, x, values, total, share, out)
-        elif plan.kind == SparsePlan.kind:
-            offsets, sizes = cupy.asarray(loaded.offsets), map(np.int32, plan.shape)
-            fields = (offsets, loaded.weights, loaded.bias, np.int32(len(offsets)))
-            self._launch("apply_sparse", x.size, *fields, *sizes, x, total, share, out)
-        elif plan.kind == FlowPlan.kind:
+        if type(plan) in LAUNCHES:
+            name, arguments = LAUNCHES[type(plan)]
+            self._launch(name, x.size, *arguments(loaded), x, np.int64(x.size), share, out)
+        elif isinstance(plan, FlowPlan):
             flat, made = x.reshape(-1, *plan.shape), out.reshape(-1, *plan.shape)
             for picture, result in zip(flat, made, strict=True):
                 self._apply_flow(loaded, picture, share, result)

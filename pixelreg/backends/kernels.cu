@@ -1,6 +1,6 @@
 // Fused kernels of the CuPy backend: one thread a pixel or a value, no shared memory, so that the
 // same text also compiles as C++ and is tested without a GPU. What they compute is written down in
-// solvers.py and plans.py.
+// array.py and models/plans.py.
 
 typedef unsigned char byte;
 typedef unsigned int uint32;
@@ -101,7 +101,7 @@ extern "C" __global__ void solve_positive(double* gram, double* moment, int rank
 // The plans below take X (pictures, values) and write out alike.
 
 extern "C" __global__ void apply_affine(
-    const float* weight, const float* bias, const byte* X, int values, int64 total, float share,
+    const float* weight, const float* bias, int values, const byte* X, int64 total, float share,
     byte* out) {
     int64 i = (int64)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= total) return;
@@ -111,7 +111,7 @@ extern "C" __global__ void apply_affine(
 }
 
 extern "C" __global__ void apply_kernel(
-    const float* table, const float* coefficients, int rank, const byte* X, int values,
+    const float* table, const float* coefficients, int rank, int values, const byte* X,
     int64 total, float share, byte* out) {
     int64 i = (int64)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= total) return;

@@ -2,23 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pixelreg.arrays import Array, Float64, Floats, Pixels
-from pixelreg.backends import _loops_fetch as fetching
-from pixelreg.backends import _loops_flow as moving
-from pixelreg.backends import loops as fitting
-from pixelreg.backends import loops as running
+from pixelreg.backends import loops, loops_flow
 from pixelreg.backends.array import NumpyBackend
 from pixelreg.backends.loops import cores, spread
-from pixelreg.models.plans import AffinePlan, Change, FlowPlan, KernelPlan, SparsePlan
+from pixelreg.models.plans import AffinePlan, Change, FlowPlan, KernelPlan, Plan, SparsePlan
 from pixelreg.models.sums import GREY_LEVELS, LevelSums, PixelSums
 from pixelreg.pictures.warp import blur_weights
 
 THREAD_NUMBERS = 1_000_000  # starting a thread takes longer than a loop over fewer numbers
 FETCH_WORK = 8  # a value that is looked up between pixels takes as long as this many others
+
+
+class Run(NamedTuple):
+    """How loops over ranges of a picture's items, each for all pictures, run a plan.
+
+    apply, predict : the loops; predict is None where NumPy is as quick.
+    shape : of a picture as they see it; the first side counts the items.
+    fields : the plan's arrays as they take them.
+    effort : about how many operations a value takes.
+    """
+
+    apply: Callable[..., None]
+    predict: Callable[..., None] | None
+    shape: tuple[int, ...]
+    fields: tuple[Array, ...]
+    effort: int
+
+
+def _run_affine(plan: AffinePlan) -> Run:
+    fields = (plan.weight.ravel(), plan.bias.ravel())
+    return Run(loops.apply_affine, None, (plan.weight.size,), fields, 1)
+
+
+def _run_kernel(plan: KernelPlan) -> Run:
+    rank = plan.table.shape[1]
+    fields = (plan.table, plan.coefficients.reshape(-1, rank))
+    return Run(loops.apply_kernel, loops.predict_kernel, (len(fields[1]),), fields, rank)
+
+
+def _run_sparse(plan: SparsePlan) -> Run:
+    fields = (plan.offsets, plan.weights, plan.bias)
+    return Run(loops.apply_sparse, loops.predict_sparse, plan.shape, fields, len(plan.offsets))
+
+
+RUNS: Mapping[type[Plan], Callable[[Any], Run]] = {
+    AffinePlan: _run_affine,
+    KernelPlan: _run_kernel,
+    SparsePlan: _run_sparse,
+}
+
+
+def _run_of(plan: Any) -> Run | None:
+    make = RUNS.get(type(plan))
+    return None if make is None else make(plan)
 
 
 class NumbaBackend(NumpyBackend):
@@ -37,16 +79,16 @@ class NumbaBackend(NumpyBackend):
         if X.dtype != np.uint8:
             return super().pixel_sums(X, T)
         sums = [np.zeros(X.shape[1], np.int64) for _ in range(4)]
-        pixels, block = X.shape[1], fitting.SUMS_BLOCK
-        spread(fitting.add_pixel_sums, pixels, self._threads(X.size), X, T, *sums, multiple=block)
+        pixels, block = X.shape[1], loops.SUMS_BLOCK
+        spread(loops.add_pixel_sums, pixels, self._threads(X.size), X, T, *sums, multiple=block)
         return PixelSums(len(X), *sums)
 
     def level_sums(self, X: Array, T: Array) -> LevelSums:
         """The sums of Pixel-KR of X, T (n_samples, n_pixels) uint8."""
-        pixels, block = X.shape[1], fitting.LEVELS_BLOCK
+        pixels, block = X.shape[1], loops.LEVELS_BLOCK
         inputs, targets = (np.empty((pixels, GREY_LEVELS), np.uint32) for _ in range(2))
         threads = self._threads(X.size + inputs.size)
-        spread(fitting.fill_level_sums, pixels, threads, X, T, inputs, targets, multiple=block)
+        spread(loops.fill_level_sums, pixels, threads, X, T, inputs, targets, multiple=block)
         return LevelSums(len(X), inputs, targets)
 
     def solve_ridge(
@@ -55,7 +97,7 @@ class NumbaBackend(NumpyBackend):
         """w and b of Eq. 6, (n_pixels,) float64 each on the [0, 1] scale."""
         weight, bias = (np.empty(sums.x.shape) for _ in range(2))
         arrays = (sums.x, sums.xx, sums.t, sums.xt)
-        fitting.fill_ridge(
+        loops.fill_ridge(
             0, sums.x.size, sums.count, *arrays, sums.scale, alpha, identity, weight, bias
         )
         return weight, bias
@@ -73,38 +115,32 @@ class NumbaBackend(NumpyBackend):
         threads = self._threads(FETCH_WORK * out.size)
         if _packable(values):
             source = self._packed(values)
-            spread(fetching.fetch_packed, len(x), threads, source, x, y, cubic, out)
+            spread(loops_flow.fetch_packed, len(x), threads, source, x, y, cubic, out)
         else:
             source = np.ascontiguousarray(values)
-            spread(fetching.fetch_each, len(x), threads, source, x, y, cubic, out)
+            spread(loops_flow.fetch_each, len(x), threads, source, x, y, cubic, out)
         return out
 
     def _packed(self, picture: Pixels) -> Array:
-        height, width = (side + 2 * fetching.BORDER for side in picture.shape[:2])
+        height, width = (side + 2 * loops_flow.BORDER for side in picture.shape[:2])
         packed = np.empty((height, width), np.uint32)
         source = np.ascontiguousarray(picture)
-        spread(fetching.pack, height, self._threads(picture.size), source, packed)
+        spread(loops_flow.pack, height, self._threads(picture.size), source, packed)
         return packed
 
     def _predict(self, plan: Any, pictures: Array) -> Any:
-        if pictures.dtype == np.uint8 and isinstance(plan, (KernelPlan, SparsePlan)):
-            out = np.empty(pictures.shape, np.float32)
-            if isinstance(plan, KernelPlan):
-                self._by_value(running.predict_kernel, plan, pictures, (), out)
-            else:
-                self._by_row(running.predict_sparse, plan, pictures, (), out)
-            return out
-        return super()._predict(plan, pictures)
+        run = _run_of(plan)
+        if run is None or run.predict is None or pictures.dtype != np.uint8:
+            return super()._predict(plan, pictures)
+        out = np.empty(pictures.shape, np.float32)
+        self._spread(run.predict, run, pictures, (), out)
+        return out
 
     def _apply(self, plan: Any, pictures: Pixels, strength: float) -> Any:
-        out = np.empty(pictures.shape, np.uint8)
-        if isinstance(plan, AffinePlan):
-            self._by_value(running.apply_affine, plan, pictures, (strength,), out)
-        elif isinstance(plan, KernelPlan):
-            self._by_value(running.apply_kernel, plan, pictures, (strength,), out)
-        elif isinstance(plan, SparsePlan):
-            self._by_row(running.apply_sparse, plan, pictures, (strength,), out)
-        elif isinstance(plan, FlowPlan) and plan.shape[2] == 3:
+        run, out = _run_of(plan), np.empty(pictures.shape, np.uint8)
+        if run is not None:
+            self._spread(run.apply, run, pictures, (strength,), out)
+        elif isinstance(plan, FlowPlan) and _packable(pictures):
             X, made = _stacked(pictures, plan.shape), out.reshape(-1, *plan.shape)
             for picture, result in zip(X, made, strict=True):
                 self._apply_flow(plan, picture, strength, result)
@@ -112,33 +148,16 @@ class NumbaBackend(NumpyBackend):
             return super()._apply(plan, pictures, strength)
         return out
 
-    def _by_value(
-        self, loop: Any, plan: Any, pictures: Pixels, more: tuple[float, ...], out: Array
+    def _spread(
+        self, loop: Any, run: Run, pictures: Pixels, more: tuple[float, ...], out: Array
     ) -> None:
-        """Run a loop over ranges of a picture's values, each for all pictures."""
-        if isinstance(plan, AffinePlan):
-            width, each = plan.weight.size, 1
-            fields = (plan.weight.ravel(), plan.bias.ravel())
-        else:
-            each = plan.table.shape[1]
-            width = plan.coefficients.size // each
-            fields = (plan.table, plan.coefficients.reshape(width, -1))
-        X, threads = _stacked(pictures, (width,)), self._threads(each * out.size)
-        spread(loop, width, threads, *fields, X, *more, out.reshape(-1, width))
-
-    def _by_row(
-        self, loop: Any, plan: SparsePlan, pictures: Pixels, more: tuple[float, ...], out: Array
-    ) -> None:
-        """Run a loop over ranges of rows, each for all pictures."""
-        X = _stacked(pictures, plan.shape)
-        threads = self._threads(len(plan.offsets) * out.size)
-        fields = (plan.offsets, plan.weights, plan.bias)
-        spread(loop, plan.shape[0], threads, *fields, X, *more, out.reshape(X.shape))
+        X, threads = _stacked(pictures, run.shape), self._threads(run.effort * out.size)
+        spread(loop, run.shape[0], threads, *run.fields, X, *more, out.reshape(X.shape))
 
     def _apply_flow(self, plan: FlowPlan, picture: Pixels, strength: float, out: Pixels) -> None:
         threads = self._threads(FETCH_WORK * picture.size)
         fields = self._flow_fields(plan, picture)
-        spread(moving.apply_flow, len(picture), threads, *fields, strength, out)
+        spread(loops_flow.apply_flow, len(picture), threads, *fields, strength, out)
 
     def _change(self, plan: Any, picture: Array) -> Change:
         if not isinstance(plan, FlowPlan) or not _packable(picture):
@@ -146,17 +165,17 @@ class NumbaBackend(NumpyBackend):
         colour = np.empty(plan.shape, np.float32)
         threads = self._threads(FETCH_WORK * picture.size)
         fields = self._flow_fields(plan, np.ascontiguousarray(picture))
-        spread(moving.change_flow, len(picture), threads, *fields, colour)
+        spread(loops_flow.change_flow, len(picture), threads, *fields, colour)
         return Change(colour, plan.displacement)
 
-    def _flow_fields(self, plan: FlowPlan, picture: Pixels) -> tuple[Array, ...]:
+    def _flow_fields(self, plan: FlowPlan, picture: Pixels) -> tuple[Array, Array, Any]:
         taps = blur_weights(float(plan.blur[0])).astype(np.float32)
         fields = (plan.displacement, taps, plan.weight, plan.bias)
-        return picture, self._packed(picture), *fields
+        return picture, self._packed(picture), fields
 
 
 def _packable(picture: Array) -> bool:
-    return picture.dtype == np.uint8 and picture.shape[2] == 3
+    return picture.dtype == np.uint8 and picture.shape[-1] == 3
 
 
 def _stacked(pictures: Array, shape: tuple[int, ...]) -> Array:

@@ -1,21 +1,23 @@
-"""Plans: a fitted target as a frozen dataclass of arrays.
+"""Plans: a fitted target as a frozen dataclass of arrays, and what it computes.
 
 Estimators make plans, backends run them, files store them, exporters read them. A plan maps an
 (H, W, C) uint8 picture to predictions of the same shape on [0, 1]; all of its arrays are
-float32 except where a field says otherwise.
+float32 except where a field says otherwise. Its mathematics are written for any array module
+``xp`` (NumPy or CuPy): backends may be quicker, but must come to the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from pixelreg.arrays import Array, Floats
+from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.errors import InvalidArrayError, UnknownNameError
 from pixelreg.models.sums import GREY_LEVELS
+from pixelreg.pictures.warp import fetch_cubic, fetch_linear, gaussian_blur
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +46,16 @@ MAX_BLUR = 64.0
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What all plans share: a kind, the picture's shape, and named arrays."""
+    """What all plans share: a kind, the picture's shape, named arrays, and how they are applied.
+
+    Pictures are (..., H, W, C) uint8 (read as /255) or float32 in [0, 1].
+    """
 
     kind: ClassVar[str] = ""
     masked: ClassVar[bool] = False  # whether the plan itself leaves what is around the face alone
     integers: ClassVar[frozenset[str]] = frozenset()  # the fields that are int8
+    on_host: ClassVar[frozenset[str]] = frozenset()  # the fields that loops are decided by
+    effort: ClassVar[int] = 4  # about how many operations a number of the plan takes a picture
 
     def __post_init__(self) -> None:
         for name, array in self.tensors().items():
@@ -90,6 +97,26 @@ class Plan:
             )
         return cls(**{name: tensors[name] for name in names})
 
+    def carried(self: P, convert: Callable[[Array], Any]) -> P:
+        """The plan with its arrays converted to another device's, but for those of `on_host`."""
+        other = object.__new__(type(self))
+        for name, array in self.tensors().items():
+            object.__setattr__(other, name, array if name in self.on_host else convert(array))
+        return other
+
+    def predict(self, pictures: Array, xp: Any = np) -> Floats:
+        """(..., H, W, C) float32 on [0, 1], unclipped."""
+        raise NotImplementedError
+
+    def apply(self, pictures: Pixels, strength: float, xp: Any = np) -> Pixels:
+        """x + strength (y - x), rounded and clipped to uint8."""
+        unit = as_unit(pictures)
+        return to_bytes(unit + np.float32(strength) * (self.predict(pictures, xp) - unit), xp)
+
+    def change(self, picture: Array, xp: Any = np) -> Change:
+        """What the plan does to one picture, apart from the picture itself."""
+        return Change(self.predict(picture, xp) - as_unit(picture))
+
     def _check_shapes(self) -> None:
         raise NotImplementedError
 
@@ -116,6 +143,11 @@ class AffinePlan(Plan):
         height, width, channels = self.weight.shape
         return height, width, channels
 
+    def predict(self, pictures: Array, xp: Any = np) -> Floats:
+        """See `Plan`."""
+        result: Floats = self.weight * as_unit(pictures) + self.bias
+        return result
+
     def _check_shapes(self) -> None:
         self._require(self.weight.ndim == 3, "weight must be (H, W, C)")
         self._require(self.weight.shape == self.bias.shape, "weight and bias must be alike")
@@ -140,6 +172,21 @@ class KernelPlan(Plan):
         height, width, channels, _ = self.coefficients.shape
         return height, width, channels
 
+    def predict(self, pictures: Array, xp: Any = np) -> Floats:
+        """See `Plan`."""
+        known = pictures.dtype == np.uint8
+        features = self.table[pictures] if known else self._between(pictures, xp)
+        result: Floats = xp.einsum("...r,...r->...", features, self.coefficients)
+        return result
+
+    def _between(self, pictures: Array, xp: Any) -> Floats:
+        """Features of values between two grey levels, by linear interpolation."""
+        position = as_unit(pictures) * np.float32(len(self.table) - 1)
+        low = xp.minimum(position.astype(np.intp), len(self.table) - 2)
+        share = (position - low.astype(np.float32))[..., None]
+        result: Floats = self.table[low] * (1 - share) + self.table[low + 1] * share
+        return result
+
     def _check_shapes(self) -> None:
         self._require(
             self.table.ndim == 2 and self.table.shape[0] == GREY_LEVELS, "table must be (256, r)"
@@ -161,6 +208,7 @@ class SparsePlan(Plan):
 
     kind: ClassVar[str] = "sparse"
     integers: ClassVar[frozenset[str]] = frozenset({"offsets"})
+    on_host: ClassVar[frozenset[str]] = frozenset({"offsets"})
     offsets: Array
     weights: Array
     bias: Array
@@ -173,6 +221,17 @@ class SparsePlan(Plan):
     @property
     def parameters(self) -> int:
         return self.weights.size + self.bias.size
+
+    def predict(self, pictures: Array, xp: Any = np) -> Floats:
+        """See `Plan`."""
+        unit = as_unit(pictures)
+        total: Floats = xp.broadcast_to(self.bias, unit.shape).copy()
+        for (down, right), weights in zip(self.offsets.tolist(), self.weights, strict=True):
+            rows, columns = _overlap(self.shape[0], down), _overlap(self.shape[1], right)
+            here = (..., rows[0], columns[0], slice(None))
+            there = (..., rows[1], columns[1], slice(None))
+            total[here] += weights[here] * unit[there]
+        return total
 
     def _check_shapes(self) -> None:
         self._require(
@@ -204,6 +263,12 @@ class FactoredPlan(Plan):
         _, height, width, channels = self.coefficients.shape
         return height, width, channels
 
+    def predict(self, pictures: Array, xp: Any = np) -> Floats:
+        """See `Plan`."""
+        flat = as_unit(pictures).reshape(*pictures.shape[:-3], -1)
+        result: Floats = xp.tensordot(flat @ self.basis.T, self.coefficients, axes=1)
+        return result
+
     def _check_shapes(self) -> None:
         self._require(self.coefficients.ndim == 4, "coefficients must be (r, H, W, C)")
         pixels = int(np.prod(self.coefficients.shape[1:]))
@@ -227,6 +292,8 @@ class FlowPlan(Plan):
 
     kind: ClassVar[str] = "flow"
     masked: ClassVar[bool] = True
+    on_host: ClassVar[frozenset[str]] = frozenset({"blur"})
+    effort: ClassVar[int] = 60  # each number is fetched and blurred
     displacement: Array
     weight: Array
     bias: Array
@@ -240,6 +307,38 @@ class FlowPlan(Plan):
     @property
     def parameters(self) -> int:
         return self.displacement.size + self.weight.size + self.bias.size
+
+    def predict(self, pictures: Array, xp: Any = np) -> Floats:
+        """See `Plan`."""
+        return self._moved(as_unit(pictures), 1.0, xp)
+
+    def apply(self, pictures: Pixels, strength: float, xp: Any = np) -> Pixels:
+        """Every picture moved and changed by ``strength``, rounded and clipped to uint8."""
+        return to_bytes(self._moved(as_unit(pictures), strength, xp), xp)
+
+    def change(self, picture: Array, xp: Any = np) -> Change:
+        """See `Plan`."""
+        x, y = self._sources(np.float32(1), xp)
+        low = gaussian_blur(fetch_linear(as_unit(picture), x, y, xp), float(self.blur[0]), xp)
+        return Change(self.weight * low + self.bias, self.displacement)
+
+    def _moved(self, unit: Floats, strength: float, xp: Any) -> Floats:
+        flat = unit.reshape(-1, *self.shape)
+        moved: Floats = xp.stack([self._moved_one(picture, strength, xp) for picture in flat])
+        return moved.reshape(unit.shape)
+
+    def _moved_one(self, picture: Floats, strength: float, xp: Any) -> Floats:
+        change, share = self.change(picture, xp), np.float32(strength)
+        x, y = self._sources(share, xp)
+        still: Any = ~self.displacement.any(axis=2)
+        moved = xp.where(still[..., None], picture, fetch_cubic(picture, x, y, xp))
+        result: Floats = moved + share * change.colour
+        return result
+
+    def _sources(self, share: Any, xp: Any) -> tuple[Floats, Floats]:
+        rows, columns = xp.indices(self.shape[:2], dtype=np.float32)
+        steps = share * self.displacement
+        return columns + steps[..., 0], rows + steps[..., 1]
 
     def _check_shapes(self) -> None:
         self._require(self.weight.ndim == 3, "weight must be (H, W, C)")
@@ -267,3 +366,23 @@ def plan_class(kind: str) -> type[Plan]:
 def plan_array(values: Array) -> Floats:
     """``values`` as a plan keeps them: float32, contiguous."""
     return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def as_unit(pictures: Array) -> Floats:
+    """Pictures on [0, 1] as float32."""
+    floats: Floats = pictures.astype(np.float32, copy=False)
+    return floats / np.float32(255.0) if pictures.dtype == np.uint8 else floats
+
+
+def to_bytes(unit: Floats, xp: Any = np) -> Pixels:
+    """Values on [0, 1] as grey levels, rounded and clipped."""
+    levels = xp.clip(xp.rint(unit * np.float32(255.0)), 0, 255)
+    result: Pixels = levels.astype(np.uint8)
+    return result
+
+
+def _overlap(length: int, step: int) -> tuple[slice, slice]:
+    """Slices of the outputs whose input, ``step`` further on, exists, and of those inputs."""
+    first = min(length, max(0, -step))
+    last = max(first, min(length, length - step))
+    return slice(first, last), slice(first + step, last + step)

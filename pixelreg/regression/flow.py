@@ -113,15 +113,13 @@ class FlowRidge(Estimator):
 
     def predict(self, X: Any) -> Float64:
         """Predict from (n_samples, n_pixels): float64 on [0, 1], unclipped."""
-        from pixelreg.backends import get_backend
-
         self._require_fitted("coef_")
         inputs = check_samples(X)
         self._check_width(inputs.shape[1])
         size = _side(inputs.shape[1])
         plan = self.to_plan((size, size, 3))
         pictures = inputs.reshape(-1, size, size, 3)
-        result: Float64 = get_backend("numpy").predict(plan, pictures).astype(np.float64)
+        result: Float64 = plan.predict(pictures).astype(np.float64)
         return result.reshape(inputs.shape)
 
     def to_plan(self, shape: Shape) -> FlowPlan:
