@@ -85,7 +85,9 @@ def test_stargan_drops_its_running_statistics(tmp_path) -> None:
     assert card.parameters == counted
 
 
-def test_ganimation_takes_action_units_over_five(tmp_path) -> None:
+def test_ganimation_takes_action_units_and_keeps_the_picture_where_attention_is_one(
+    tmp_path,
+) -> None:
     plain = official.ganimation(17, blocks=1)
     state = {f"module.{name}": value for name, value in plain.items()}
     run, card = converted("ganimation", state, tmp_path)
