@@ -53,21 +53,26 @@ def test_a_strip_of_a_large_picture_is_small_enough_to_look_at() -> None:
     assert 2 * STRIP_SIDE <= strip.shape[1] < 2 * STRIP_SIDE + 40
 
 
-@pytest.mark.parametrize("most", [1.0, -0.5])
-def test_an_animation_goes_there_and_back(most: float) -> None:
+# 8 bits of palette and lossy compression cost some grey levels; an animated PNG nothing.
+@pytest.mark.parametrize(
+    ("most", "suffix", "loss"),
+    [(1.0, ".png", 0), (-0.5, ".png", 0), (1.0, ".gif", 5), (1.0, ".webp", 12)],
+)
+def test_an_animation_goes_there_and_back(most: float, suffix: str, loss: int) -> None:
     asked = []
 
     def at(strength: float) -> np.ndarray:
         asked.append(strength)
         return square(strength)
 
-    with Image.open(io.BytesIO(strength_animation(at, most, ".png"))) as animation:
+    with Image.open(io.BytesIO(strength_animation(at, most, suffix))) as animation:
         frames = [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(animation)]
-    np.testing.assert_array_equal(frames[0], square(0))
-    peak = len(frames) // 2
-    np.testing.assert_array_equal(frames[peak], square(most))
-    for there, back in zip(frames[1:peak], frames[:peak:-1], strict=True):
-        np.testing.assert_array_equal(there, back)
+    peak = int(np.argmax([np.abs(f.astype(int) - square(0)).mean() for f in frames]))
+    assert suffix == ".webp" or peak == len(frames) // 2  # WebP joins frames that are alike
+    pairs = [(frames[0], square(0)), (frames[peak], square(most))]
+    pairs += list(zip(frames[1:peak], frames[:peak:-1], strict=suffix != ".webp"))
+    for one, other in pairs:
+        assert np.abs(one.astype(int) - other).mean() <= loss
     # The face is asked for once a strength; steps are small at both ends and largest between.
     assert asked[0] == 0
     assert asked[-1] == pytest.approx(most)
@@ -82,6 +87,12 @@ def test_an_animation_of_a_large_picture_keeps_its_shape(suffix: str) -> None:
     content = strength_animation(lambda s: square(s, 1000, 1500), 1.0, suffix)
     with Image.open(io.BytesIO(content)) as animation:
         assert animation.is_animated
+        assert (animation.format, animation.info["loop"]) == (suffix[1:].upper(), 0)  # for ever
+        lasting = 0
+        for frame in ImageSequence.Iterator(animation):
+            frame.load()
+            lasting += frame.info["duration"]
+        assert 1500 < lasting < 2100  # milliseconds
         assert animation.size == (ANIMATION_SIDE, round(ANIMATION_SIDE * 1000 / 1500))
 
 
