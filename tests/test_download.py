@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -24,6 +24,9 @@ PATHS = (
     "neutral_front/001_03.tem",
     "smiling_front/001_08.jpg",
 )
+
+
+Fetch = Callable[..., list[Path]]
 
 
 class Server:
@@ -95,6 +98,13 @@ def registry(server: Server, tmp_path: Path) -> Path:
     return file
 
 
+@pytest.fixture
+def fetch(server: Server, registry: Path, tmp_path: Path) -> Fetch:
+    """Download the set from the server into the folder ``set``."""
+    options = {"base_url": server.url, "registry": registry}
+    return lambda **more: download("london", tmp_path / "set", **{**options, **more})
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file under a folder, hidden and temporary ones included."""
     return {
@@ -112,6 +122,7 @@ def test_download_gives_a_set_that_scan_reads(
     assert paths == [folder / path for path in PATHS]
     assert contents(folder) == server.files
     assert server.requests == list(PATHS)
+    assert all(p.stat().st_mode & 0o777 == p.parent.stat().st_mode & 0o666 for p in paths)
     listing = scan(folder)
     assert (listing.layout, listing.expressions) == ("london", {"neutral": 1, "happy": 1})
     assert listing.problems == ()
@@ -119,120 +130,105 @@ def test_download_gives_a_set_that_scan_reads(
 
 
 def test_download_is_silent(server: Server, registry: Path, tmp_path: Path) -> None:
+    done = in_a_process("", tmp_path / "set", server.url, registry)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def in_a_process(before: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     script = (
         "import sys\n"
         "from pathlib import Path\n"
         "from pixelreg.data.download import download\n"
+        f"{before}\n"
         "folder, url, registry = sys.argv[1:]\n"
         "download('london', Path(folder), base_url=url, registry=Path(registry), progress=True)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "set", server.url, registry],
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_files_are_as_readable_as_their_folder(
-    server: Server, registry: Path, tmp_path: Path
-) -> None:
-    for path in download("london", tmp_path / "set", base_url=server.url, registry=registry):
-        assert path.stat().st_mode & 0o777 == path.parent.stat().st_mode & 0o666
-
-
-def test_a_second_run_fetches_nothing(server: Server, registry: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "set"
-    first = download("london", folder, base_url=server.url, registry=registry)
+def test_a_second_run_fetches_nothing(server: Server, fetch: Fetch) -> None:
+    first = fetch()
     times = [path.stat().st_mtime_ns for path in first]
     server.requests.clear()
-    assert download("london", folder, base_url=server.url, registry=registry) == first
+    assert fetch() == first
     assert server.requests == []
     assert [path.stat().st_mtime_ns for path in first] == times
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(
-    server: Server, registry: Path, tmp_path: Path
+    server: Server, fetch: Fetch, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "set"
     server.cut.add(PATHS[2])
     with pytest.raises(DataError, match=rf"{PATHS[2]}.*run the same command again"):
-        download("london", folder, base_url=server.url, registry=registry)
-    assert set(contents(folder)) == set(PATHS[:2])
+        fetch()
+    assert set(contents(tmp_path / "set")) == set(PATHS[:2])
     server.cut.clear()
     server.requests.clear()
-    download("london", folder, base_url=server.url, registry=registry)
+    fetch()
     assert server.requests == [PATHS[2]]
-    assert contents(folder) == server.files
+    assert contents(tmp_path / "set") == server.files
 
 
-def test_a_partial_file_is_fetched_again(server: Server, registry: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "set"
-    partial = folder / PATHS[0]
+def test_a_partial_file_is_fetched_again(server: Server, fetch: Fetch, tmp_path: Path) -> None:
+    partial = tmp_path / "set" / PATHS[0]
     partial.parent.mkdir(parents=True)
     partial.write_bytes(server.files[PATHS[0]][:100])
-    download("london", folder, base_url=server.url, registry=registry)
-    assert contents(folder) == server.files
+    fetch()
+    assert contents(tmp_path / "set") == server.files
 
 
-def test_a_wrong_hash_is_refused(server: Server, registry: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "set"
+def test_a_wrong_hash_is_refused_and_leaves_an_older_file_alone(
+    server: Server, fetch: Fetch, tmp_path: Path
+) -> None:
     body = server.files[PATHS[2]]
     server.files[PATHS[2]] = body[:-1] + bytes([body[-1] ^ 1])
     with pytest.raises(DataError) as error:
-        download("london", folder, base_url=server.url, registry=registry)
+        fetch()
     message = str(error.value)
     assert message.startswith(f"refused {PATHS[2]}: ")
     assert hashlib.sha256(body).hexdigest() in message
     assert "\n" not in message
-    assert set(contents(folder)) == set(PATHS[:2])
-
-
-def test_a_wrong_hash_leaves_an_older_file_alone(
-    server: Server, registry: Path, tmp_path: Path
-) -> None:
-    old = tmp_path / "set" / PATHS[0]
-    old.parent.mkdir(parents=True)
+    assert set(contents(tmp_path / "set")) == set(PATHS[:2])
+    old = tmp_path / "set" / PATHS[2]
+    old.parent.mkdir(exist_ok=True)
     old.write_bytes(b"my own picture")
-    server.files[PATHS[0]] = b"something else"
     with pytest.raises(DataError, match="refused"):
-        download("london", tmp_path / "set", base_url=server.url, registry=registry)
-    assert contents(tmp_path / "set") == {PATHS[0]: b"my own picture"}
+        fetch()
+    assert old.read_bytes() == b"my own picture"
+    assert len(contents(tmp_path / "set")) == 3
 
 
-def test_only_some_files(server: Server, registry: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "set"
-    paths = download("london", folder, base_url=server.url, registry=registry, only="*.jpg")
-    assert paths == [folder / PATHS[0], folder / PATHS[2]]
-    assert set(contents(folder)) == {PATHS[0], PATHS[2]}
+def test_only_some_files(fetch: Fetch, tmp_path: Path) -> None:
+    assert fetch(only="*.jpg") == [tmp_path / "set" / PATHS[0], tmp_path / "set" / PATHS[2]]
+    assert set(contents(tmp_path / "set")) == {PATHS[0], PATHS[2]}
     with pytest.raises(UsageError, match=r"'\*\.png', which has files such as neutral_front"):
-        download("london", folder, base_url=server.url, registry=registry, only="*.png")
+        fetch(only="*.png")
 
 
-def test_a_missing_file_on_the_server(server: Server, registry: Path, tmp_path: Path) -> None:
+def test_a_missing_file_on_the_server(server: Server, fetch: Fetch) -> None:
     del server.files[PATHS[1]]
     with pytest.raises(DataError, match=rf"answered 404 .*/{PATHS[1]}"):
-        download("london", tmp_path / "set", base_url=server.url, registry=registry)
+        fetch()
 
 
-def test_offline_names_the_cure(server: Server, registry: Path, tmp_path: Path) -> None:
+def test_offline_names_the_cure(fetch: Fetch, tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
         with pytest.raises(DataError) as error:
-            download("london", tmp_path / "set", base_url=url, registry=registry)
+            fetch(base_url=url)
     message = str(error.value)
-    assert f"cannot fetch {url}/{PATHS[0]}" in message
-    assert "check the network connection" in message
-    assert str(tmp_path / "set") in message
+    for part in (f"cannot fetch {url}/{PATHS[0]}", "check the network", str(tmp_path / "set")):
+        assert part in message
     assert "\n" not in message
     assert contents(tmp_path / "set") == {}
 
 
-def test_a_file_where_the_folder_should_be(server: Server, registry: Path, tmp_path: Path) -> None:
+def test_a_file_where_the_folder_should_be(fetch: Fetch, tmp_path: Path) -> None:
     (tmp_path / "set").write_text("taken")
     with pytest.raises(DataError, match="cannot write"):
-        download("london", tmp_path / "set", base_url=server.url, registry=registry)
+        fetch()
 
 
 def test_without_pooch_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,33 +242,24 @@ def test_unknown_set(tmp_path: Path) -> None:
         download("paris", tmp_path)
 
 
+LONDON = Path(sys.modules[download.__module__].__file__ or "").parent / "registries/london.txt"
+
+
 def test_the_registry_of_london_describes_the_real_files(london: Path) -> None:
-    text = Path(sys.modules[download.__module__].__file__ or "").parent / "registries/london.txt"
-    entries = read_registry(text.read_text("utf-8"))
-    checked = 0
-    for entry in entries:
-        path = london / entry.path
-        if path.exists():
-            assert path.stat().st_size == entry.size
-            assert hashlib.sha256(path.read_bytes()).hexdigest() == entry.sha256
-            checked += 1
-    assert checked == 240
+    entries = read_registry(LONDON.read_text("utf-8"))
+    there = [entry for entry in entries if (london / entry.path).exists()]
+    assert len(there) == 240
+    for entry in there:
+        body = (london / entry.path).read_bytes()
+        assert (len(body), hashlib.sha256(body).hexdigest()) == (entry.size, entry.sha256)
 
 
 def test_the_registry_of_london_is_whole() -> None:
-    text = Path(sys.modules[download.__module__].__file__ or "").parent / "registries/london.txt"
-    entries = read_registry(text.read_text("utf-8"))
+    entries = read_registry(LONDON.read_text("utf-8"))
     people = {entry.path[-10:-7] for entry in entries}
     assert (len(entries), len(people)) == (306, 102)
-    assert {entry.path for entry in entries} == {
-        f"{folder}/{person}_{view}"
-        for person in people
-        for folder, view in (
-            ("neutral_front", "03.jpg"),
-            ("neutral_front", "03.tem"),
-            ("smiling_front", "08.jpg"),
-        )
-    }
+    kinds = "neutral_front/{}_03.jpg", "neutral_front/{}_03.tem", "smiling_front/{}_08.jpg"
+    assert {entry.path for entry in entries} == {k.format(p) for k in kinds for p in people}
 
 
 def test_sources_state_their_terms() -> None:
@@ -318,23 +305,18 @@ def test_interrupting_leaves_nothing_under_the_final_name(
     body = bytes(range(256)) * 20_000
     server.files = {"big.bin": body}
     registry.write_text(f"big.bin sha256:{hashlib.sha256(body).hexdigest()} {len(body)}\n")
-    script = (
-        "import os, sys\n"
-        "from pathlib import Path\n"
-        "import requests\n"
-        "from pixelreg.data.download import download\n"
+    die = (
+        "import os, requests\n"
         "chunks = requests.Response.iter_content\n"
         "def die(self, chunk_size):\n"
         "    for number, chunk in enumerate(chunks(self, chunk_size)):\n"
         "        if number == 3:\n"
         "            os._exit(9)\n"
         "        yield chunk\n"
-        "requests.Response.iter_content = die\n"
-        "download('london', Path(sys.argv[1]), base_url=sys.argv[2], registry=Path(sys.argv[3]))\n"
+        "requests.Response.iter_content = die"
     )
     folder = tmp_path / "set"
-    done = subprocess.run([sys.executable, "-c", script, folder, server.url, registry])
-    assert done.returncode == 9
+    assert in_a_process(die, folder, server.url, registry).returncode == 9
     assert not (folder / "big.bin").exists()
     assert any(0 < len(part) < len(body) for part in contents(folder).values())
     download("london", folder, base_url=server.url, registry=registry)

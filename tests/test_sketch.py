@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -83,19 +84,11 @@ def test_grey_weighs_the_channels() -> None:
     assert (sketch(picture[..., ::1][:, :, [1, 0, 2]], 0.3)[9, 9] < 255).all()
 
 
-@pytest.mark.parametrize(
-    "picture",
-    [
-        np.zeros((4, 4), np.uint8),
-        np.zeros((4, 4, 4), np.uint8),
-        np.zeros((4, 4, 3)),
-        np.zeros((0, 4, 3), np.uint8),
-    ],
-    ids=["grey", "alpha", "float", "empty"],
-)
-def test_other_arrays_are_refused(picture: np.ndarray) -> None:
-    with pytest.raises(InvalidArrayError, match=r"\(H, W, 3\) uint8"):
-        sketch(picture)
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3)])
+def test_other_arrays_are_refused(shape: tuple[int, ...]) -> None:
+    for picture in (np.zeros(shape, np.uint8), np.zeros((4, 4, 3))):
+        with pytest.raises(InvalidArrayError, match=r"\(H, W, 3\) uint8"):
+            sketch(picture)
 
 
 @pytest.mark.parametrize("blur", [0.0, -1.0, 1.5, float("nan")])
@@ -187,13 +180,19 @@ def test_people_of_splits_and_strange_names_stay_apart(tmp_path: Path) -> None:
 # The command.
 
 
-def test_the_command_draws_the_source_expression(command, drawn: Path, tmp_path: Path) -> None:
-    done = command("data", "sketch", drawn, tmp_path / "out")
+def test_the_command_draws_the_source_expression_and_names_bad_files(
+    command, drawn: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(drawn, tmp_path / "in")
+    (folder / "KDEF" / "AF02" / "AF02NES.JPG").write_bytes(b"broken")
+    done = command("data", "sketch", folder, tmp_path / "out")
     assert done.code == 0, done.err
-    assert "8 photographs of 8 people" in done.err
+    assert "wrote 7 photographs of 7 people" in done.err
+    assert [line.split()[0] for line in done.out.splitlines()] == ["problem"]
+    assert "AF02NES.JPG" in done.out
     names = {f"{kind}/{sex}0{k}/A{sex}0{k}NES.png"
              for kind in ("photo", "sketch") for sex in "FM" for k in range(1, 5)}  # fmt: skip
-    assert files_in(tmp_path / "out") == names
+    assert files_in(tmp_path / "out") == {name for name in names if "F02" not in name}
     original = pixels(drawn / "KDEF" / "AF01" / "AF01NES.JPG")
     np.testing.assert_array_equal(pixels(tmp_path / "out/photo/F01/AF01NES.png"), original)
     np.testing.assert_array_equal(
@@ -228,36 +227,6 @@ def test_the_command_aligns_faces(command, london: Path, tmp_path: Path) -> None
         eyes = drawing[20:29, 17:29], drawing[20:29, 35:47]  # around (0.36, 0.39), (0.64, 0.39)
         forehead = drawing[13:19, 26:38]
         assert max(eye.mean() for eye in eyes) < forehead.mean() - 10
-
-
-def test_the_command_names_bad_files_at_the_end(command, drawn: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "in" / "KDEF" / "AF01"
-    folder.mkdir(parents=True)
-    for person in ("F01", "F02"):
-        source = drawn / "KDEF" / f"A{person}" / f"A{person}NES.JPG"
-        (folder / source.name).write_bytes(source.read_bytes())
-    (folder / "AF01NES.JPG").write_bytes(b"broken")
-    done = command("data", "sketch", tmp_path / "in", tmp_path / "out")
-    assert done.code == 0, done.err
-    assert [line.split()[0] for line in done.out.splitlines()] == ["problem"]
-    assert "AF01NES.JPG" in done.out
-    assert "wrote 1 photographs of 1 people" in done.err
-
-
-@pytest.mark.parametrize(
-    ("options", "code", "message"),
-    [
-        (("--expr", "angry"), 2, "unknown expression 'angry'; choose one of: neutral, happy, sad"),
-        (("--layout", "mine"), 2, "unknown layout"),
-    ],
-)
-def test_the_command_tells_what_is_wrong(
-    command, drawn: Path, tmp_path: Path, options, code: int, message: str
-) -> None:
-    done = command("data", "sketch", drawn, tmp_path / "out", *options)
-    assert done.code == code
-    assert message in done.error
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_set_without_the_source_says_how_to_choose(command, tmp_path: Path) -> None:
