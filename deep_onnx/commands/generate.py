@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import click
@@ -13,7 +12,7 @@ from pixelreg.commands.console import say
 from pixelreg.errors import UsageError
 from pixelreg.files import write_bytes
 from pixelreg.pictures.image import SUFFIX_FORMATS, Picture, encode
-from pixelreg.pictures.sheet import GAP, contact_sheet
+from pixelreg.pictures.sheet import grid
 
 
 @click.command()
@@ -73,14 +72,7 @@ def generate(
         raise UsageError(f"{output} must end in {', '.join(SUFFIX_FORMATS)}")
     generator = open_generator(model, provider=provider, threads=threads, say=say)
     pictures = generator.invent(generator.noise(count, seed))
-    across = min(count, columns or math.ceil(math.sqrt(count)))
-    rows = -(-count // across)
-    # The last row is filled up with paper, as columns must be equally long.
-    blank = pictures[:1] * 0 + 255
-    filled = [*pictures, *(blank[0] for _ in range(rows * across - count))]
-    sheet = contact_sheet([("", filled[k::across]) for k in range(across)])
-    top = sheet.shape[0] - rows * (pictures.shape[1] + GAP)
-    write_bytes(output, encode(Picture(sheet[top - GAP :]), file_format))
+    write_bytes(output, encode(Picture(grid(pictures, columns)), file_format))
     if separate is not None:
         for number, picture in enumerate(pictures):
             write_bytes(separate / f"{number:04d}.png", encode(Picture(picture), "PNG"))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
-import numpy as np
 
 from deep_onnx.portrait.labels import COMPONENTS
 from pixelreg.commands import options
@@ -16,7 +14,7 @@ from pixelreg.commands.console import say
 from pixelreg.errors import ModelFileError, UsageError
 from pixelreg.files import write_bytes
 from pixelreg.pictures.image import Picture, encode, format_of, read_file
-from pixelreg.pictures.sheet import GAP, contact_sheet
+from pixelreg.pictures.sheet import grid
 from pixelreg.translator import check_strength
 
 if TYPE_CHECKING:
@@ -264,11 +262,7 @@ def synthesise(
     looks = [] if others is None else _portraits(others, model.size)
     behind = None if background is None else model.seen(background)
     made = model.synthesise(mask, count, seed, looks, behind)
-    across = math.ceil(math.sqrt(count))
-    filled = [*made, *([np.full_like(made[0], 255)] * (-count % across))]
-    sheet = contact_sheet([("", filled[k::across]) for k in range(across)])
-    unlabelled = sheet[-(len(filled) // across) * (model.size + GAP) - GAP :]
-    write_bytes(output, encode(Picture(unlabelled), format_of(output)))
+    write_bytes(output, encode(Picture(grid(made)), format_of(output)))
     say(f"wrote {output} ({count} portraits, seed {seed})")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -83,6 +84,15 @@ ANIMATION_SIDE = 512
 FRAMES = 16
 FRAME_MS = 60
 ANIMATED = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
+
+
+def grid(pictures: Pixels, across: int | None = None) -> Pixels:
+    """Pictures (N, H, W, 3) uint8 in rows without labels; about a square of them."""
+    across = min(len(pictures), across or math.ceil(math.sqrt(len(pictures))))
+    # The last row is filled up with paper, as columns must be equally long.
+    filled = [*pictures, *[np.full_like(pictures[0], 255)] * (-len(pictures) % across)]
+    sheet = contact_sheet([("", filled[k::across]) for k in range(across)])
+    return sheet[-(len(filled) // across) * (len(pictures[0]) + GAP) - GAP :]
 
 
 def strength_strip(at: Callable[[float], Pixels], strengths: Sequence[float]) -> Pixels:
