@@ -100,6 +100,13 @@ def test_there_is_a_house_to_look_at() -> None:
     assert [line for found, line in imports("pixelreg.api") if found == "pixelreg.errors"]
 
 
+def test_what_is_no_room_is_known() -> None:
+    loose = {
+        name.partition(".")[2] for name in PIXELREG if PIXELREG[name].parent.name == "pixelreg"
+    }
+    assert loose == {"", "__main__", "api", "arrays", "errors", "files", "translator"}
+
+
 @pytest.mark.parametrize("name", PIXELREG)
 def test_nothing_imports_upward(name) -> None:
     here = FLOOR.get(room(name), -1)
