@@ -10,6 +10,7 @@ and a linear classifier on the features of the aligned face, which decides.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -159,6 +160,21 @@ class BundledDetector:
     def __init__(self, weights: DetectorWeights | None = None, threshold: float = 0.5) -> None:
         self.weights = load_weights() if weights is None else weights
         self.threshold = threshold
+
+    @classmethod
+    def at_hand(cls, file: Path | None) -> bool:
+        """Always, but with a file of another detector."""
+        return file is None or file.suffix != ".onnx"
+
+    @classmethod
+    def opened(cls, file: Path | None) -> BundledDetector:
+        """With the weights of a .safetensors file, or those that come with the package."""
+        return cls(load_weights(file))
+
+    @classmethod
+    def versions(cls) -> str:
+        """The package's own decides."""
+        return ""
 
     def detect(self, image: np.ndarray) -> list[Face]:
         """Faces of a picture (H, W, 3) uint8 RGB, largest first.

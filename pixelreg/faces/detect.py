@@ -3,88 +3,70 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from pixelreg.errors import FaceError, UnknownNameError, UsageError
 from pixelreg.faces.landmarks import Face
 
-# name -> "module:function"; each function takes the file given (or None) and returns a detector.
+# name -> the detector's class, in the order in which ``auto`` asks whether they are at hand.
 DETECTORS = {
-    "bundled": "pixelreg.faces.detect:_bundled",
-    "yunet": "pixelreg.faces.detect:_yunet",
+    "yunet": "pixelreg.faces.yunet:YuNetDetector",
+    "bundled": "pixelreg.faces.bundled:BundledDetector",
 }
-FILE_VARIABLE = "PIXELREG_DETECTOR"
 
 
 class Detector(Protocol):
-    """Something that finds faces. ``name`` says which one it is."""
+    """Something that finds faces.
 
-    @property
-    def name(self) -> str:
-        """The name under which ``make_detector`` knows it."""
+    name : the one under which ``make_detector`` knows it.
+    """
+
+    name: ClassVar[str]
+
+    @classmethod
+    def at_hand(cls, file: Path | None) -> bool:
+        """Whether it can be had here at once, with its own file or the one that is given."""
+
+    @classmethod
+    def opened(cls, file: Path | None) -> Detector:
+        """The detector, with its own file where none is given."""
+
+    @classmethod
+    def versions(cls) -> str:
+        """What besides this package decides which faces are found; empty for nothing."""
 
     def detect(self, image: np.ndarray) -> list[Face]:
         """The faces of a picture (H, W, 3) uint8 RGB, largest first; an empty list for none."""
 
 
 def make_detector(name: str = "auto", file: str | Path | None = None) -> Detector:
-    """The detector of this name.
+    """The detector of this name, with its own file or the one that is given.
 
-    name : ``"bundled"`` needs no download and no OpenCV. ``"yunet"`` needs OpenCV; its file is
-        ``file``, else the one that the environment variable PIXELREG_DETECTOR names, else the one
-        in the cache (PIXELREG_HOME, else the platform's cache folder), else it is downloaded there
-        and checked by SHA-256. ``"auto"`` takes YuNet when OpenCV is installed and the file is at
-        hand in one of the first three ways, else the bundled one; it never downloads.
-    file : YuNet's .onnx file, or for ``"bundled"`` a .safetensors file of other weights.
+    ``"auto"`` takes the first that is at hand, and never downloads.
     """
     given = Path(file) if file is not None else None
-    if name == "auto":
-        name = "yunet" if _yunet_at_hand(given) else "bundled"
-        if name == "bundled" and given is not None and given.suffix == ".onnx":
-            raise UsageError(
-                f"{given} is a YuNet file, which needs OpenCV; install it with: "
-                "python -m pip install 'pixelreg[align]'"
-            )
+    if name != "auto":
+        return detector_class(name).opened(given)
+    for each in map(detector_class, DETECTORS):
+        if each.at_hand(given):
+            return each.opened(given)
+    raise UsageError(
+        f"{given} is a YuNet file, which needs OpenCV; install it with: "
+        "python -m pip install 'pixelreg[align]'"
+    )
+
+
+def detector_class(name: str) -> type[Detector]:
+    """The class of a detector."""
     if name not in DETECTORS:
         raise UnknownNameError("detector", name, ["auto", *DETECTORS])
-    module, function = DETECTORS[name].split(":")
-    detector: Detector = getattr(importlib.import_module(module), function)(given)
-    return detector
-
-
-def _yunet_at_hand(given: Path | None) -> bool:
-    from importlib.util import find_spec
-
-    if find_spec("cv2") is None:
-        return False
-    if given is not None:
-        return given.suffix != ".safetensors"
-    if os.environ.get(FILE_VARIABLE):
-        return True
-    from pixelreg.faces.yunet import cached_file
-
-    return cached_file() is not None
-
-
-def _bundled(given: Path | None) -> Detector:
-    from pixelreg.faces.bundled import BundledDetector
-    from pixelreg.faces.cascade import load_weights
-
-    return BundledDetector(load_weights(given))
-
-
-def _yunet(given: Path | None) -> Detector:
-    from pixelreg.faces import yunet
-
-    named = os.environ.get(FILE_VARIABLE)
-    if given is None and named:
-        given = Path(named).expanduser()
-    return yunet.YuNetDetector(given or yunet.cached_file() or yunet.download())
+    module, _, attribute = DETECTORS[name].partition(":")
+    found: type[Detector] = getattr(importlib.import_module(module), attribute)
+    return found
 
 
 def choose_faces(faces: Sequence[Face], which: str = "largest") -> list[Face]:

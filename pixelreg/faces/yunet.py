@@ -6,16 +6,18 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pixelreg.errors import FaceError, MissingExtraError, ModelFileError
+from pixelreg.errors import FaceError, MissingExtraError, ModelFileError, need
 from pixelreg.faces.bundled import check_image, refine
 from pixelreg.faces.cascade import DetectorWeights, load_weights
 from pixelreg.faces.landmarks import Face
 
+FILE_VARIABLE = "PIXELREG_DETECTOR"
 _ADDRESS = "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"
 
 # The picture is searched at these longest sides; the last one only when the others found nothing
@@ -71,10 +73,7 @@ def cache_folder() -> Path:
     home = os.environ.get("PIXELREG_HOME")
     if home:
         return Path(home).expanduser()
-    try:
-        import pooch
-    except ImportError as error:
-        raise MissingExtraError("pooch", "align", "the cache of downloaded detectors") from error
+    pooch = need("pooch", "pooch", "align", "the cache of downloaded detectors")
     return Path(pooch.os_cache("pixelreg"))
 
 
@@ -95,10 +94,7 @@ def download() -> Path:
     """Fetch the file for the installed OpenCV into the cache and check its SHA-256."""
     file = published_file(_opencv().__version__)
     folder = cache_folder()
-    try:
-        import pooch
-    except ImportError as error:
-        raise MissingExtraError("pooch", "align", "downloading YuNet") from error
+    pooch = need("pooch", "pooch", "align", "downloading YuNet")
     try:
         path = pooch.retrieve(
             file.address,
@@ -118,11 +114,7 @@ def download() -> Path:
 
 
 def _opencv() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingExtraError("OpenCV", "align", "face detection with YuNet") from error
-    return cv2
+    return need("cv2", "OpenCV", "align", "face detection with YuNet")
 
 
 class YuNetDetector:
@@ -153,6 +145,29 @@ class YuNetDetector:
                 f"{file}: OpenCV {cv2.__version__} cannot read it as a YuNet detector; "
                 f"this version needs {published_file(cv2.__version__).name}"
             ) from error
+
+    @classmethod
+    def at_hand(cls, file: Path | None) -> bool:
+        """Where OpenCV is installed and the file is given, named by the environment, or cached."""
+        if find_spec("cv2") is None:
+            return False
+        if file is not None:
+            return file.suffix != ".safetensors"
+        return bool(os.environ.get(FILE_VARIABLE)) or cached_file() is not None
+
+    @classmethod
+    def opened(cls, file: Path | None) -> YuNetDetector:
+        """With ``file``, else the one that PIXELREG_DETECTOR names, else the one in the cache
+        (PIXELREG_HOME, else the platform's), else one that is downloaded and checked by SHA-256."""
+        named = os.environ.get(FILE_VARIABLE)
+        if file is None and named:
+            file = Path(named).expanduser()
+        return cls(file or cached_file() or download())
+
+    @classmethod
+    def versions(cls) -> str:
+        """OpenCV's."""
+        return f"OpenCV {_opencv().__version__}"
 
     def _create(self, cv2: Any) -> Any:
         # OpenCV 5 warns of its own default target on every start.

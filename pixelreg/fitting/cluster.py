@@ -37,6 +37,7 @@ from pixelreg.data.crops import Cutter
 from pixelreg.data.pairs import Pair
 from pixelreg.data.photos import Photo
 from pixelreg.errors import MissingExtraError, PixelregError, UsageError
+from pixelreg.faces.detect import detector_class
 from pixelreg.fitting.learn import SHOWN, Verdict, chunks, judge_pairs, read_pairs
 from pixelreg.fitting.tally import KeptSums, Step, Tally
 from pixelreg.fitting.workers import cores, sigint_blocked
@@ -280,8 +281,6 @@ def _versions(cutter: Cutter) -> str:
 
     names = [f"pixelreg {__version__}", f"Pillow {PIL.__version__}"]
     names.append(f"libjpeg {features.version('jpg')}")
-    if cutter.frame is not None and cutter.locator.detector == "yunet":
-        import cv2
-
-        names.append(f"OpenCV {cv2.__version__}")
-    return ", ".join(names)
+    if cutter.frame is not None and cutter.locator.detector != "auto":
+        names.append(detector_class(cutter.locator.detector).versions())
+    return ", ".join(filter(None, names))
