@@ -31,8 +31,6 @@ class Task(NamedTuple):
     """What models of one kind do.
 
     refusal : what is said where such a model is to change a photo; empty where it can.
-    plain : whether the image and the condition are all that goes in.
-    pictures : whether pictures come out.
     translator : ``"module:class"`` of its `deep_onnx.translator.OnnxTranslator`.
     """
 
@@ -69,18 +67,12 @@ class Card:
     target_kind : one of `TARGET_KINDS`: what a target stands for.
     targets : name -> values of the condition input; empty values where there is no such input.
     condition : names of the condition's entries, in order; empty where there is none.
-    condition_range : lowest and highest value of an entry.
-    source : the expression or domain that the model starts from.
     image_input, condition_input, output : names in the graph; an absent input is empty.
     size : side in pixels of the pictures that the model was trained on.
-    dynamic : whether it takes other sizes.
-    multiple : height and width must be multiples of this.
-    colour : order of the channels.
     value_range : what 0 and 255 become.
     placement : ``"face"`` (the crop of a face, aligned to ``frame``), ``"square"`` (the centre
         square) or ``"whole"`` (the picture as it is).
     frame : where the eyes stand in the crop; None unless the placement is ``"face"``.
-    parameters : learnt numbers in the file.
     provenance : training data, licence, attribution, version, date.
     notes : what else was measured or chosen, ready for JSON.
     """

@@ -52,7 +52,6 @@ class Conversion:
     placement : one of `deep_onnx.card.PLACEMENTS`; None for the architecture's default.
     frame : where the eyes stand in the crops of the placement ``"face"``.
     statistics : what batch norms use: ``"batch"``, or the ``"running"`` ones of the file.
-    provenance : for the card.
     """
 
     targets: tuple[str, ...] = ()
@@ -232,9 +231,7 @@ def _one_hot(names: Sequence[str]) -> dict[str, tuple[float, ...]]:
 class Theirs(NamedTuple):
     """Somebody else's code that trains an architecture.
 
-    repository : on GitHub.
     build : from a checkpoint's weights to a network for them, and its card.
-    batch_norms : whether it has batch norms.
     """
 
     repository: str

@@ -97,7 +97,6 @@ class Value(NamedTuple):
 class Contents:
     """An ONNX file that reaches for nothing outside itself, as `check` found.
 
-    name : stands for the file in messages.
     opsets : version of every set of operators, by domain.
     inputs, outputs : of the graph; inputs that have a value in the file are left out.
     parameters : numbers in the graph's initialisers of floating-point or 8-bit type.

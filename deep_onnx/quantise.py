@@ -58,7 +58,6 @@ class Quantised:
 
     psnr : dB to the fp32 model, over all pictures that were judged.
     worst : dB of the picture that differs most.
-    judged : how many pictures were judged.
     """
 
     path: Path

@@ -9,7 +9,6 @@ class Architecture(NamedTuple):
     """Where an architecture's training lives, and what --help says of it.
 
     home : ``"module:class"`` of its `deep_onnx.training.algorithm.Algorithm`.
-    help : one line.
     """
 
     home: str

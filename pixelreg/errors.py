@@ -23,8 +23,6 @@ class UnknownNameError(UsageError):
     """A name that is not in its table; the message lists the names that are.
 
     kind : what the name stands for, such as ``"expression"``.
-    name : what was asked for.
-    known : the names that would have worked.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
@@ -57,7 +55,6 @@ class MissingExtraError(PixelregError):
 
     package : the package that could not be imported.
     extra : the extra of pixelreg that brings it.
-    purpose : what it is needed for.
     """
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:

@@ -35,7 +35,6 @@ class DenseNetwork(nn.Module):
     size : side of the pictures, which is fixed.
     width : units of the widest hidden layers, 4 or more.
     latent : units of the innermost layer.
-    channels : of the pictures.
 
     Takes (N, channels, size, size) on [0, 1]; gives the same.
     """
@@ -64,10 +63,8 @@ class ConvolutionalNetwork(nn.Module):
     a sigmoid instead, without which binary cross-entropy, one of the paper's losses, would not be
     defined. The paper gives no channels; here they are 1, 2, 4, 8, 8, 8 times the width, and back.
 
-    width : channels of the first layer.
     plain_layer : which layer of the encoder has no batch norm, 1 to 6; 2 is what the paper says, 1
         what is usual elsewhere.
-    channels : of the pictures.
 
     Takes (N, channels, H, W) on [0, 1], H and W multiples of 64; gives the same.
     """

@@ -116,10 +116,7 @@ class Arguments(algorithm.Arguments):
 
 
 class History:
-    """Pictures made before, so that a discriminator does not forget them (section 4).
-
-    capacity : pictures kept.
-    """
+    """Pictures made before, so that a discriminator does not forget them (section 4)."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity

@@ -41,9 +41,6 @@ class Generator(nn.Module):
     At 64 x 64 and width 64: 4x4x512 - 8x8x256 - 16x16x128 - 32x32x64 - 64x64x3.
 
     size : side of the pictures, a power of two from 16 up.
-    latent : numbers of noise that make a picture.
-    width : channels of the last hidden layer.
-    channels : of the pictures.
 
     Takes (N, latent) drawn from N(0, 1); gives (N, channels, size, size) on [0, 1].
     """
@@ -80,8 +77,6 @@ class Discriminator(nn.Module):
     all but the first.
 
     size : side of the pictures, a multiple of 8.
-    width : channels of the first layer.
-    channels : of the pictures.
     dropout : share of the flattened values dropped in training.
 
     Takes (N, channels, size, size) on [0, 1]; gives (N, 1), the probability of being real.

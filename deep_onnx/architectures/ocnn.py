@@ -111,7 +111,6 @@ SLID = 3  # components that a sample sheet shows at -1 and 1
 class OCNN(Algorithm):
     """Learns to give a face the blendshape parameters that it is told.
 
-    parameters : p of every pair.
     sources, targets : (N, S, S, 3) uint8, the pairs of all targets.
     search : what penguins did, or None so far.
     """

@@ -18,7 +18,6 @@ class PatchDiscriminator(nn.Module):
 
     channels : of the pictures; 6 where an input and an output are judged together. With width 64
         these make 2,768,705 parameters.
-    width : channels of the first layer.
     layers : convolutions of stride 2.
     affine : whether the norms learn scale and shift; without, the convolutions learn biases.
 

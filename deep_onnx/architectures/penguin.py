@@ -59,7 +59,6 @@ class Result:
 
     x : (d,) float64, the best place.
     fun : the function there; inf if it was finite nowhere.
-    evaluations : how often the function was called.
     history : (m, 2) float64, after the start and after every iteration: evaluations so far, and
         the best value so far.
     """

@@ -36,11 +36,9 @@ class UNet(nn.Module):
     do what batch norm does on the statistics of its batch, which is how pix2pix trains and tests;
     at larger batches and in evaluation they still do, and they survive the export to ONNX.
 
-    width : channels of the first layer.
     depth : how often the picture is halved, 2 or more. 8 and width 64 make 54,413,955 parameters.
     dropout : share dropped at random in the decoder's inner layers, in training mode only; at depth
         5 or less no layer has it. Parameters and their names do not depend on it.
-    channels : of the pictures in and out.
 
     Takes (N, channels, H, W) on [-1, 1], H and W multiples of ``2 ** depth``; gives the same.
     """

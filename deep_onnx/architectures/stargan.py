@@ -55,7 +55,6 @@ class ResidualBlock(nn.Module):
 class Generator(nn.Module):
     """A picture in another expression (Choi et al., CVPR 2018, table 4).
 
-    classes : length of the condition.
     width : channels of the first layer; 64 in the paper.
     blocks : residual blocks; 6 in the paper.
     """
@@ -81,7 +80,6 @@ class Discriminator(nn.Module):
     """A critic of realness that also tells the condition (Choi et al., table 5).
 
     size : side of the pictures; the layer that tells the condition looks at all of them at once.
-    classes : length of the condition.
     width : channels of the first layer; 64 in the paper.
     layers : halvings; 6 in the paper.
     """
@@ -115,9 +113,7 @@ class Discriminator(nn.Module):
 def trunk(channels: int, width: int, blocks: int) -> list[nn.Module]:
     """The layers that StarGAN and GANimation share: all but the last convolution.
 
-    channels : of the input.
     width : channels of the first and of the last layer; twice and four times as many between.
-    blocks : residual blocks in the middle.
     """
     layers: list[nn.Module] = [nn.Conv2d(channels, width, 7, padding=3, bias=False)]
     layers += _normalised(width)
@@ -165,7 +161,6 @@ class Arguments(algorithm.Arguments):
 class ConditionalAlgorithm(Algorithm):
     """Learns one generator for all targets.
 
-    entries : names of the condition's entries.
     shown : (M, C) float32, the condition that each picture shows.
     targets : label -> its condition; the source's last, because pictures show it already.
     fades : the share of the training after which the learning rate falls to 0.

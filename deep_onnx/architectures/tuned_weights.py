@@ -31,8 +31,6 @@ Cost = Callable[[], float]
 class Search:
     """What penguins found.
 
-    dimensions : numbers that were searched.
-    evaluations : how often the cost was computed.
     before, after : the cost with the weights that were there, and with those that are now.
     """
 
@@ -50,8 +48,6 @@ def search_start(network: nn.Module, cost: Cost, evaluations: int) -> Search:
     for norms take it away. One penguin starts at W, so that nothing gets worse on the pictures of
     ``cost``. Norms forget the statistics that the search gave them.
 
-    network : changed in place.
-    cost : of the network as it is.
     evaluations : at most; `LEAST` or more.
     """
     kept = [part.weight for part in network.modules() if isinstance(part, nn.Conv2d)]
@@ -79,8 +75,6 @@ def search_layers(layers: Sequence[nn.Module], cost: Cost, evaluations: int) -> 
     One penguin starts at the weights that are there, so that nothing gets worse on the pictures
     of ``cost``.
 
-    layers : changed in place.
-    cost : of the network as it is.
     evaluations : at most; `LEAST` or more.
     """
     kept = [value for layer in layers for value in layer.parameters()]

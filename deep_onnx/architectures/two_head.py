@@ -49,11 +49,7 @@ class Generator(nn.Module):
     """A face with other blendshape parameters (Eq. 4).
 
     components : length k of the parameter vector p, the condition.
-    width : channels of the first layer.
-    blocks : residual blocks in the middle.
     scale : the heads see the picture at one over this size: 1, 2 or 4.
-
-    multiple : height and width of a picture must be divisible by this.
     """
 
     def __init__(self, components: int, width: int = 16, blocks: int = 4, scale: int = 1) -> None:

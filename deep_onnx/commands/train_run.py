@@ -28,11 +28,8 @@ NEEDED = ("onnx", "onnxscript", "onnxruntime")  # after the training; told befor
 class Request:
     """What the command line asked for.
 
-    Attributes
-    ----------
     name : of the architecture; algorithm : its class; arguments : its dataclass.
     data, layout, source, expressions, locator : where the pictures are, and which.
-    steps, epochs, minutes : how long.
     holdout, keep, validate_every, sample_every, device, threads, resume, output, as_json : see
         ``pixelreg train ARCH --help``.
     """

@@ -21,9 +21,6 @@ def cut_mask(mask: Array, similarity: Similarity, size: int, photo: tuple[int, i
     """A mask as it is given, at the size of a crop.
 
     mask : (H, W) labels: of the whole photo where it has its size, else of the crop.
-    similarity : from crop to photo.
-    size : side of the crop.
-    photo : height and width of the photo.
     """
     mask = check_masks(mask)
     if mask.shape == photo:
@@ -45,8 +42,6 @@ def photo_mask(shares: Floats, similarity: Similarity, photo: tuple[int, int]) -
     """A crop's labels at its photo's size, background outside the crop.
 
     shares : (11, S, S): how likely every label is.
-    similarity : from crop to photo.
-    photo : height and width of the photo.
 
     Returns: (H, W) uint8 labels; where the photo is finer, likelihoods are interpolated, not
     labels.
@@ -77,7 +72,6 @@ def centres_of(mask: Pixels, what: str, frame: Frame | None = None) -> Centres:
     """`window_centres`, its refusal saying which mask it is about.
 
     mask : (S, S) labels.
-    what : said of the mask.
     frame : where the eyes stand in the crop that the mask was made of, if it was aligned: an eye
         that the mask lacks is taken to be there.
     """

@@ -137,7 +137,6 @@ class PortraitFile:
     """One portrait of a folder.
 
     name, person : what it is called, and whom it shows.
-    image : the picture's file.
     mask : the mask's file, or CelebAMask-HQ's folder of parts.
     number : its number in CelebAMask-HQ; None for portraits with a mask of their own.
     """
@@ -223,7 +222,6 @@ def load_portraits(
     root : a folder of our layout, or CelebAMask-HQ's.
     size : side of the portraits in pixels, a multiple of 16.
     progress : called with (done, total) after every portrait.
-    workers : threads.
     limit : read the first so many only.
     """
     window_sizes(size)

@@ -33,7 +33,6 @@ class Head:
     features : (S, S) bool, eyes, brows, lips.
     jaw : (S,) float64, for every column the jaw's row, infinite beside it.
     eye_distance : in pixels.
-    brow_top, brow_bottom, ear_top, ear_bottom, mouth, chin : rows.
     """
 
     face: Array
@@ -57,7 +56,6 @@ def find_hair(pixels: Pixels, head: Head) -> tuple[Array, Array]:
     """Where the person is, clothes left out, and where the hair is: (S, S) bool each.
 
     pixels : (S, S, 3) uint8, before a plain backdrop.
-    head : of the same picture.
     """
     from scipy import ndimage
 

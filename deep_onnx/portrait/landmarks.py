@@ -112,7 +112,6 @@ def resized_mask(mask: Pixels, size: int) -> Pixels:
     """A square mask at another size: every pixel takes the label that has most of it.
 
     mask : (S, S) uint8 labels.
-    size : side of the result.
 
     Returns: (size, size) uint8.
     """

@@ -174,9 +174,7 @@ def make_portraits(
     root : the London set or a folder laid out like it, or CelebAMask-HQ.
     out : the folder to write ``images/``, ``masks/`` and ``people.csv`` to.
     size : side of the portraits in pixels, a multiple of 16.
-    neutral_only : leave out photographs that have no landmarks of their own.
     progress : called with (done, total) after every photograph.
-    workers : threads.
     """
     window_sizes(size)
     jobs, problems = _jobs(Path(root), neutral_only)

@@ -258,7 +258,6 @@ class PortraitGraph(nn.Module):
     in its own; ``invented`` (N, 5) in [0, 1]: how much of each appearance is invented instead;
     ``noise`` (N, K): what is invented, from N(0, 1).
 
-    network : in evaluation mode.
     mean : (5 latent,) the mean embedding of the learning portraits.
     axes : (K, 5 latent) the axes along which they vary, as long as their standard deviations.
     """

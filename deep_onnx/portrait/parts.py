@@ -96,7 +96,6 @@ def corners(centres: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
     """Top and left, (N,) int64 each, of the three windows inside the picture.
 
     centres : (N, 6) int64, x and y of left eye, right eye and mouth; clamped first.
-    size : side of the picture.
     """
     found = []
     for index, (height, width) in enumerate(window_sizes(size)):
@@ -137,13 +136,7 @@ LATENT = 16  # times the width: 1024 numbers for 64 channels (Fig. 2.2)
 
 
 class LocalEncoder(nn.Module):
-    """E_local: a component's picture to its embedding.
-
-    window : height and width of the picture.
-    width : channels of the first layer.
-    depth : halvings.
-    numbers : that come out.
-    """
+    """E_local: a component's picture to its embedding."""
 
     def __init__(self, window: tuple[int, int], width: int, depth: int, numbers: int) -> None:
         super().__init__()
@@ -165,8 +158,6 @@ class LocalEncoder(nn.Module):
 class LocalDecoder(nn.Module):
     """From an embedding back to a picture (D_local), or to features (D_sub).
 
-    window : height and width of the component's picture.
-    width, depth, numbers : as of its encoder.
     coarser : 1 for pictures of the window's size, else so many times smaller features.
     """
 

@@ -52,10 +52,7 @@ def is_portrait(file: OnnxFile) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class PortraitNetwork:
-    """An exported framework; see `deep_onnx.portrait.network.PortraitGraph`.
-
-    model : what runs it.
-    """
+    """An exported framework; see `deep_onnx.portrait.network.PortraitGraph`."""
 
     model: OnnxModel
 
@@ -76,7 +73,6 @@ class PortraitNetwork:
     ) -> Floats:
         """Portraits (N, S, S, 3) float32 on [0, 1] of some shapes and backgrounds, in some looks.
 
-        targets : N shapes with their backgrounds.
         looks : for each, the five components' portraits.
         noise : (N, K): invent the looks from this instead.
         """
@@ -132,10 +128,7 @@ def parser_beside(model: Path) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Parser:
-    """A face parser.
-
-    model : what runs it.
-    """
+    """A face parser."""
 
     model: OnnxModel
 

@@ -152,7 +152,6 @@ class PortraitTranslator(OnnxTranslator):
     def translate(self, image: ImageLike, target: Any, strength: float = 1.0) -> ImageLike:
         """Change a portrait; see `Translator.translate`.
 
-        image : a photo.
         target : a mask, (H, W) labels or the path of a palette PNG, whose shape it takes (edit);
             another portrait, whose look all its components take; a mapping from components to
             portraits, whose looks these take (style); or a `PortraitTarget`.
@@ -220,8 +219,6 @@ class PortraitTranslator(OnnxTranslator):
         """Different portraits of one shape (Fig. 4.7).
 
         mask : the shape, square (H, H) labels or the file of a mask.
-        count : how many portraits.
-        seed : decides which.
         portraits : whose looks they take, drawn at random; without any, looks are invented: drawn
             from a normal distribution like that of the learning portraits' embeddings.
         background : the portrait whose background they take; None for plain grey.

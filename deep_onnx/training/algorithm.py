@@ -70,7 +70,6 @@ class Algorithm(ABC):
     ``networks`` and ``optimisers``. A step may draw random numbers from torch's global generator
     only: the loop seeds it by (seed, step), so that a resumed run draws the same ones.
 
-    learns : which pictures it learns from.
     examples_of_use : what --help shows, after ``pixelreg train NAME --data DIR``.
     keep : which networks are exported by default: the ``"best"`` on held-out people, or the
         ``"last"`` where the nearest to the truth are those that learnt to copy.

@@ -31,9 +31,6 @@ FORMAT = store.Format("pixelreg-training", "2", "a checkpoint of a training")
 class Progress:
     """How far a training is.
 
-    step : steps done.
-    seconds : time spent on them.
-    finished : whether its schedule has ended.
     best : lowest validation value, or None; best_step : its step.
     losses : name -> float64, what `deep_onnx.training.losses_file.History` keeps.
     names : the losses' names, part by part.
@@ -51,8 +48,6 @@ class Progress:
 def fingerprint(name: str, arguments: Any, examples: Examples, held_out: Examples) -> str:
     """A hash of all that the weights depend on, but for the training's length.
 
-    name : of the algorithm.
-    arguments : its dataclass.
     examples, held_out : the pictures; their pixels, labels and people count.
     """
     digest = hashlib.sha256(json.dumps([name, asdict(arguments)], sort_keys=True).encode())

@@ -23,7 +23,6 @@ from pixelreg.models.model import Frame, Provenance
 class Examples:
     """Aligned pictures of one size.
 
-    source : the expression or domain that translations start from.
     stacks : target -> its pairs; row n of sources and of targets show one person. May be empty.
     pictures : (M, S, S, 3) uint8, every picture once.
     labels : what each picture shows, length M.
@@ -82,9 +81,7 @@ class Learns(Enum):
 class Choice:
     """Which pictures to learn from.
 
-    source : the expression or domain that translations start from.
     pairings : target -> its pairs; may be empty.
-    singles : pictures besides those of the pairs.
     """
 
     source: str
@@ -146,7 +143,6 @@ def _showing(listing: Listing, names: Sequence[str]) -> tuple[Photo, ...]:
 class Loaded:
     """Examples, and what could not be read.
 
-    examples : everybody's.
     problems : pictures left out, and why.
     """
 
@@ -163,10 +159,7 @@ def load_examples(
 ) -> Loaded:
     """Read, align and crop pictures; bad ones are left out and reported.
 
-    listing : what was found.
-    choice : which of it to read.
     size : side of the crops in pixels.
-    locator : how eyes are found.
     progress : called with (done, total) after every pair and every single picture.
     """
     pairs = [each for pairing in choice.pairings.values() for each in pairing.pairs]

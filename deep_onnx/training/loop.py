@@ -41,8 +41,6 @@ class Schedule:
     Only ``steps`` and ``epochs`` make runs repeatable; how many steps fit into minutes depends on
     the machine.
 
-    steps : of the algorithm.
-    epochs : times that every item is seen.
     minutes : of training, interruptions not counted.
     """
 
@@ -82,10 +80,6 @@ class Order:
 
     An epoch's last items are left out where they fill no batch, unless there are fewer items than
     that altogether.
-
-    items : how many there are.
-    batch : items a step.
-    seed : with the epoch's number it gives the permutation.
     """
 
     def __init__(self, items: int, batch: int, seed: int) -> None:
@@ -174,14 +168,11 @@ class Run:
 
     folder : of ``last.safetensors``, ``best.safetensors``, ``losses.csv``, ``losses.png`` and
         ``samples/step-NNNNNN.png``.
-    schedule : how long.
-    name : of the algorithm.
     resume : go on from ``last.safetensors``.
     validate_every, sample_every : steps; None validates about once an epoch, and samples whenever
         it has validated.
     checkpoint_seconds : between two checkpoints; they take a twentieth of the time at most.
     device : what torch computes on. Only ``"cpu"`` gives the same bits every time.
-    watch : called after every step.
     """
 
     folder: Path
@@ -209,10 +200,7 @@ class Run:
 class Trained:
     """What a training left.
 
-    algorithm : with the last networks.
     progress : how far it came; ``finished`` is False where a signal stopped it.
-    losses : all of them.
-    fingerprint : of arguments and pictures.
     """
 
     algorithm: Algorithm
@@ -230,9 +218,7 @@ def train(
 ) -> Trained:
     """Train until the schedule ends, or SIGINT or SIGTERM asks to stop.
 
-    algorithm_class : what to train.
     arguments : an instance of its ``Arguments``.
-    examples : the people to learn from.
     held_out : the people to validate on; may be nobody.
     run : where, how long, who watches.
     """

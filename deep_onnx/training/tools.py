@@ -203,12 +203,7 @@ def showing(examples: Examples, label: str) -> Pixels:
 
 
 def check(arguments: Any, multiple: int, smallest: int) -> None:
-    """Refuse arguments that no network can be made with.
-
-    arguments : an algorithm's.
-    multiple : what the networks halve and double must be divisible by this.
-    smallest : side of the pictures.
-    """
+    """Refuse arguments that no network can be made with."""
     size = arguments.size
     if size % multiple or size < smallest:
         raise UsageError(

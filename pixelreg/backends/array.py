@@ -194,9 +194,6 @@ class ArrayBackend:
     stay where they were computed, so that one step feeds the next; `to_host` brings them back.
 
     threads : how many threads to use where the backend has its own; None for one a core.
-
-    name : the backend's name.
-    xp : its array module.
     """
 
     name: ClassVar[str] = ""

@@ -24,8 +24,6 @@ class Run(NamedTuple):
 
     apply, predict : the loops; predict is None where NumPy is as quick.
     shape : of a picture as they see it; the first side counts the items.
-    fields : the plan's arrays as they take them.
-    effort : about how many operations a value takes.
     """
 
     apply: Callable[..., None]

@@ -25,8 +25,6 @@ class Job:
 def plan_jobs(inputs: Sequence[Path], output: str | None, label: str) -> list[Job]:
     """Decide where the picture of every input goes.
 
-    Parameters
-    ----------
     inputs : files and folders; of a folder, all pictures below it, sub-folders kept.
     output : a file (for one input file), a folder, or None for names with ``label`` beside the
         inputs.

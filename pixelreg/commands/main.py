@@ -43,8 +43,6 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called.
 
-    Parameters
-    ----------
     lazy : name -> ("module:attribute", one line of help).
     """
 

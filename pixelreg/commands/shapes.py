@@ -36,12 +36,9 @@ from pixelreg.shapes.picture import component_sheet
 class Found:
     """What components are learnt from.
 
-    Attributes
-    ----------
     vertices : (N, n, d) float64, the shapes.
     neutral : (N, n, d) float64, each one's person at rest; or (n, d), all of them.
     expressions : what each shows, length N.
-    traits : what the blendshapes keep of them beside the components.
     reach : see `pixelreg.shapes.learning.learn`.
     face : the first person's neutral crop, (S, S, 3) uint8; None where there are no photographs.
     """

@@ -41,9 +41,6 @@ class Crops:
 class Stack:
     """Aligned crops of pairs.
 
-    Attributes
-    ----------
-    pairs : the N pairs that could be read.
     sources, targets : (N, S, S, 3) uint8.
     problems : the pairs that could not be read, by their file, and why.
     """
@@ -80,12 +77,8 @@ def load_stack(
 ) -> Stack:
     """Read, align and crop pairs; a bad picture leaves its pair out and is reported.
 
-    Parameters
-    ----------
-    pairs : what to read.
     size : side of the crops in pixels.
     frame : where the eyes go, or None to take centre squares.
-    locator : how eyes are found.
     progress : called with (done, total) after every pair.
     workers : threads; decoding and resizing release Python's lock.
     """
@@ -148,11 +141,8 @@ class Cutter:
     A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as two of its pixels or more
     make one of the crop, and enough for finding the face: this depends on the picture alone.
 
-    Attributes
-    ----------
     size : side of the crops in pixels.
     frame : where the eyes go, or None to take centre squares.
-    locator : how eyes are found.
     """
 
     size: int

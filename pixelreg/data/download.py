@@ -98,16 +98,12 @@ def download(
     download goes on where it stopped. A file appears under its name only when it is complete and
     its SHA-256 is right.
 
-    Parameters
-    ----------
     base_url : another address to take the files from, such as a mirror.
     only : a pattern for paths, such as ``"neutral_front/*"``; everything without it.
     progress : whether to draw a bar on standard error, which is done on a terminal only.
     registry : another registry file (see :func:`read_registry`) than the set's own.
 
-    Returns
-    -------
-    The paths of the files, in the order of the registry.
+    Returns: The paths of the files, in the order of the registry.
     """
     source = data_source(name)
     entries = _chosen(_registry_text(source, registry), only)

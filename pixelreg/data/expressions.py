@@ -34,15 +34,11 @@ _NAMES = {word: name for name, words in _SYNONYMS.items() for word in words.spli
 def canonical(name: str) -> str:
     """The canonical name of an expression.
 
-    Parameters
-    ----------
     name : a canonical name, a data set's own code (``"HA"``, ``"NE"``) or a common synonym
         (``"happiness"``, ``"smile"``), in any case.
 
-    Returns
-    -------
-    One of :data:`CANONICAL`, or ``"A"``/``"B"`` for the sides of an A/B set. A name that is
-    neither is returned in lower case, blanks and underscores as hyphens (``"Big_Smile"`` gives
+    Returns: One of :data:`CANONICAL`, or ``"A"``/``"B"`` for the sides of an A/B set. A name that
+    is neither is returned in lower case, blanks and underscores as hyphens (``"Big_Smile"`` gives
     ``"big-smile"``), because a folder may show anything: ``"photo"``, ``"sketch"``.
     """
     lowered = name.lower()

@@ -41,8 +41,6 @@ def pair(listing: Listing, source: str, target: str) -> Pairing:
     take 2 before take 10); what is left of a person is then paired across sessions, sessions in
     sorted order. Every photo of the two expressions is in exactly one pair or in ``unpaired``.
 
-    Parameters
-    ----------
     listing : what :func:`pixelreg.data.layouts.scan` found.
     source, target : two different expressions, by canonical name, code or synonym.
     """
@@ -74,16 +72,12 @@ def grouped_holdout(
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Split people into a training and a test set.
 
-    Parameters
-    ----------
     people : names; repeated names count once and their order does not matter.
     fraction : share of the people to test on, in (0, 1), rounded to whole people and kept to at
         least one person on each side.
     seed : equal seeds give equal splits, on every machine.
 
-    Returns
-    -------
-    (train, test) : two disjoint sets that together hold everybody.
+    Returns: (train, test) : two disjoint sets that together hold everybody.
     """
     if not 0 < fraction < 1:
         raise UsageError(f"the held-out fraction must lie between 0 and 1, not {fraction}")

@@ -14,11 +14,8 @@ from pixelreg.data.expressions import in_order
 class Photo:
     """One picture of one person.
 
-    Attributes
-    ----------
     person : who it shows; all pictures of one person carry the same text.
     expression : what it shows, a canonical name (see :mod:`pixelreg.data.expressions`).
-    path : the picture file.
     session : the sitting or take, where the set tells; "" otherwise.
     landmarks : a landmark file beside the picture, where the set has one.
     half : the half of the file that is this picture, for side-by-side files; None for all of it.
@@ -44,13 +41,10 @@ class Problem:
 class Listing:
     """What one folder of training pictures holds.
 
-    Attributes
-    ----------
     layout : the layout by which the folder was read, such as ``"kdef"``.
     root : the folder (or the CSV file) that was read.
     photos : the usable pictures, sorted by path.
     problems : files that look like pictures but could not be placed.
-    source : the expression that translations normally start from in such a set.
     aligned : True where the pictures of a pair lie pixel on pixel as published.
     skipped : (reason, count) of pictures left out on purpose, such as views from the side.
     """

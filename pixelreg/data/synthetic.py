@@ -79,8 +79,6 @@ class Identity:
 
     Raises UsageError for an index outside its table.
 
-    Attributes
-    ----------
     head_width, chin, jaw, taper : half width at the cheeks, height of the chin, squareness of the
         jaw (exponent, 2 is an ellipse), narrowing towards the chin (0..0.3).
     skin, blush : place on a scale from light to dark (0..1), redness of the cheeks (0..1).
@@ -97,9 +95,7 @@ class Identity:
     light_angle, light_strength : where the light comes from (radians, 0 above, positive from the
         right), how much of the shade it makes (0..1).
     background, background_light, shirt : hue (0..1), lightness (0..1), hue (0..1).
-    expressiveness : factor on the strength of every expression.
     tilt, shift_x, shift_y : rotation of the head (radians) and its displacement.
-    pattern : seeds the strands of the hair.
     """
 
     head_width: float = 0.295
@@ -184,8 +180,6 @@ _RANGES: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
 def random_identity(seed: int, sex: str | None = None) -> Identity:
     """One person; the same seed always gives the same one.
 
-    Parameters
-    ----------
     seed : whole number, 0 or more; the only source of chance.
     sex : ``"F"`` or ``"M"`` for the proportions and hair that are likelier there; None draws it.
     """
@@ -225,19 +219,13 @@ def draw_face(
 ) -> Pixels:
     """Draw a person with an expression.
 
-    Parameters
-    ----------
-    identity : the person.
     expression : one of ``EXPRESSIONS``, or a synonym of one such as ``"smile"``.
     intensity : 0 (the neutral face, to the bit) to 1 (the full expression), continuous.
     size : side of the square picture in pixels, 16 to 2048.
     noise : standard deviation of camera-like noise on the scale [0, 1]; 0.01 looks like a photo.
     seed : seeds the noise and nothing else.
 
-    Returns
-    -------
-    (size, size, 3) uint8 sRGB.
-
+    Returns: (size, size, 3) uint8 sRGB.
     """
     pose = _posed(identity, expression, intensity)
     size = _size(size)
@@ -295,8 +283,6 @@ def synthesise(
     the head slightly moved, a slightly weaker expression and some noise. Files of the same names
     are replaced, others are left alone.
 
-    Parameters
-    ----------
     folder : where the folder ``KDEF`` goes; made if it is absent.
     people : how many, 1 to 198.
     expressions : names out of ``EXPRESSIONS``, or synonyms of them such as ``"HA"``.
@@ -305,9 +291,7 @@ def synthesise(
     sessions : 1 (A) or 2 (A and B).
     progress : called with (pictures written, pictures in all) after each.
 
-    Returns
-    -------
-    How many pictures were written.
+    Returns: How many pictures were written.
 
     Raises UsageError for requests out of range and DataError where a file cannot be written.
     """

@@ -19,7 +19,6 @@ class Scores:
     """Means over the judged pictures.
 
     expression, method : what was made, and by what.
-    count : number of pictures.
     psnr : dB; ssim : -1..1; mae : grey levels.
     """
 

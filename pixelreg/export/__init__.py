@@ -24,10 +24,6 @@ EXPORTERS = {
 class Exported:
     """What an exporter wrote, and how it ran.
 
-    Attributes
-    ----------
-    files : what was written.
-    table_bytes : bytes of the learnt numbers.
     largest_error : in grey levels against `apply`, or None where it could not be run.
     """
 

@@ -34,7 +34,6 @@ class DetectorWeights:
     """What training leaves behind; all arrays float32.
 
     templates : (R, 11, 10, 8), one per roll; ``template_bias`` (R,), ``rolls`` (R,) in degrees.
-    gate : template score above which a window becomes a candidate.
     crop_stages : (S, 2049, 10), whole-face regressions; the last row is the intercept.
     patch_stages : (P, 1441, 10), regressions on patches around the landmarks.
     verifier : (2048 + 1440 + 1,), the deciding classifier; its margin is 0 on the border.

@@ -30,7 +30,6 @@ SMALLEST_EYE_DISTANCE = 8.0  # photo pixels; below this there is no face to spea
 class Placement:
     """One crop of a photo.
 
-    similarity : from crop to photo.
     face : the face that it was aligned to, or None for a crop without a face.
     """
 

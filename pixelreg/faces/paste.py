@@ -45,8 +45,6 @@ def paste_change(
 
     values : (H, W, 3) uint8, or float64 in [0, 1].
     change : what to do, at the crop's size.
-    similarity : from crop to photo.
-    strength : how much of the change.
 
     Returns: A new array like ``values``. Where the change is zero every bit stays.
     """

@@ -120,7 +120,6 @@ def _opencv() -> Any:
 class YuNetDetector:
     """YuNet at several scales, so that small and very large faces are found.
 
-    file : the network's .onnx file.
     threshold : least score in [0, 1] of a face that is returned.
     refined : move the landmarks by the bundled detector's cascade, which is more exact on frontal
         faces and puts them where landmark files and the bundled detector have them.

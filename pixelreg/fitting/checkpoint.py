@@ -65,10 +65,7 @@ def fingerprint(parts: Sequence[Part], facts: Mapping[str, Any], root: Path) -> 
 class Checkpoint:
     """A file that holds a tally of sums while a fit is under way.
 
-    path : the file.
     fingerprint : of what is being fitted; a file with another one is refused.
-    resume : whether to go on from what the file holds.
-    seconds : between two writings.
     """
 
     def __init__(

@@ -64,8 +64,6 @@ class ClusterWorkers:
     """Workers of a Dask cluster.
 
     client : a `distributed.Client`.
-    cutter : how pairs become crops.
-    keep : the class of the sums that are kept.
     task : pairs of one task, at the most.
     """
 

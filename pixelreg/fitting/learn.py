@@ -54,7 +54,6 @@ def learn(
     pairings : the pairs, by target.
     recipes : what to fit, by target; all of one kind and size.
     held_out : people to judge on; nobody is judged where it is empty.
-    workers : what reads the pairs.
     checkpoint : where sums are kept from time to time; what it holds already is gone on from.
     progress : called with (done, total) pairs.
     cv_seed : seed of the cross-validation that chooses the parameters, or None for none.
@@ -101,7 +100,6 @@ class SumsOf:
     """One target's sums: ``solve`` without everybody must come before ``solve`` with them.
 
     tally, parts : the sums, and the numbers of the two parts, to learn from and held out.
-    workers : what reads held-out pairs once more to judge them.
     """
 
     tally: Tally
@@ -148,11 +146,7 @@ class SumsOf:
 
 @dataclass(eq=False)
 class CropsOf:
-    """One target's crops.
-
-    stack : all pairs.
-    held_out : people to judge on.
-    """
+    """One target's crops."""
 
     stack: Stack
     held_out: frozenset[str]
@@ -183,7 +177,6 @@ class Verdict:
     """Some held-out pairs, judged.
 
     values : (n, 2, 3) float64: PSNR, SSIM and MAE of the untouched input and of what was made.
-    shown : the first of them.
     """
 
     values: Float64
@@ -203,9 +196,7 @@ class Workers(Protocol):
 class LocalWorkers:
     """Workers of this machine.
 
-    cutter : how pairs become crops.
     executor : a pool; see `pixelreg.fitting.workers.pool`.
-    count : how many workers it has.
     keep_bytes : crops of held-out pairs that stay in memory, so that small sets are read once.
     """
 

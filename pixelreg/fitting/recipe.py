@@ -99,14 +99,10 @@ class Judged:
 class Fitted:
     """One target's plan, and what was measured on people it had not seen.
 
-    plan : fitted on all pairs.
     recipe : with the parameters that cross-validation chose, if it was asked.
-    pairs : all pairs.
     scores : the untouched input and a plan fitted without the held-out people, on those people.
     judged : the held-out people, or the first of them where they are many.
-    tried : the scores of cross-validation.
     problems : the pairs that could not be used, by their file, and why.
-    backend : the name of what solved the plan.
     sums : of all pairs, where the estimator keeps sums.
     """
 

@@ -40,9 +40,7 @@ class TrainingSums:
 
     sums : of every target, all of one kind.
     people : sorted uint64, `person_hashes` of everybody.
-    kind : the estimator's short name.
     settings : the estimator's parameters by name, for every target.
-    size : side of the crops.
     source, frame, provenance : as of a `Model`.
     """
 

@@ -28,7 +28,6 @@ class Part:
 class Step:
     """What reading some pairs in a row gave.
 
-    pairs : how many pairs were read.
     problems : those that could not be used: place among the pairs, and the reason.
     content : crops or sums of the others; None where there are none.
     """
@@ -82,12 +81,9 @@ class KeptCrops:
 class Tally:
     """What is kept of every part, and how far each was read.
 
-    parts : what is to be read.
     keep : the class of the sums to be kept, or None for the crops themselves.
     size : side of the crops in pixels.
 
-    kept : of every part.
-    done : how many pairs of each part were read.
     problems : (part, place in it, reason) of pairs that could not be used.
     """
 

@@ -38,8 +38,6 @@ class Frame:
 class Provenance:
     """Where a model comes from; every field is a plain string or number.
 
-    training_set : the pictures' name.
-    people, pairs : how many people and pairs it was fitted on.
     licence, attribution : of the training pictures, as they must be passed on.
     pixelreg_version, date : what fitted it, and when (ISO date).
     """
@@ -58,7 +56,6 @@ class Model:
     """Fitted targets that share a source expression, a picture size and a frame.
 
     plans : the plan of every target, by name; all for pictures of one shape.
-    source : the expression that the model starts from.
     kind : the estimator's short name: rr, kr, mr or full.
     settings : the estimator's parameters by name, for every target.
     frame : where the eyes stand in the crop, or None for pictures without faces.

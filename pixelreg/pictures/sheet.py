@@ -127,7 +127,6 @@ def strength_animation(at: Callable[[float], Pixels], most: float, suffix: str) 
     """The encoded bytes of an endless sweep from 0 to ``most`` and back.
 
     at : the picture at a strength, (H, W, 3) uint8.
-    most : the largest strength.
     suffix : .gif, .webp or .png (an animated PNG).
     """
     if suffix.lower() not in ANIMATED:

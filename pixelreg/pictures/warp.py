@@ -24,7 +24,6 @@ def fetch_linear(values: Array, x: Array, y: Array, xp: Any = np) -> Floats:
 
     values : (H, W, C), any real type.
     x, y : (h, w) coordinates.
-    xp : the array module of the three.
 
     Returns: (h, w, C) float32.
     """

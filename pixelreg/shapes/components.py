@@ -29,13 +29,10 @@ def _no_faces() -> NDArray[np.int32]:
 class Blendshapes:
     """A neutral shape and the sparse directions in which expressions move it.
 
-    Attributes
-    ----------
     mean : (n, d) float32, the mean neutral shape; d is 2 or 3.
     components : (k, n, d) float32, D_k of Eq. 2; the largest absolute value of each is 1.
     ranges : (k,) float32 above 0, how far component k moves a vertex at p_k = 1, in the unit of
         ``mean``.
-    names : what the components are called.
     kind : what the vertices are: mesh, landmarks or flow (see `pixelreg.shapes.flow`).
     faces : (m, 3) int32, triangles between vertices, for drawing; empty without a mesh.
     size : side of the crop in pixels for landmarks and flow; 0 for meshes.
@@ -80,14 +77,10 @@ class Blendshapes:
     def shape(self, p: ArrayLike) -> Float64:
         """Eq. 3: S(p) = mean + U p; p = 0 is neutral.
 
-        Parameters
-        ----------
         p : (k,) or (N, k), meant to lie in [-1, 1]; values beyond go further than any shape that
             was learnt from.
 
-        Returns
-        -------
-        (n, d) or (N, n, d) float64.
+        Returns: (n, d) or (N, n, d) float64.
         """
         given = finite("p", p)
         if given.ndim not in (1, 2) or given.shape[-1] != self.count:
@@ -98,15 +91,11 @@ class Blendshapes:
     def project(self, vertices: ArrayLike, clip: bool = True) -> Float64:
         """The parameters of a shape: least squares on the components.
 
-        Parameters
-        ----------
         vertices : (n, d) or (N, n, d), corresponding to those of ``mean``.
         clip : whether to cut p off at -1 and 1; p that is not clipped is the exact inverse of
             `shape` where the components are independent.
 
-        Returns
-        -------
-        (k,) or (N, k) float64.
+        Returns: (k,) or (N, k) float64.
         """
         given = finite("vertices", vertices)
         if given.shape[-2:] != self.mean.shape or given.ndim not in (2, 3):

@@ -31,9 +31,8 @@ SMALLEST = 32  # side of a crop that flow can be found in
 def lattice(size: int, step: int = STEP) -> Float64:
     """The resting points of a lattice: the middles of ``step`` x ``step`` squares.
 
-    Returns
-    -------
-    (n, 2) float64, n = (size / step)², row by row; (x, y) in pixels with centres at i + 0.5.
+    Returns: (n, 2) float64, n = (size / step)², row by row; (x, y) in pixels with centres at i +
+    0.5.
     """
     if type(step) is not int or step < 1 or size % step:
         raise UsageError(f"the step must divide the crops' side {size}, and {step!r} does not")
@@ -44,16 +43,12 @@ def lattice(size: int, step: int = STEP) -> Float64:
 def flow_lattice(sources: Pixels, targets: Pixels, step: int = STEP) -> Float64:
     """Where in each source the points of a lattice over its target come from.
 
-    Parameters
-    ----------
     sources, targets : (N, S, S, 3) uint8, aligned crops; S is 32 or more.
     step : pixels between two points; it must divide S.
 
-    Returns
-    -------
-    (N, n, 2) float64 in pixels of the crop; equal pictures give `lattice` itself. The flow is the
-    one that flow models learn from, averaged over each square of the lattice, and fades out around
-    the face.
+    Returns: (N, n, 2) float64 in pixels of the crop; equal pictures give `lattice` itself. The
+    flow is the one that flow models learn from, averaged over each square of the lattice, and
+    fades out around the face.
     """
     _check_crops(sources, targets)
     size = sources.shape[1]
@@ -94,15 +89,10 @@ def flow_parameters(
 ) -> Float64:
     """The parameter vector of each target face, given the same person's neutral one.
 
-    Parameters
-    ----------
-    shapes : of kind flow.
     sources, targets : (N, S, S, 3) uint8, aligned crops of the size that was learnt from.
     clip : as of `Blendshapes.project`.
 
-    Returns
-    -------
-    (N, k) float64.
+    Returns: (N, k) float64.
     """
     step = _step(shapes)
     _check_crops(sources, targets)
@@ -114,9 +104,8 @@ def flow_parameters(
 def dense_flow(shapes: Blendshapes, p: ArrayLike) -> Float64:
     """The flow of a parameter vector at every pixel, from the new picture to the neutral one.
 
-    Returns
-    -------
-    (S, S, 2) float64 in pixels (x, y), as `pixelreg.pictures.warp` looks pictures up by it.
+    Returns: (S, S, 2) float64 in pixels (x, y), as `pixelreg.pictures.warp` looks pictures up by
+    it.
     """
     step = _step(shapes)
     side = shapes.size // step

@@ -23,8 +23,6 @@ from pixelreg.shapes.meshes import READERS, read_mesh
 class Shapes:
     """Shapes with an expression, each beside its person's neutral one.
 
-    Attributes
-    ----------
     vertices, neutral : (N, n, d) float64.
     expressions, people : what each shows, and whom; length N.
     faces : (m, 3) int32 triangles; empty for landmarks.
@@ -48,9 +46,6 @@ def mesh_files(folder: Path) -> tuple[Path, ...]:
 def read_mesh_folder(folder: Path, source: str = "neutral", wanted: Sequence[str] = ()) -> Shapes:
     """Meshes laid out as ``neutral/NAME.obj`` with ``happy/NAME.obj`` (or ``.ply``).
 
-    Parameters
-    ----------
-    source : the expression that the others are taken against.
     wanted : the expressions to read; nothing for all.
     """
     by_name: dict[str, dict[str, Path]] = {}
@@ -88,10 +83,8 @@ def read_mesh_folder(folder: Path, source: str = "neutral", wanted: Sequence[str
 def read_landmark_pairs(pairs: Sequence[Pair], frame: Frame, size: int) -> Shapes:
     """The 189 landmarks beside both photographs of each pair, in the canonical crop.
 
-    Returns
-    -------
-    Shapes with vertices (N, 189, 2) in pixels of a crop of ``size``, the pupils where ``frame``
-    has them.
+    Returns: Shapes with vertices (N, 189, 2) in pixels of a crop of ``size``, the pupils where
+    ``frame`` has them.
     """
     sides = [[pair.source, pair.target] for pair in pairs]
     shapes = []

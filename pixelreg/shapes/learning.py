@@ -44,8 +44,6 @@ def learn(
     Components are named c1, c2, … by how much of the movement they carry, and point the way in
     which the training shapes move on the average. The same input gives the same components.
 
-    Parameters
-    ----------
     vertices : (N, n, d) shapes with an expression.
     neutral : (N, n, d), everybody's neutral shape, or (n, d) for all. Shapes must correspond vertex
         by vertex and lie on one another: what the whole head moves would be learnt too.
@@ -98,8 +96,6 @@ def learn(
 def explained(shapes: Blendshapes, vertices: ArrayLike, neutral: ArrayLike) -> float:
     """The share of the squared differences to neutral that the components account for, 0 to 1.
 
-    Parameters
-    ----------
     vertices, neutral : as of `learn`; the parameters are not clipped.
     """
     difference = finite("vertices", vertices) - finite("neutral", neutral)

@@ -34,15 +34,11 @@ def component_sheet(
     A mesh is drawn from the front, landmarks as points, each with a line from its resting place. Of
     flow, an arrow leads from where a point of the neutral face is to where it goes.
 
-    Parameters
-    ----------
     values : the values of each component, the others 0.
     face : (S, S, 3) uint8, an aligned crop that components of kind flow are shown on; None draws.
     cell : side of a drawing in pixels.
 
-    Returns
-    -------
-    (H, W, 3) uint8.
+    Returns: (H, W, 3) uint8.
     """
     unit = "" if shapes.kind == "mesh" else " px"
     labels = [f"{n} {r:.3g}{unit}" for n, r in zip(shapes.names, shapes.ranges, strict=True)]

@@ -68,10 +68,7 @@ def pyav() -> ModuleType:
 class Source:
     """A video that is open.
 
-    path : its file.
     container : PyAV's, open for reading.
-    video : the stream of pictures.
-    copied : streams of sound and text.
     """
 
     path: Path
@@ -199,7 +196,6 @@ class Sink:
     """A video that is being written.
 
     container : PyAV's, open for writing.
-    source : what it is made from.
     format : the pixel format of its frames.
     """
 
@@ -254,8 +250,6 @@ class Sink:
 def sink(file: BinaryIO, path: Path, source: Source, first: Any) -> Iterator[Sink]:
     """Open a video for writing.
 
-    file : what is written to.
-    path : what it will be called.
     source : the video whose rate, sound and metadata it gets.
     first : the source's first frame, whose size, colours and rotation it gets.
     """

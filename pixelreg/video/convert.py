@@ -88,7 +88,6 @@ Progress = Callable[[int, int], None]
 class Report:
     """What happened to a video.
 
-    frames : how many there were.
     without_face : how many of them had no face, and went through unchanged.
     """
 
@@ -110,11 +109,8 @@ def change_video(
     the planes' part under a face is changed before encoding.
 
     translator : the model, and how faces are found.
-    source : the video.
     target : one of the model's targets, or a synonym of one.
     output : the file to write, whole or not at all; its suffix chooses the container.
-    strength : how much of the change.
-    progress : called with the frames done and about how many there are.
     """
     changer = FrameChanger(translator, target, check_strength(strength))
     report = Report()

@@ -112,10 +112,7 @@ class Track:
     """One face over time.
 
     face : its landmarks in the newest frame, unsmoothed.
-    steady : the filter of its crop.
     presence : how much of the change it is given, 0 to 1.
-    found : whether its landmarks are those of the newest frame.
-    wanted : whether it is still one of the faces that are to be changed.
     similarity : from crop to frame, smoothed.
     """
 
@@ -139,7 +136,6 @@ class Follower:
     """The faces of a video, frame by frame.
 
     locator : how faces are found, and which of them are wanted.
-    frame, size : of the model's crop.
     """
 
     def __init__(self, locator: Locator, frame: Frame, size: int) -> None:
@@ -221,7 +217,6 @@ def moved_on(weights: DetectorWeights, luma: Pixels, face: Face) -> Face | None:
     """A face's landmarks in this picture, started from where they were in another one.
 
     luma : (H, W) uint8.
-    face : all five of its points known.
 
     Returns: The face, or None where there is none.
     """

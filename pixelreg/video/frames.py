@@ -73,8 +73,6 @@ class Canvas:
     planes : Y (H, W), Cb and Cr, (H / down, W / across) rounded up; uint8 or uint16. They are
         written to.
     across, down : pixels of the frame to one of chroma.
-    bits : of a sample.
-    colours : what the samples mean.
     """
 
     planes: tuple[Array, Array, Array]
@@ -148,7 +146,6 @@ class Turn:
     """A picture of ``width`` x ``height`` pixels that is shown turned.
 
     quarters : quarter turns to the left that make the stored picture upright, 0 to 3.
-    width, height : of the picture as it is stored.
     """
 
     quarters: int
@@ -206,10 +203,7 @@ class Paster:
     ) -> None:
         """Change the canvas where the change is not zero.
 
-        canvas : the frame's planes.
         change : what to do, at the crop's size.
-        similarity : from crop to frame.
-        strength : how much of the change.
         """
         box = _support(change)
         if strength == 0 or box is None:

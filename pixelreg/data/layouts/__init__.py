@@ -41,8 +41,6 @@ def layout_names() -> tuple[str, ...]:
 def scan(root: Path, layout: str = "auto") -> Listing:
     """Find the photographs of a data set.
 
-    Parameters
-    ----------
     root : the set's folder, or a CSV file of ``person,expression,path``.
     layout : one of :func:`layout_names`, or ``"auto"``. Then a table with the right header wins,
         because somebody wrote it for the purpose; else the layout that explains the most file

@@ -17,15 +17,10 @@ from pixelreg.data.photos import Photo, Problem
 class NamedSet:
     """How a set names its pictures. Patterns fit a whole name without its suffix, in any case.
 
-    Attributes
-    ----------
     name : pattern of a picture with the groups ``person`` and perhaps ``session`` and
         ``expression`` (without it, a picture is neutral).
     left_out : reason -> pattern of pictures that are known and left out.
     expressions : the set's words in lower case; None where `canonical` knows them.
-    person : how a person is written.
-    folder : pattern of the folder that a picture must lie in.
-    landmarks : suffix of a landmark file that may lie beside a picture.
     look : says what is wrong with a picture whose name fits, if anything.
     """
 

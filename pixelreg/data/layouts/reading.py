@@ -61,13 +61,8 @@ TABLE, NAMES, PICTURES = range(3)
 class Layout:
     """A way to lay out a set.
 
-    Attributes
-    ----------
-    example : one of its names.
-    fill : puts what a folder holds into a reading.
     source, aligned : of a `Listing`, unless ``fill`` finds out better.
     turn : when it is tried: layouts of a later turn only where those before explain nothing.
-    file : suffix of a single file that stands for a folder.
     """
 
     example: str
