@@ -93,7 +93,7 @@ def apply(
     """
     for strength in strengths:
         check_strength(strength)
-    translator = _load(file, locator, running)
+    translator = running.load(file or _default_model(), locator)
     if sliders:
         if len(inputs) > 1 or output or animate or expression or slides:
             raise UsageError("--sliders takes one picture file, and names the file that is written")
@@ -136,12 +136,11 @@ def apply(
     return _summary(jobs, failures, _found_by(locator))
 
 
-def _load(file: Path | None, locator: Locator, running: options.Running) -> Translator:
-    chosen = file or default_model()
-    if file is None:
-        bundled = chosen == bundled_model()
-        say("using the bundled model (neutral to happy)" if bundled else f"using ./{chosen}")
-    return running.load(chosen, locator)
+def _default_model() -> Path:
+    chosen = default_model()
+    bundled = chosen == bundled_model()
+    say("using the bundled model (neutral to happy)" if bundled else f"using ./{chosen}")
+    return chosen
 
 
 def _target(
