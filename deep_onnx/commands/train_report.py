@@ -27,7 +27,7 @@ from pixelreg.pictures.image import Picture, encode
 from pixelreg.pictures.sheet import contact_sheet
 
 if TYPE_CHECKING:
-    from deep_onnx.commands.train_run import Request
+    from deep_onnx.commands.train import Request
     from deep_onnx.export import Exported
     from deep_onnx.training.data import Examples
     from deep_onnx.training.loop import Moment, Trained
@@ -110,7 +110,7 @@ def report(
         noise = generator.noise(GENERATED * SHEET_ROWS, request.arguments.seed)
         made = generator.invent(noise)
         sheet = contact_sheet([("", list(made[k::GENERATED])) for k in range(GENERATED)])
-    elif task == "portrait":
+    else:
         sheet = contact_sheet(trained.algorithm.sample(shown))
     sheet_file = _write_sheet(sheet, request.output)
     facts = {

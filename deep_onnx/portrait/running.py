@@ -16,6 +16,7 @@ from deep_onnx.portrait.windows import WINDOWED, Centres
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.errors import InvalidArrayError, ModelFileError
 
+TASK = "portrait"
 NAMES = tuple(COMPONENTS)
 BATCH_PIXELS = 2**17  # in one run: eight portraits of 128 x 128
 INPUTS = (
@@ -47,7 +48,7 @@ class Seen:
 def is_portrait(file: OnnxFile) -> bool:
     """Whether a file is a portrait model of ours."""
     names = {value.name for value in file.contents.inputs}
-    return file.card.task == "portrait" and names == set(INPUTS)
+    return file.card.task == TASK and names == set(INPUTS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from pixelreg.faces.locate import Locator
 from pixelreg.fitting.recipe import choose_frame, choose_pairings, provenance
 from pixelreg.models.model import Frame, Provenance
 from pixelreg.pictures.image import Picture, write_file
-from pixelreg.shapes.components import Blendshapes
+from pixelreg.shapes.components import FLOW, LANDMARKS, MESH, Blendshapes
 from pixelreg.shapes.file import save
 from pixelreg.shapes.flow import REACH, flow_lattice, lattice
 from pixelreg.shapes.folders import mesh_files, read_landmark_pairs, read_mesh_folder
@@ -128,16 +128,16 @@ def blendshape(
     """
     if kind == "auto":
         kind = "mesh" if mesh_files(data) else "flow"
-    if on_face and (picture is None or kind != "flow"):
+    if on_face and (picture is None or kind != FLOW):
         raise UsageError("--on-face shows the --picture of flow: give --picture, and photographs")
-    if kind == "mesh":
+    if kind == MESH:
         found = _meshes(data, source or "neutral", expressions)
     else:
         listing = scan(data, layout)
         pairings = choose_pairings(listing, source or listing.source, expressions)
         show_found(listing, pairings)
         pairs = [pair for pairing in pairings.values() for pair in pairing.pairs]
-        if kind == "landmarks":
+        if kind == LANDMARKS:
             found = _landmarks(listing, pairs, size)
         else:
             found = _flow(listing, pairs, locator, size, step)

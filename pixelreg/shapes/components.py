@@ -17,7 +17,7 @@ from pixelreg.arrays import Array, Float64, Floats
 from pixelreg.errors import InvalidArrayError, UnknownNameError
 from pixelreg.models.model import Frame, Provenance
 
-KINDS = ("mesh", "landmarks", "flow")
+MESH, LANDMARKS, FLOW = KINDS = ("mesh", "landmarks", "flow")
 ROUNDING = 1e-5  # how far max|D_k| may be from 1
 
 
@@ -130,12 +130,12 @@ class Blendshapes:
             raise InvalidArrayError(f"blendshapes: {self.count} different names are needed")
         if self.kind not in KINDS:
             raise UnknownNameError("kind of blendshapes", self.kind, KINDS)
-        if (self.kind == "mesh") != (self.size == 0) or self.size < 0:
+        if (self.kind == MESH) != (self.size == 0) or self.size < 0:
             raise InvalidArrayError(f"blendshapes: a {self.kind} cannot have size {self.size}")
-        if self.kind != "mesh" and self.mean.shape[1] != 2:
+        if self.kind != MESH and self.mean.shape[1] != 2:
             raise InvalidArrayError(f"blendshapes: {self.kind} must have 2 coordinates")
         side = round(len(self.mean) ** 0.5)
-        if self.kind == "flow" and (side * side != len(self.mean) or self.size % side):
+        if self.kind == FLOW and (side * side != len(self.mean) or self.size % side):
             raise InvalidArrayError(f"blendshapes: {len(self.mean)} vertices are no lattice")
         for name, p in self.expressions.items():
             if len(p) != self.count or not np.isfinite(p).all():

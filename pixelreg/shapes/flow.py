@@ -19,7 +19,7 @@ from pixelreg.errors import InvalidArrayError, UsageError
 from pixelreg.models.model import Frame
 from pixelreg.pictures.warp import fetch_linear
 from pixelreg.regression.flow import training_flows
-from pixelreg.shapes.components import Blendshapes
+from pixelreg.shapes.components import FLOW, Blendshapes
 from pixelreg.shapes.learning import learn
 
 STEP = 8  # pixels of the crop between two points of the lattice
@@ -115,7 +115,7 @@ def dense_flow(shapes: Blendshapes, p: ArrayLike) -> Float64:
 
 
 def _step(shapes: Blendshapes) -> int:
-    if shapes.kind != "flow":
+    if shapes.kind != FLOW:
         raise InvalidArrayError(f"blendshapes of kind flow are needed, not {shapes.kind}")
     side: int = round(len(shapes.mean) ** 0.5)
     return shapes.size // side

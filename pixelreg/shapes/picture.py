@@ -12,7 +12,7 @@ from pixelreg.arrays import Float64, Pixels
 from pixelreg.errors import InvalidArrayError
 from pixelreg.pictures.sheet import contact_sheet
 from pixelreg.pictures.warp import fetch_linear
-from pixelreg.shapes.components import Blendshapes
+from pixelreg.shapes.components import FLOW, MESH, Blendshapes
 from pixelreg.shapes.flow import dense_flow
 
 VALUES = (-1.0, 0.0, 1.0)
@@ -40,7 +40,7 @@ def component_sheet(
 
     Returns: (H, W, 3) uint8.
     """
-    unit = "" if shapes.kind == "mesh" else " px"
+    unit = "" if shapes.kind == MESH else " px"
     labels = [f"{n} {r:.3g}{unit}" for n, r in zip(shapes.names, shapes.ranges, strict=True)]
     columns = []
     for value in values:
@@ -70,7 +70,7 @@ def draw(shapes: Blendshapes, p: Float64, cell: int = CELL) -> Pixels:
     still = _flat(shapes.mean.astype(np.float64)) * scale + shift
     moved = _flat(shapes.shape(p)) * scale + shift
     far = np.linalg.norm(shapes.shape(p) - shapes.mean, axis=1) / float(shapes.ranges.max())
-    if shapes.kind == "flow":
+    if shapes.kind == FLOW:
         still, moved = moved, still  # it says where a point comes from
     image = Image.new("RGB", (side, side), PAPER)
     pen = ImageDraw.Draw(image)
@@ -96,7 +96,7 @@ def _flat(vertices: Float64) -> Float64:
 
 def _fit(shapes: Blendshapes, side: int) -> tuple[float, Float64]:
     """What takes the vertices into a square: a scale, and a shift."""
-    if shapes.kind != "mesh":
+    if shapes.kind != MESH:
         return side / shapes.size, np.zeros(2)
     points = _flat(shapes.mean.astype(np.float64))
     low, high = points.min(axis=0), points.max(axis=0)
