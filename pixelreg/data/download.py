@@ -106,7 +106,7 @@ def download(
     Returns: The paths of the files, in the order of the registry.
     """
     source = data_source(name)
-    entries = _chosen(_registry_text(source, registry), only)
+    entries = _entries(registry or files("pixelreg.data") / "registries" / source.registry, only)
     base = (source.base_url if base_url is None else base_url).rstrip("/") + "/"
     pooch = need("pooch", "pooch", "data", "downloading data sets")
     store = pooch.Pooch(
@@ -124,17 +124,12 @@ def download(
     return paths
 
 
-def _registry_text(source: DataSource, registry: Path | None) -> str:
-    if registry is None:
-        packaged = files("pixelreg.data") / "registries" / source.registry
-        return packaged.read_text("utf-8")
+def _entries(registry: Any, only: str | None) -> list[RegistryEntry]:
+    """The files to fetch, by a registry's file or resource."""
     try:
-        return registry.read_text("utf-8")
+        text = registry.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the registry {registry}: {error}") from error
-
-
-def _chosen(text: str, only: str | None) -> list[RegistryEntry]:
     entries = read_registry(text)
     if only is None:
         return list(entries)
