@@ -20,58 +20,6 @@ LEVEL_NUMBERS = 1_000_000  # float64 numbers that stay in the cache while levels
 BLOCK_NUMBERS = 4_000_000  # numbers held at once while solving: 32 MB of float64
 
 
-def pixel_sums(xp: Any, X: Array, T: Array) -> PixelSums:
-    """The five sums of pairs X, T (n_samples, n_pixels), both uint8 or both float64."""
-    if X.dtype != np.uint8:
-        xx, xt = (xp.einsum("np,np->p", X, side) for side in (X, T))
-        return PixelSums(len(X), X.sum(0), xx, T.sum(0), xt)
-    pixels = X.shape[1]
-    x, xx, t, xt = (xp.zeros(pixels, np.int64) for _ in range(4))
-    product = xp.empty(pixels, np.uint16)  # 255 * 255 still fits
-    for inputs, targets in zip(X, T, strict=True):
-        x += inputs
-        t += targets
-        xx += xp.multiply(inputs, inputs, out=product, dtype=np.uint16)
-        xt += xp.multiply(inputs, targets, out=product, dtype=np.uint16)
-    return PixelSums(len(X), x, xx, t, xt)
-
-
-def level_sums(xp: Any, X: Array, T: Array) -> LevelSums:
-    """The histograms of pairs X, T (n_samples, n_pixels) uint8."""
-    pixels = X.shape[1]
-    inputs, targets = (xp.zeros((pixels, GREY_LEVELS), np.uint32) for _ in range(2))
-    for first in range(0, pixels, COUNT_PIXELS):
-        block = slice(first, min(first + COUNT_PIXELS, pixels))
-        width = block.stop - first
-        start = xp.arange(width) * GREY_LEVELS
-        for sample in range(0, len(X), COUNT_SAMPLES):
-            part = np.s_[sample : sample + COUNT_SAMPLES, block]
-            # 2^32 for the count and t for the sum: both stay exact in one float64.
-            weights = T[part].astype(np.float64).ravel() + 2.0**32
-            cells = (X[part] + start).ravel()
-            both = xp.bincount(cells, weights, width * GREY_LEVELS).astype(np.int64)
-            inputs[block] += (both >> 32).astype(np.uint32).reshape(width, -1)
-            targets[block] += (both & 0xFFFFFFFF).astype(np.uint32).reshape(width, -1)
-    return LevelSums(len(X), inputs, targets)
-
-
-def solve_ridge(sums: PixelSums, alpha: float, identity: bool) -> tuple[Float64, Float64]:
-    """w and b of Eq. 6 per pixel, shrunk to (1, 0) if ``identity`` and to (0, 0) if not.
-
-    The determinant of Eq. 6 is (N xx - x x) + alpha (xx + N + alpha): for 8-bit pictures the
-    bracket is taken in integers, so nothing is lost where a pixel is nearly constant.
-    """
-    t = sums.t - sums.x if identity else sums.t
-    xt = sums.xt - sums.xx if identity else sums.xt
-    n, unit = sums.count, sums.scale
-    spread = (n * sums.xx - sums.x * sums.x) / unit**2
-    covariance = (n * xt - sums.x * t) / unit**2
-    determinant = spread + alpha * (sums.xx / unit**2 + n + alpha)
-    weight = (covariance + alpha * xt / unit**2) / determinant
-    bias = (t / unit - weight * (sums.x / unit)) / (n + alpha)  # Eq. 5
-    return weight + float(identity), bias
-
-
 def normal_equations(
     xp: Any, sums: LevelSums, table: Float64, numbers: int = LEVEL_NUMBERS
 ) -> Iterator[tuple[slice, Float64, Float64]]:
@@ -92,17 +40,6 @@ def normal_equations(
         gram = (products.T @ sums.inputs[block].astype(np.float64).T)[place]
         moment = features.T @ (sums.targets[block] / 255.0).T
         yield block, gram, moment
-
-
-def solve_levels(xp: Any, sums: LevelSums, table: Float64, alpha: float) -> Float64:
-    """Ridge regression on the features for every pixel: coefficients (n_pixels, r)."""
-    rank = table.shape[1]
-    coefficients: Float64 = xp.empty((len(sums.inputs), rank))
-    diagonal = np.arange(rank)
-    for block, gram, moment in normal_equations(xp, sums, table):
-        gram[diagonal, diagonal] += alpha
-        coefficients[block] = solve_positive(xp, gram, moment).T
-    return coefficients
 
 
 def solve_positive(xp: Any, matrices: Float64, right: Float64) -> Float64:
@@ -165,28 +102,6 @@ def kernel_blocks(
         )
 
 
-def solve_dense(xp: Any, x: Float64, t: Float64, sigma: float, alpha: float) -> Float64:
-    """c_p of Eq. 14 for every pixel, in the columns of (n_samples, n_pixels); x, t likewise."""
-    result: Float64 = xp.empty_like(t)
-    diagonal = xp.arange(len(x))
-    for block, kernels in kernel_blocks(xp, x, x, sigma):
-        kernels[:, diagonal, diagonal] += alpha
-        moment = xp.ascontiguousarray(t.T[block])
-        solution = xp.linalg.solve(kernels, moment[..., None])[..., 0]
-        result[:, block] = repaired(xp, solution, kernels, moment).T
-    return result
-
-
-def predict_dense(
-    xp: Any, new: Float64, x: Float64, coefficients: Float64, sigma: float
-) -> Float64:
-    """c_p kappa(x) of Eq. 15-16 for every pixel: (n_new, n_pixels) float64."""
-    result: Float64 = xp.empty(new.shape)
-    for block, kernels in kernel_blocks(xp, new, x, sigma):
-        result[:, block] = xp.einsum("pmn,np->mp", kernels, coefficients[:, block])
-    return result
-
-
 class ArrayBackend:
     """Sums, solves and plans over the array module ``xp``.
 
@@ -220,34 +135,87 @@ class ArrayBackend:
 
     def pixel_sums(self, X: Array, T: Array) -> PixelSums:
         """The sums of Pixel-RR of X, T (n_samples, n_pixels), both uint8 or both float64."""
-        return pixel_sums(self.xp, self.to_device(X), self.to_device(T))
+        xp, X, T = self.xp, self.to_device(X), self.to_device(T)
+        if X.dtype != np.uint8:
+            xx, xt = (xp.einsum("np,np->p", X, side) for side in (X, T))
+            return PixelSums(len(X), X.sum(0), xx, T.sum(0), xt)
+        pixels = X.shape[1]
+        x, xx, t, xt = (xp.zeros(pixels, np.int64) for _ in range(4))
+        product = xp.empty(pixels, np.uint16)  # 255 * 255 still fits
+        for inputs, targets in zip(X, T, strict=True):
+            x += inputs
+            t += targets
+            xx += xp.multiply(inputs, inputs, out=product, dtype=np.uint16)
+            xt += xp.multiply(inputs, targets, out=product, dtype=np.uint16)
+        return PixelSums(len(X), x, xx, t, xt)
 
     def level_sums(self, X: Array, T: Array) -> LevelSums:
         """The sums of Pixel-KR of X, T (n_samples, n_pixels) uint8."""
-        return level_sums(self.xp, self.to_device(X), self.to_device(T))
+        xp, X, T = self.xp, self.to_device(X), self.to_device(T)
+        pixels = X.shape[1]
+        inputs, targets = (xp.zeros((pixels, GREY_LEVELS), np.uint32) for _ in range(2))
+        for first in range(0, pixels, COUNT_PIXELS):
+            block = slice(first, min(first + COUNT_PIXELS, pixels))
+            width = block.stop - first
+            start = xp.arange(width) * GREY_LEVELS
+            for sample in range(0, len(X), COUNT_SAMPLES):
+                part = np.s_[sample : sample + COUNT_SAMPLES, block]
+                # 2^32 for the count and t for the sum: both stay exact in one float64.
+                weights = T[part].astype(np.float64).ravel() + 2.0**32
+                cells = (X[part] + start).ravel()
+                both = xp.bincount(cells, weights, width * GREY_LEVELS).astype(np.int64)
+                inputs[block] += (both >> 32).astype(np.uint32).reshape(width, -1)
+                targets[block] += (both & 0xFFFFFFFF).astype(np.uint32).reshape(width, -1)
+        return LevelSums(len(X), inputs, targets)
 
     def solve_ridge(
         self, sums: PixelSums, alpha: float, identity: bool = False
     ) -> tuple[Float64, Float64]:
         """w and b of Eq. 6, (n_pixels,) float64 each on the [0, 1] scale.
 
-        ``identity`` shrinks them to (1, 0) instead of (0, 0).
+        ``identity`` shrinks them to (1, 0) instead of (0, 0). The determinant of Eq. 6 is
+        (N xx - x x) + alpha (xx + N + alpha): for 8-bit pictures the bracket is taken in
+        integers, so nothing is lost where a pixel is nearly constant.
         """
-        return solve_ridge(sums, alpha, identity)
+        t = sums.t - sums.x if identity else sums.t
+        xt = sums.xt - sums.xx if identity else sums.xt
+        n, unit = sums.count, sums.scale
+        spread = (n * sums.xx - sums.x * sums.x) / unit**2
+        covariance = (n * xt - sums.x * t) / unit**2
+        determinant = spread + alpha * (sums.xx / unit**2 + n + alpha)
+        weight = (covariance + alpha * xt / unit**2) / determinant
+        bias = (t / unit - weight * (sums.x / unit)) / (n + alpha)  # Eq. 5
+        return weight + float(identity), bias
 
     def solve_levels(self, sums: LevelSums, table: Float64, alpha: float) -> Float64:
         """Ridge regression on the features ``table`` (256, r): (n_pixels, r) float64."""
-        return solve_levels(self.xp, sums, table, alpha)
+        coefficients: Float64 = self.xp.empty((len(sums.inputs), table.shape[1]))
+        diagonal = np.arange(table.shape[1])
+        for block, gram, moment in normal_equations(self.xp, sums, table):
+            gram[diagonal, diagonal] += alpha
+            coefficients[block] = solve_positive(self.xp, gram, moment).T
+        return coefficients
 
     def solve_dense(self, x: Array, t: Array, sigma: float, alpha: float) -> Float64:
         """c_p of Eq. 14 in the columns, (n_samples, n_pixels); x and t float64 likewise."""
-        return solve_dense(self.xp, self.to_device(x), self.to_device(t), sigma, alpha)
+        xp, x, t = self.xp, self.to_device(x), self.to_device(t)
+        result: Float64 = xp.empty_like(t)
+        diagonal = xp.arange(len(x))
+        for block, kernels in kernel_blocks(xp, x, x, sigma):
+            kernels[:, diagonal, diagonal] += alpha
+            moment = xp.ascontiguousarray(t.T[block])
+            solution = xp.linalg.solve(kernels, moment[..., None])[..., 0]
+            result[:, block] = repaired(xp, solution, kernels, moment).T
+        return result
 
     def predict_dense(self, new: Array, x: Array, coefficients: Array, sigma: float) -> Float64:
         """c_p kappa(x) of Eq. 15-16: (n_new, n_pixels) for ``new`` (n_new, n_pixels) float64."""
 
-        here, there, dual = map(self.to_device, (new, x, coefficients))
-        return predict_dense(self.xp, here, there, dual, sigma)
+        new, x, coefficients = map(self.to_device, (new, x, coefficients))
+        result: Float64 = self.xp.empty(new.shape)
+        for block, kernels in kernel_blocks(self.xp, new, x, sigma):
+            result[:, block] = self.xp.einsum("pmn,np->mp", kernels, coefficients[:, block])
+        return result
 
     def predict(self, plan: Any, pictures: Array) -> Floats:
         """Run ``plan`` on pictures.

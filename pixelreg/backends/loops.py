@@ -185,7 +185,7 @@ def fill_ridge(
     weight: Float64,
     bias: Float64,
 ) -> None:
-    """Solve Eq. 6 for pixels first to last; see `pixelreg.backends.array.solve_ridge`."""
+    """Solve Eq. 6 for pixels first to last; see `ArrayBackend.solve_ridge`."""
     square = unit * unit
     for p in range(first, last):
         st = t[p] - x[p] if identity else t[p]

@@ -33,13 +33,7 @@ _HOMES = {path.partition(":")[2]: path.partition(":")[0] for path in ESTIMATORS.
 
 
 def estimator_class(name: str) -> type[Any]:
-    """The estimator class of a short name.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is none of that name.
-    """
+    """The estimator class of a short name."""
     from pixelreg.errors import UnknownNameError
 
     if name not in ESTIMATORS:

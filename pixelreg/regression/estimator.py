@@ -57,9 +57,7 @@ class Estimator:
     def preference(cls, photographs: bool) -> int:
         """How good a choice this is where no kind was asked for; 0 for never.
 
-        Parameters
-        ----------
-        photographs : whether the pictures are photographs of faces in the canonical frame.
+        ``photographs`` says whether the pictures are photographs of faces in the canonical frame.
         """
         return 0
 
@@ -115,6 +113,13 @@ class Estimator:
         if not hasattr(self, attribute):
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit(X, T)")
 
+    def _inputs(self, X: Any, attribute: str) -> Array:
+        """Samples to predict from, checked, of a model that has been fitted."""
+        self._require_fitted(attribute)
+        inputs = check_samples(X)
+        self._check_width(inputs.shape[1])
+        return inputs
+
     def _check_width(self, width: int) -> None:
         expected = getattr(self, "n_features_in_", width)
         if width != expected:
@@ -122,26 +127,14 @@ class Estimator:
 
 
 def check_positive(name: str, value: Any) -> float:
-    """``value`` if it is a finite number above zero.
-
-    Raises
-    ------
-    UsageError
-        If it is not.
-    """
+    """``value`` if it is a finite number above zero."""
     if not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
         raise UsageError(f"{name} must be a number above 0, not {value!r}")
     return float(value)
 
 
 def check_samples(values: Any, name: str = "X") -> Array:
-    """``values`` as an (n_samples, n_pixels) array of uint8, or of float64 in [0, 1].
-
-    Raises
-    ------
-    InvalidArrayError
-        If the shape, type or range is wrong, or something is not finite.
-    """
+    """``values`` as an (n_samples, n_pixels) array of uint8, or of finite float64 in [0, 1]."""
     try:
         array = np.asarray(values)
     except ValueError as error:  # rows of different lengths
@@ -156,13 +149,7 @@ def check_samples(values: Any, name: str = "X") -> Array:
 
 
 def check_pairs(X: Any, T: Any, same_width: bool = True) -> tuple[Array, Array]:
-    """Inputs and targets that fit each other, both uint8 or both float64.
-
-    Raises
-    ------
-    InvalidArrayError
-        If they do not.
-    """
+    """Inputs and targets that fit each other, both uint8 or both float64."""
     inputs, targets = check_samples(X, "X"), check_samples(T, "T")
     if len(inputs) != len(targets):
         raise InvalidArrayError(f"X has {len(inputs)} samples but T has {len(targets)}")

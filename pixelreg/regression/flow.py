@@ -24,7 +24,6 @@ from pixelreg.regression.estimator import (
     as_unit,
     check_pairs,
     check_positive,
-    check_samples,
 )
 
 CHANGE_RADII = (0.33, 0.45)  # skin changes colour in a smaller ellipse than the one that moves
@@ -113,9 +112,7 @@ class FlowRidge(Estimator):
 
     def predict(self, X: Any) -> Float64:
         """Predict from (n_samples, n_pixels): float64 on [0, 1], unclipped."""
-        self._require_fitted("coef_")
-        inputs = check_samples(X)
-        self._check_width(inputs.shape[1])
+        inputs = self._inputs(X, "coef_")
         size = _side(inputs.shape[1])
         plan = self.to_plan((size, size, 3))
         pictures = inputs.reshape(-1, size, size, 3)
@@ -136,18 +133,8 @@ class FlowRidge(Estimator):
 def training_flows(x: Float64, t: Float64) -> Float64:
     """Dense optical flow from each target to its input, masked and smoothed.
 
-    Parameters
-    ----------
-    x, t : (N, S, S, 3) float64 on [0, 1].
-
-    Returns
-    -------
-    (N, S, S, 2) float64 in pixels (x, y): where in the input each target pixel comes from.
-
-    Raises
-    ------
-    MissingExtraError
-        If OpenCV is not installed.
+    x and t are (N, S, S, 3) on [0, 1]; the flows (N, S, S, 2) say in pixels (x, y) where in the
+    input each target pixel comes from.
     """
     cv2 = need("cv2", "OpenCV", "align", "fitting a flow model (other models: --model rr)")
     size = x.shape[1]
@@ -171,17 +158,11 @@ def training_flows(x: Float64, t: Float64) -> Float64:
 
 
 def _style_regression(flows: Float64) -> tuple[Float64, Float64, Float64, Float64]:
-    """Ridge regression of the flows on each pair's style.
+    """Ridge regression of flows (2 N, S, S, 2), mirrored pairs last, on each pair's style.
 
-    Parameters
-    ----------
-    flows : (2 N, S, S, 2), the mirrored pairs after the others.
-
-    Returns
-    -------
-    mean (S, S, 2); effects (2, S, S, 2) of one standard deviation of opening and of amount;
-    styles (2 N, 2); and left_out (2 N, S, S, 2), each flow predicted from its style without the
-    pair and its mirror image.
+    Returns: mean (S, S, 2); effects (2, S, S, 2) of one standard deviation of opening and of
+    amount; styles (2 N, 2); and left_out (2 N, S, S, 2), each flow predicted from its style
+    without the pair and its mirror image.
     """
     styles = _styles(flows)
     design = np.column_stack([np.ones(len(styles)), styles])

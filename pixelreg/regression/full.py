@@ -17,7 +17,6 @@ from pixelreg.regression.estimator import (
     as_unit,
     check_pairs,
     check_positive,
-    check_samples,
 )
 
 
@@ -79,9 +78,7 @@ class FullRidge(Estimator):
 
     def predict(self, X: Any) -> Float64:
         """Predict from (n_samples, n_pixels): (n_samples, n_targets) float64, unclipped."""
-        self._require_fitted("basis_")
-        inputs = check_samples(X)
-        self._check_width(inputs.shape[1])
+        inputs = self._inputs(X, "basis_")
         result: Float64 = (as_unit(inputs) @ self.basis_.T) @ self.coef_basis_
         return result
 

@@ -27,7 +27,6 @@ from pixelreg.regression.estimator import (
     as_unit,
     check_pairs,
     check_positive,
-    check_samples,
 )
 
 # At 1e-12 a set of nearly equal pixels comes 1.5e-8 away from the dense solve (sigma 0.3,
@@ -40,8 +39,6 @@ SIGMAS = (0.1, 0.3, 1.0, 3.0, 10.0)
 class LevelFeatures:
     """Features whose inner products are the Gaussian kernel of Eq. 12 on the grey levels.
 
-    Attributes
-    ----------
     sigma : of Eq. 12, on the [0, 1] pixel scale.
     table : (256, r) float64; table @ table.T is G.
     inverse : (256, r) float64; k(x, levels) @ inverse are the features of any x in [0, 1].
@@ -74,11 +71,6 @@ def level_features(sigma: float) -> LevelFeatures:
     return LevelFeatures(sigma, basis * roots, basis / roots)
 
 
-def level_sums(X: Array, T: Array) -> LevelSums:
-    """Sum pairs X and T, (n_samples, n_pixels) uint8, with the reference backend."""
-    return get_backend("numpy").level_sums(X, T)
-
-
 def leave_one_out_levels(
     X: Array, T: Array, features: LevelFeatures, alphas: list[float]
 ) -> dict[float, float]:
@@ -87,7 +79,8 @@ def leave_one_out_levels(
     X and T are (n_samples, n_pixels) uint8. One eigendecomposition a pixel serves all alphas.
     """
     totals = dict.fromkeys(alphas, 0.0)
-    for block, gram, moment in normal_equations(np, level_sums(X, T), features.table):
+    sums = get_backend("numpy").level_sums(X, T)
+    for block, gram, moment in normal_equations(np, sums, features.table):
         gram, moment = gram.transpose(2, 0, 1), moment.T
         values, vectors = np.linalg.eigh(gram)
         rotated = np.einsum("gr,prs->pgs", features.table, vectors)
@@ -102,16 +95,6 @@ def leave_one_out_levels(
             left_out = (t - fitted[pixel, x]) / (1.0 - leverage[pixel, x])
             totals[alpha] += float(np.sum(left_out**2))
     return {alpha: total / T.size for alpha, total in totals.items()}
-
-
-def predict_dense(new: Float64, x: Float64, coefficients: Float64, sigma: float) -> Float64:
-    """c_p kappa(x) of Eq. 15-16 for every pixel: (n_new, n_pixels) float64.
-
-    Parameters
-    ----------
-    new : (n_new, n_pixels); x and coefficients : (n_samples, n_pixels); all float64.
-    """
-    return get_backend("numpy").predict_dense(new, x, coefficients, sigma)
 
 
 def leave_one_out_dense(
@@ -237,11 +220,9 @@ class PixelKernelRidge(Estimator):
 
     def predict(self, X: Any) -> Float64:
         """Predict from (n_samples, n_pixels): float64 on [0, 1], unclipped (Eq. 15)."""
-        self._require_fitted("n_features_in_")
-        inputs = check_samples(X)
-        self._check_width(inputs.shape[1])
+        inputs = self._inputs(X, "n_features_in_")
         if self.solver_ == "dense":
-            return predict_dense(as_unit(inputs), self.X_fit_, self.dual_coef_, self.sigma_)
+            return self._predict_dense(as_unit(inputs))
         result: Float64 = np.empty(inputs.shape)
         for row, sample in zip(result, inputs, strict=True):
             row[:] = np.einsum("pr,pr->p", self.features_.of(sample), self.coef_)
@@ -282,22 +263,15 @@ class PixelKernelRidge(Estimator):
             return self.features_, self.coef_
         features = level_features(self.sigma_)
         levels = np.repeat(grey_levels()[:, None], self.n_features_in_, axis=1)
-        curve = predict_dense(levels, self.X_fit_, self.dual_coef_, self.sigma_)
-        return features, (features.inverse.T @ curve).T
+        return features, (features.inverse.T @ self._predict_dense(levels)).T
+
+    def _predict_dense(self, new: Float64) -> Float64:
+        backend = get_backend("numpy")
+        return backend.predict_dense(new, self.X_fit_, self.dual_coef_, self.sigma_)
 
     def _forget(self) -> None:
-        learnt = (
-            "solver_",
-            "backend_",
-            "coef_",
-            "features_",
-            "sums_",
-            "dual_coef_",
-            "X_fit_",
-            "n_features_in_",
-        )
-        for name in learnt:
-            self.__dict__.pop(name, None)
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            del self.__dict__[name]
 
     def _choose(self, inputs: Array) -> str:
         if self.solver not in SOLVERS:

@@ -21,7 +21,6 @@ from pixelreg.regression.estimator import (
     as_unit,
     check_pairs,
     check_positive,
-    check_samples,
 )
 
 BLOCK_NUMBERS = 4_000_000  # numbers held at once while solving: 32 MB of float64
@@ -83,9 +82,7 @@ class MaskedRidge(Estimator):
 
     def predict(self, X: Any) -> Float64:
         """Predict from (n_samples, n_pixels): float64 on [0, 1], unclipped."""
-        self._require_fitted("coef_")
-        inputs = check_samples(X)
-        self._check_width(inputs.shape[1])
+        inputs = self._inputs(X, "coef_")
         pictures = as_unit(inputs).reshape(-1, *self.shape_)
         result = np.tile(self.intercept_, (len(inputs), 1))
         for shifted, weights in zip(_shifts(pictures, self.offsets_), self.coef_, strict=True):
@@ -119,13 +116,7 @@ class MaskedRidge(Estimator):
 
 
 def patch_offsets(receptive_field: int) -> Array:
-    """Steps (row, column) to the pixels of a square patch: (k, 2) int8.
-
-    Raises
-    ------
-    UsageError
-        If the side is not an odd number from 1 to 15.
-    """
+    """Steps (row, column) to the pixels of a square patch with an odd side: (k, 2) int8."""
     if receptive_field not in range(1, 16, 2):
         raise UsageError(f"receptive_field must be odd and 1 to 15, not {receptive_field!r}")
     reach = np.arange(receptive_field) - receptive_field // 2
@@ -134,18 +125,10 @@ def patch_offsets(receptive_field: int) -> Array:
 
 
 def solve_masked(x: Float64, t: Float64, offsets: Array, alpha: float) -> Float64:
-    """Solve the (k + 1) x (k + 1) ridge system of every pixel.
+    """Solve the (k + 1) x (k + 1) ridge system of every pixel: the weights, then the bias.
 
-    Inputs outside the picture count as 0, so their weights come out as exactly 0.
-
-    Parameters
-    ----------
-    x, t : (N, H, W, C) float64 on [0, 1].
-    offsets : (k, 2) integers.
-
-    Returns
-    -------
-    (k + 1, H, W, C) float64: the weights, then the bias.
+    x and t are (N, H, W, C) float64 on [0, 1], offsets (k, 2) integers, the result
+    (k + 1, H, W, C). Inputs outside the picture count as 0, so their weights come out as 0.
     """
     unknowns = len(offsets) + 1
     result = np.empty((unknowns, *x.shape[1:]))

@@ -20,43 +20,14 @@ from pixelreg.regression.estimator import (
     as_unit,
     check_pairs,
     check_positive,
-    check_samples,
 )
 
 PRIORS = ("zero", "identity")
 SUM_WORK = 5  # operations on every value of the training pairs, see `get_backend`
 
 
-def solve_ridge(sums: PixelSums, alpha: float, prior: str = "zero") -> tuple[Float64, Float64]:
-    """Solve Eq. 6 for all pixels at once, with the reference backend.
-
-    Parameters
-    ----------
-    sums : the five sums.
-    alpha : lambda of Eq. 3, above 0.
-    prior : ``"zero"`` shrinks (w, b) to (0, 0) as in Eq. 3; ``"identity"`` to (1, 0), which is
-        Eq. 6 on t - x.
-
-    Returns
-    -------
-    w, b : (n_pixels,) float64 on the [0, 1] scale.
-
-    Raises
-    ------
-    UnknownNameError
-        If the prior is neither.
-    """
-    return get_backend("numpy").solve_ridge(sums, alpha, is_identity(prior))
-
-
 def is_identity(prior: Any) -> bool:
-    """Whether ``prior`` is the identity, of `PRIORS`.
-
-    Raises
-    ------
-    UnknownNameError
-        If it is none of them.
-    """
+    """Whether ``prior`` is the identity, of `PRIORS`."""
     if prior not in PRIORS:
         raise UnknownNameError("prior", str(prior), PRIORS)
     return bool(prior == "identity")
@@ -66,23 +37,17 @@ def leave_one_out(X: Array, T: Array, alphas: Sequence[float], prior: str = "zer
     """Exact leave-one-out mean squared error for every alpha, without refitting.
 
     A left-out residual is the residual divided by 1 - h, where h = z A^-1 z with z = (x, 1) and
-    A the matrix of Eq. 6.
-
-    Parameters
-    ----------
-    X, T : (n_samples, n_pixels), uint8 or float in [0, 1].
-
-    Returns
-    -------
-    The error on the [0, 1] scale, averaged over samples and pixels, of every alpha.
+    A the matrix of Eq. 6. X and T are (n_samples, n_pixels), uint8 or float in [0, 1].
     """
+    backend = get_backend("numpy")
     inputs, targets = check_pairs(X, T)
-    sums = get_backend("numpy").pixel_sums(inputs, targets)
+    sums = backend.pixel_sums(inputs, targets)
     x, t = as_unit(inputs), as_unit(targets)
     n, s, ss = sums.count, sums.x / sums.scale, sums.xx / sums.scale**2
     scores = []
     for alpha in alphas:
-        weight, bias = solve_ridge(sums, check_positive("alpha", alpha), prior)
+        check_positive("alpha", alpha)
+        weight, bias = backend.solve_ridge(sums, alpha, is_identity(prior))
         determinant = (ss + alpha) * (n + alpha) - s * s
         leverage = ((n + alpha) * x * x - 2 * s * x + ss + alpha) / determinant
         residual = (t - (weight * x + bias)) / (1 - leverage)
@@ -156,9 +121,7 @@ class PixelRidge(Estimator):
 
     def predict(self, X: Any) -> Float64:
         """Predict from (n_samples, n_pixels): float64 on [0, 1], unclipped."""
-        self._require_fitted("coef_")
-        inputs = check_samples(X)
-        self._check_width(inputs.shape[1])
+        inputs = self._inputs(X, "coef_")
         result: Float64 = as_unit(inputs) * self.coef_ + self.intercept_
         return result
 

@@ -22,20 +22,11 @@ def grouped_scores(
 ) -> list[Score]:
     """K-fold scores of any estimator, no group on both sides of a fold.
 
-    Parameters
-    ----------
     make : the estimator's class, or a function of its parameters.
     grid : the parameters to try.
     X, T : (n_samples, n_pixels), uint8 or float in [0, 1].
     groups : who is in each sample, such as the person's name.
     folds : the groups held out in each fold.
-
-    Raises
-    ------
-    DataError
-        If there is no fold, or one leaves nothing to learn from or nothing to judge.
-    InvalidArrayError
-        If the arrays and the groups do not fit each other.
     """
     inputs, targets = check_pairs(X, T)
     if len(groups) != len(inputs):
