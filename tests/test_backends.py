@@ -1,4 +1,6 @@
-"""Every backend gives the reference's answers: integers to the bit, floats to 1e-6."""
+"""One contract for every backend: sums and solvers against NumPy and scikit-learn, plans against
+what they compute themselves. Integers agree to the bit, floats to 1e-6.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,15 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cuda_on_cpu import stand_in
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import Ridge
 
 from pixelreg.backends import BACKENDS, EXTRAS, NUMBA_WORK, get_backend, plan_work
 from pixelreg.backends.array import ArrayBackend
@@ -26,7 +31,7 @@ from pixelreg.regression.kernel import level_features
 from pixelreg.translator import PlanTranslator
 
 NUMPY = get_backend("numpy")
-KINDS = ("array mathematics", "numba", "cupy", "cupy's kernels on the CPU")
+KINDS = ("numpy", "array mathematics", "numba", "cupy", "cupy's kernels on the CPU")
 
 
 class ArrayMathematics(ArrayBackend):
@@ -62,7 +67,7 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param == "numba":
         monkeypatch.setattr("pixelreg.backends.numba.THREAD_NUMBERS", 50)
         return get_backend("numba", threads=3)
-    return get_backend("cupy")
+    return get_backend(request.param)
 
 
 def stack(samples: int, pixels: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -85,14 +90,12 @@ def test_sums_are_equal_to_the_bit(backend, samples, pixels) -> None:
     found = backend.to_host(backend.pixel_sums(X, T))
     x, t = X.astype(np.int64), T.astype(np.int64)
     expected = {"x": x.sum(0), "xx": (x * x).sum(0), "t": t.sum(0), "xt": (x * t).sum(0)}
-    reference = NUMPY.pixel_sums(X, T)
     assert isinstance(found, PixelSums)
-    assert found.count == reference.count == samples
+    assert found.count == samples
     for name, values in expected.items():
-        for sums in (found, reference):
-            array = getattr(sums, name)
-            assert array.dtype == np.int64
-            assert np.array_equal(array, values), name
+        array = getattr(found, name)
+        assert array.dtype == np.int64
+        assert np.array_equal(array, values), name
 
 
 def test_sums_do_not_overflow(backend) -> None:
@@ -104,9 +107,10 @@ def test_sums_do_not_overflow(backend) -> None:
 
 def test_sums_of_floats_agree(backend) -> None:
     X, T = (side / 255 for side in stack(7, 50))
-    found, reference = backend.to_host(backend.pixel_sums(X, T)), NUMPY.pixel_sums(X, T)
-    for name in ("x", "xx", "t", "xt"):
-        np.testing.assert_allclose(getattr(found, name), getattr(reference, name), rtol=1e-12)
+    found = backend.to_host(backend.pixel_sums(X, T))
+    expected = {"x": X.sum(0), "xx": (X * X).sum(0), "t": T.sum(0), "xt": (X * T).sum(0)}
+    for name, values in expected.items():
+        np.testing.assert_allclose(getattr(found, name), values, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("samples", "pixels"), [(1, 1), (3, 63), (5, 64), (6, 300), (2500, 5)])
@@ -116,12 +120,12 @@ def test_histograms_are_equal_to_the_bit(backend, samples, pixels) -> None:
     place = np.broadcast_to(np.arange(pixels), X.shape)
     np.add.at(inputs, (place, X), 1)
     np.add.at(targets, (place, X), T)
-    for sums in (backend.to_host(backend.level_sums(X, T)), NUMPY.level_sums(X, T)):
-        assert isinstance(sums, LevelSums)
-        assert sums.count == samples
-        assert sums.inputs.dtype == sums.targets.dtype == np.uint32
-        assert np.array_equal(sums.inputs, inputs)
-        assert np.array_equal(sums.targets, targets)
+    sums = backend.to_host(backend.level_sums(X, T))
+    assert isinstance(sums, LevelSums)
+    assert sums.count == samples
+    assert sums.inputs.dtype == sums.targets.dtype == np.uint32
+    assert np.array_equal(sums.inputs, inputs)
+    assert np.array_equal(sums.targets, targets)
 
 
 def test_sums_add_where_they_were_computed(backend) -> None:
@@ -137,41 +141,61 @@ def test_sums_add_where_they_were_computed(backend) -> None:
 # ---------------------------------------------------------------- solves
 
 
+def hard(samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels that are hard to solve: constant, nearly so, binary, of few levels, duplicated."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (samples, 9), dtype=np.uint8)
+    X[:, 0] = 133
+    X[:, 1] = np.where(np.arange(samples), 100, 101)
+    X[:, 2] = rng.integers(0, 2, samples) * 255
+    X[:, 3] = rng.integers(120, 140, samples)
+    X[:, 4] = X[:, 5]
+    X[samples // 2 :, 6] = X[: samples - samples // 2, 6]  # every sample twice
+    return X, np.clip(X.astype(int) + rng.integers(-60, 61, X.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 80])
 @pytest.mark.parametrize("alpha", [1e-3, 0.4, 50.0])
 @pytest.mark.parametrize("identity", [False, True])
-def test_ridge_solves_equation_6(backend, alpha, identity) -> None:
-    X, T = stack(12, 90)
-    X[:, 5] = [100] * 11 + [101]  # nearly constant
-    solution = backend.solve_ridge(backend.pixel_sums(X, T), alpha, identity)
-    w, b = map(backend.to_host, solution)
-    x, t = X / 255, T / 255
-    gram = np.empty((90, 2, 2))
-    gram[:, 0, 0], gram[:, 1, 1] = (x * x).sum(0) + alpha, len(X) + alpha
-    gram[:, 0, 1] = gram[:, 1, 0] = x.sum(0)
-    wanted = t - x if identity else t
-    moment = np.stack([(x * wanted).sum(0), wanted.sum(0)], axis=1)
-    expected = np.linalg.solve(gram, moment[..., None])[..., 0] + [float(identity), 0.0]
-    np.testing.assert_allclose(np.stack([w, b], axis=1), expected, rtol=1e-9, atol=1e-9)
-    theirs = NUMPY.solve_ridge(NUMPY.pixel_sums(X, T), alpha, identity)
-    for found, reference in zip((w, b), theirs, strict=True):
-        np.testing.assert_allclose(found, reference, rtol=1e-12, atol=1e-13)
+def test_ridge_is_scikit_learns(backend, identity, alpha, samples) -> None:
+    X, T = hard(samples)
+    for scale in (1, 255):
+        sums = backend.pixel_sums(*((side / scale if scale > 1 else side) for side in (X, T)))
+        w, b = map(backend.to_host, backend.solve_ridge(sums, alpha, identity))
+        for p in range(X.shape[1]):
+            # Eq. 3 penalises the bias as well, so it is a weight on a column of ones.
+            design = np.column_stack([X[:, p] / 255, np.ones(samples)])
+            wanted = (T[:, p] - float(identity) * X[:, p]) / 255
+            theirs = Ridge(alpha=alpha, fit_intercept=False, solver="cholesky")
+            weight, bias = theirs.fit(design, wanted).coef_
+            assert w[p] == pytest.approx(weight + float(identity), rel=1e-8, abs=1e-8), p
+            assert b[p] == pytest.approx(bias, rel=1e-8, abs=1e-8), p
 
 
-@pytest.mark.parametrize("sigma", [0.1, 0.3, 3.0, 10.0])
-@pytest.mark.parametrize("alpha", [0.01, 0.4])
-def test_levels_solve_the_dense_system(backend, sigma, alpha) -> None:
-    X, T = stack(30, 80)
+LEVELS = np.arange(0, 256, 5) / 255
+
+
+@cache
+def kernel_ridge(alpha: float, sigma: float, samples: int) -> np.ndarray:
+    """What scikit-learn predicts at `LEVELS` from `hard` pixels, (n_levels, n_pixels)."""
+    model = KernelRidge(kernel="rbf", gamma=1 / (2 * sigma**2), alpha=alpha)
+    pixels = zip(*(side.T / 255 for side in hard(samples)), strict=True)
+    return np.stack([model.fit(x[:, None], t).predict(LEVELS[:, None]) for x, t in pixels], axis=1)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 120])
+@pytest.mark.parametrize("sigma", [0.1, 0.3, 1.0, 3.0, 10.0])
+@pytest.mark.parametrize("alpha", [0.01, 0.4, 4.0])
+def test_kernel_solvers_are_scikit_learns(backend, alpha, sigma, samples) -> None:
+    X, T = hard(samples)
     x, t = X / 255, T / 255
     features = level_features(sigma)
     found = backend.to_host(backend.solve_levels(backend.level_sums(X, T), features.table, alpha))
-    curves = features.table @ found.T
-    dual = NUMPY.solve_dense(x, t, sigma, alpha)
-    levels = np.repeat(np.arange(256)[:, None] / 255, 80, axis=1)
-    dense = NUMPY.predict_dense(levels, x, dual, sigma)
-    np.testing.assert_allclose(curves, dense, rtol=0, atol=1e-8)
-    theirs = backend.to_host(backend.solve_dense(x, t, sigma, alpha))
-    curves = backend.to_host(backend.predict_dense(levels, x, theirs, sigma))
-    np.testing.assert_allclose(curves, dense, rtol=0, atol=1e-8)
+    dual = backend.solve_dense(x, t, sigma, alpha)
+    new = np.repeat(LEVELS[:, None], X.shape[1], axis=1)
+    dense = backend.to_host(backend.predict_dense(new, x, dual, sigma))
+    for curves in (features.table[::5] @ found.T, dense):
+        np.testing.assert_allclose(curves, kernel_ridge(alpha, sigma, samples), rtol=0, atol=1e-8)
 
 
 def test_levels_survive_an_alpha_below_rounding(backend) -> None:
@@ -194,7 +218,7 @@ def plans() -> dict[str, Plan]:
     def near(mean: float, spread: float, *shape: int) -> np.ndarray:
         return rng.normal(mean, spread, shape).astype(np.float32)
 
-    steps = [(i, j) for i in (-2, 0, 1) for j in (-1, 0, 3)] + [(100, 0), (0, -100)]
+    steps = [(i, j) for i in (-2, 0, 1) for j in (-1, 0, 3)] + [(-128, 0), (0, 127)]
     moves = near(0, 3, *SHAPE[:2], 2)
     moves[:5] = moves[:, -9:] = 0  # some stand still
     weight, bias = near(0.1, 0.2, *SHAPE), near(0, 0.1, *SHAPE)
@@ -294,7 +318,10 @@ def test_look_ups_agree(backend, dtype, shape) -> None:
 @every_plan
 def test_misfits_are_refused(backend, name) -> None:
     plan, batch = PLANS[name], pictures()
-    for bad in (batch[:, :-1], batch[..., :1], batch.astype(np.int32), batch / 100):
+    nan = batch / 255
+    nan[1, 2, 0] = np.nan
+    flat = batch.reshape(len(batch), -1)
+    for bad in (batch[:, :-1], batch[..., :1], flat, batch.astype(np.int32), batch / 100, nan):
         with pytest.raises(InvalidArrayError):
             backend.predict(plan, bad)
     with pytest.raises(InvalidArrayError, match="uint8"):

