@@ -20,9 +20,7 @@ from pixelreg.pictures.sheet import grid
     "--model", required=True, type=options.FILE, help="ONNX file of pixelreg train dcgan."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which ones.")
-@click.option(
-    "--count", type=click.IntRange(1, MOST), default=16, show_default=True, help="How many."
-)
+@options.integer("--count", 1, MOST, 16, "How many.")
 @click.option(
     "--columns", type=click.IntRange(1), help="Pictures in a row. [default: about a square]"
 )
@@ -39,14 +37,7 @@ from pixelreg.pictures.sheet import grid
     help="What runs the model.",
 )
 @click.option("--threads", type=click.IntRange(1), help="Threads to use. [default: one a core]")
-@click.option(
-    "-o",
-    "--output",
-    type=options.NEW_FILE,
-    default="sheet.png",
-    show_default=True,
-    help="Picture file of all of them.",
-)
+@options.output(options.NEW_FILE, "sheet.png", "Picture file of all of them.")
 def generate(
     model: Path,
     seed: int,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pixelreg.commands.console import problem_facts, problem_lines, progress, report
-from pixelreg.commands.options import FOLDER, NEW_FILE, as_json
+from pixelreg.commands.options import FOLDER, NEW_FILE, as_json, integer
 from pixelreg.errors import UsageError
 
 SHOWN = 12  # portraits on the sheet, evenly from the first to the last
@@ -16,13 +16,7 @@ SHOWN = 12  # portraits on the sheet, evenly from the first to the last
 @click.command()
 @click.argument("folder", type=FOLDER)
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option(
-    "--size",
-    type=click.IntRange(32, 1024),
-    default=128,
-    show_default=True,
-    help="Side of the portraits in pixels, a multiple of 16.",
-)
+@integer("--size", 32, 1024, 128, "Side of the portraits in pixels, a multiple of 16.")
 @click.option(
     "--neutral-only", is_flag=True, help="Leave out photos that have no landmarks of their own."
 )

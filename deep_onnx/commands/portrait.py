@@ -218,9 +218,7 @@ def style(
 
 @portrait.command()
 @click.option("--mask", type=options.FILE, required=True, help="The shape of all portraits.")
-@click.option(
-    "--count", type=click.IntRange(1, MOST), default=8, show_default=True, help="How many."
-)
+@options.integer("--count", 1, MOST, 8, "How many.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which ones.")
 @click.option(
     "--from",
@@ -231,14 +229,7 @@ def style(
 )
 @click.option("--background", type=options.FILE, help="Photo whose background they take.")
 @_loading
-@click.option(
-    "-o",
-    "--output",
-    type=options.NEW_FILE,
-    default="sheet.png",
-    show_default=True,
-    help="Picture file of all of them.",
-)
+@options.output(options.NEW_FILE, "sheet.png", "Picture file of all of them.")
 def synthesise(
     mask: Path,
     count: int,

@@ -55,13 +55,7 @@ from pixelreg.regression import ESTIMATORS
     help="Flow and ridge, Pixel-RR, Pixel-KR, masked ridge, or one ridge on whole pictures; auto "
     "takes flow for photographs of faces where OpenCV is installed, else rr.",
 )
-@click.option(
-    "--size",
-    type=click.IntRange(11, 2048),
-    default=128,
-    show_default=True,
-    help="Side of the model's pictures in pixels.",
-)
+@options.integer("--size", 11, 2048, 128, "Side of the model's pictures in pixels.")
 @click.option(
     "--preset", type=click.Choice(["paper"]), help="The paper's every setting, for rr or kr."
 )
@@ -108,13 +102,10 @@ from pixelreg.regression import ESTIMATORS
     metavar="ADDRESS",
     help="Read and sum on a Dask cluster: tcp://HOST:PORT, or local (rr, kr; extra cluster).",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=options.MODEL_FILE,
-    default=LOCAL_MODEL,
-    show_default=True,
-    help="Model file; NAME.safetensors gets a contact sheet NAME-sheet.png beside it.",
+@options.output(
+    options.MODEL_FILE,
+    LOCAL_MODEL,
+    "Model file; NAME.safetensors gets a contact sheet NAME-sheet.png beside it.",
 )
 @options.as_json
 def fit(
