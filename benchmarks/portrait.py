@@ -33,12 +33,12 @@ from deep_onnx.portrait.portraits import (
 )
 from deep_onnx.portrait.training import Portrait, PortraitArguments
 from deep_onnx.portrait.translator import PortraitTarget, open_portrait
-from deep_onnx.portrait.windows import window_slices
+from deep_onnx.portrait.windows import clamp_centres, window_sizes
 from deep_onnx.training.checkpoint import fingerprint, load, load_networks
 from deep_onnx.training.data import split
 from deep_onnx.training.loop import Run, Schedule, train
 from deep_onnx.training.tools import to_tensor
-from pixelreg.arrays import Float64
+from pixelreg.arrays import Array, Float64
 
 VARIANTS: dict[str, dict[str, str]] = {
     "baseline": {},
@@ -108,8 +108,6 @@ def main() -> None:
 def polynomial_mmd(one: Float64, other: Float64) -> float:
     """Squared maximum mean discrepancy, unbiased, of the kernel (x.y / d + 1)^3.
 
-    Parameters
-    ----------
     one, other : (M, d) and (N, d).
     """
 
@@ -255,6 +253,16 @@ class Judge:
             found[f"kid_{name}"] = round(value, 3)
             found[f"kid_{name}_spread"] = round(deviation, 3)
         return found
+
+
+def window_slices(centres: Array, size: int) -> tuple[tuple[slice, slice], ...]:
+    """Rows and columns of the three windows around ``centres`` (6,), clamped first."""
+    clamped = clamp_centres(centres, size).reshape(3, 2).tolist()
+    result = []
+    for (x, y), (h, w) in zip(clamped, window_sizes(size), strict=True):
+        top, left = y - h // 2, x - w // 2
+        result.append((slice(top, top + h), slice(left, left + w)))
+    return tuple(result)
 
 
 @torch.no_grad()

@@ -46,7 +46,58 @@ def portrait() -> None:
     """
 
 
-_model = options.stacked(
+_changing = options.stacked(
+    click.argument("input", type=options.FILE, metavar="INPUT"),
+    click.option(
+        "--own-mask", type=options.FILE, help="INPUT's own mask, instead of the parser's."
+    ),
+    click.option(
+        "--strength", type=float, default=1.0, show_default=True, help="0 changes nothing."
+    ),
+    click.option(
+        "--whole", is_flag=True, help="Give all of the portrait back, not only what was asked for."
+    ),
+    click.option(
+        "-o", "--output", type=options.NEW_FILE, help="Picture file. [default: beside INPUT]"
+    ),
+)
+_parts_of_another = options.stacked(
+    click.option(
+        "--component",
+        "components",
+        multiple=True,
+        required=True,
+        type=click.Choice(list(COMPONENTS)),
+        help="Which part; may be repeated.",
+    ),
+    click.option(
+        "--from", "other", type=options.FILE, required=True, help="The portrait that gives it."
+    ),
+    click.option(
+        "--from-mask", type=options.FILE, help="That portrait's mask, instead of the parser's."
+    ),
+)
+
+
+def _load(
+    model: Path, parser: Path | None, provider: str, threads: int | None, locator: Locator
+) -> Callable[[], PortraitTranslator]:
+    def load() -> PortraitTranslator:
+        from deep_onnx.portrait.translator import open_portrait
+
+        if not model.is_file():
+            raise ModelFileError(f"there is no {model}; make one with: pixelreg train portrait")
+        return open_portrait(
+            model, locator=locator, parser=parser, provider=provider, threads=threads, say=say
+        )
+
+    return load
+
+
+# The model's options, given to a command as ``load``, which loads it when it is called.
+_loading = options.given_as(
+    "load",
+    _load,
     click.option(
         "--model",
         type=options.NEW_FILE,
@@ -69,68 +120,6 @@ _model = options.stacked(
     click.option("--threads", type=click.IntRange(1), help="Threads to use. [default: one a core]"),
     options.locating_faces,
 )
-_changing = options.stacked(
-    click.argument("input", type=options.FILE, metavar="INPUT"),
-    click.option(
-        "--own-mask", type=options.FILE, help="INPUT's own mask, instead of the parser's."
-    ),
-    click.option(
-        "--strength", type=float, default=1.0, show_default=True, help="0 changes nothing."
-    ),
-    click.option(
-        "--whole", is_flag=True, help="Give all of the portrait back, not only what was asked for."
-    ),
-    click.option(
-        "-o", "--output", type=options.NEW_FILE, help="Picture file. [default: beside INPUT]"
-    ),
-)
-_components = click.option(
-    "--component",
-    "components",
-    multiple=True,
-    required=True,
-    type=click.Choice(list(COMPONENTS)),
-    help="Which part; may be repeated.",
-)
-_other = click.option(
-    "--from", "other", type=options.FILE, required=True, help="The portrait that gives it."
-)
-_other_mask = click.option(
-    "--from-mask", type=options.FILE, help="That portrait's mask, instead of the parser's."
-)
-
-
-def _loading(function: Any) -> Any:
-    """The model's options, given to the command as ``load``, which loads it when it is called."""
-    from functools import wraps
-
-    @wraps(function)
-    def wrapped(
-        *args: Any,
-        model: Path,
-        parser: Path | None,
-        provider: str,
-        threads: int | None,
-        locator: Locator,
-        **kwargs: Any,
-    ) -> Any:
-        def load() -> PortraitTranslator:
-            from deep_onnx.portrait.translator import open_portrait
-
-            if not model.is_file():
-                raise ModelFileError(f"there is no {model}; make one with: pixelreg train portrait")
-            return open_portrait(
-                model,
-                locator=locator,
-                parser=parser,
-                provider=provider,
-                threads=threads,
-                say=say,
-            )
-
-        return function(*args, load=load, **kwargs)
-
-    return _model(wrapped)
 
 
 @portrait.command()
@@ -153,9 +142,7 @@ def edit(input: Path, mask: Path, load: Callable[[], PortraitTranslator], **valu
 
 @portrait.command()
 @_changing
-@_components
-@_other
-@_other_mask
+@_parts_of_another
 @click.option("--shape-only", is_flag=True, help="Keep INPUT's own look.")
 @_loading
 def swap(
@@ -187,9 +174,7 @@ def swap(
 
 @portrait.command()
 @_changing
-@_components
-@_other
-@_other_mask
+@_parts_of_another
 @_loading
 def style(
     input: Path,

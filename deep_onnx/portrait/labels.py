@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image
 
-from pixelreg.arrays import Array, Floats, Pixels
+from pixelreg.arrays import Array, Pixels
 from pixelreg.errors import ImageError, InvalidArrayError
 from pixelreg.files import write_bytes
 from pixelreg.pictures.image import Picture, read_file
@@ -70,20 +70,13 @@ def painted(masks: Array) -> Pixels:
     return np.array(PALETTE, np.uint8)[check_masks(masks)]
 
 
-def one_hot(masks: Array) -> Floats:
-    """Masks (..., H, W) as eleven channels of 0 and 1: (..., 11, H, W) float32."""
-    labels = np.arange(len(LABELS), dtype=np.uint8)[:, None, None]
-    result: Floats = (check_masks(masks)[..., None, :, :] == labels).astype(np.float32)
-    return result
-
-
 def mirrored(masks: Array) -> Pixels:
     """Masks (..., H, W) mirrored left to right; left parts become right ones."""
     return np.array(_MIRRORED, np.uint8)[check_masks(masks)[..., ::-1]]
 
 
-def encode_mask(mask: Array) -> bytes:
-    """A mask (H, W) as the bytes of an indexed PNG whose index is the label."""
+def write_mask(path: Path, mask: Array) -> None:
+    """Write a mask (H, W) as an indexed PNG whose index is the label, whole or not at all."""
     mask = check_masks(mask)
     if mask.ndim != 2:
         raise InvalidArrayError(f"one mask is (H, W), not {mask.shape}")
@@ -91,12 +84,7 @@ def encode_mask(mask: Array) -> bytes:
     image.putpalette([value for colour in PALETTE for value in colour])
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def write_mask(path: Path, mask: Array) -> None:
-    """Write a mask (H, W) as an indexed PNG, whole or not at all."""
-    write_bytes(path, encode_mask(mask))
+    write_bytes(path, buffer.getvalue())
 
 
 def read_mask(path: Path) -> Pixels:

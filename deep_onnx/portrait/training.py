@@ -8,7 +8,7 @@ counts for the framework once it has learnt a while.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -230,7 +230,7 @@ class Portrait(Algorithm):
         """How well held-out portraits are rebuilt, and parsed."""
         found: dict[str, list[Tensor]] = {}
         with evaluating(self.networks.values()):
-            for batch in self._batches(portraits_of(held_out)):
+            for batch in self._batches(first(portraits_of(held_out), JUDGED)):
                 for name, value in self._judged(batch).items():
                     found.setdefault(name, []).append(value * len(batch.pictures))
         count = min(JUDGED, len(held_out.pictures))
@@ -328,14 +328,19 @@ class Portrait(Algorithm):
         self, source: Batch, target: Batch
     ) -> tuple[Tensor, tuple[list[Tensor], list[Tensor]], dict[str, Tensor]]:
         """Portraits; the components, rebuilt and true; the variational part, if there is one."""
-        net, count = self.framework, len(NAMES)
-        parts = net.components([source.pictures] * count, [source.masks] * count, source.centres)
-        means, spreads = net.local.encode(parts)
+        net = self.framework
+        parts, means, spreads = self._encoded(source)
         drawn = net.local.draw(means, spreads)
         made = net.compose(drawn, target.pictures, target.masks, target.centres)
         each = [divergence(mean, spread) for mean, spread in zip(means, spreads, strict=False)]
         extra = {"divergence": torch.stack(each).sum()} if each else {}
         return made, (net.local.rebuild(drawn), parts), extra
+
+    def _encoded(self, source: Batch) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Portraits' components, their means, and log variances where they are variational."""
+        net, count = self.framework, len(NAMES)
+        parts = net.components([source.pictures] * count, [source.masks] * count, source.centres)
+        return parts, *net.local.encode(parts)
 
     def _judged(self, batch: Batch) -> dict[str, Tensor]:
         made, rebuilt, _ = self._made(batch, batch)
@@ -349,13 +354,11 @@ class Portrait(Algorithm):
             "unpaired parsing": parsing_loss(self.parser(mixed), batch.masks),
         }
 
-    def _batches(self, held_out: PortraitExamples) -> list[Batch]:
-        count = min(JUDGED, len(held_out.pictures))
-        parts = [slice(k, min(k + AT_ONCE, count)) for k in range(0, count, AT_ONCE)]
-        return [
-            self._tensors(held_out.pictures[p], held_out.masks[p], held_out.centres[p])
-            for p in parts
-        ]
+    def _batches(self, portraits: PortraitExamples) -> Iterator[Batch]:
+        """Portraits as they are, some at a time."""
+        for start in range(0, len(portraits.pictures), AT_ONCE):
+            p = slice(start, start + AT_ONCE)
+            yield self._tensors(portraits.pictures[p], portraits.masks[p], portraits.centres[p])
 
     def _drawn(self, items: Sequence[int]) -> Batch:
         """Portraits by their numbers, changed at random if wanted."""
@@ -379,20 +382,10 @@ class Portrait(Algorithm):
         All five components' embeddings are taken together, so that an invented portrait's eyes
         suit its skin.
         """
-        examples, rows = portraits_of(self.examples), []
+        rows = []
         with evaluating(self.networks.values()):
-            for k in range(0, self.items, AT_ONCE):
-                part = np.s_[k : k + AT_ONCE]
-                batch = self._tensors(
-                    examples.pictures[part], examples.masks[part], examples.centres[part]
-                )
-                count = len(NAMES)
-                means, _ = self.framework.local.encode(
-                    self.framework.components(
-                        [batch.pictures] * count, [batch.masks] * count, batch.centres
-                    )
-                )
-                rows.append(torch.cat(means, dim=1).cpu())
+            for batch in self._batches(portraits_of(self.examples)):
+                rows.append(torch.cat(self._encoded(batch)[1], dim=1).cpu())
         all_rows = torch.cat(rows)
         mean = all_rows.mean(0)
         _, values, axes = torch.linalg.svd(all_rows - mean, full_matrices=False)

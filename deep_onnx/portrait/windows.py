@@ -63,16 +63,6 @@ def clamp_centres(centres: Array, size: int) -> Centres:
     return np.clip(centres, low, size - sides + low).astype(np.int64)
 
 
-def window_slices(centres: Array, size: int) -> tuple[tuple[slice, slice], ...]:
-    """Rows and columns of the three windows around ``centres`` (6,), clamped first."""
-    clamped = clamp_centres(centres, size).reshape(3, 2).tolist()
-    result = []
-    for (x, y), (h, w) in zip(clamped, window_sizes(size), strict=True):
-        top, left = y - h // 2, x - w // 2
-        result.append((slice(top, top + h), slice(left, left + w)))
-    return tuple(result)
-
-
 def window_centres(mask: Array) -> Centres:
     """The centres of eyes and mouth in a mask (S, S), clamped: (6,) int64.
 

@@ -200,7 +200,7 @@ def _locator(
     return Locator(name, file, which, eyes, box, not no_align)
 
 
-def _given_as(name: str, make: Callable[..., Any], *options: Any) -> Callable[[Any], Any]:
+def given_as(name: str, make: Callable[..., Any], *options: Any) -> Callable[[Any], Any]:
     """Options that a command gets as one thing, ``name``: what ``make`` makes of their values."""
     taken = signature(make).parameters
 
@@ -215,7 +215,7 @@ def _given_as(name: str, make: Callable[..., Any], *options: Any) -> Callable[[A
     return decorated
 
 
-computing = _given_as("computing", Computing, _computing_options)
-running = _given_as("running", Running, _running_options)
-locating = _given_as("locator", _locator, _locator_options)
-locating_faces = _given_as("locator", _locator, _locator_options, _face_options)
+computing = given_as("computing", Computing, _computing_options)
+running = given_as("running", Running, _running_options)
+locating = given_as("locator", _locator, _locator_options)
+locating_faces = given_as("locator", _locator, _locator_options, _face_options)
