@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +41,14 @@ def drawn_portrait(seed: int, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(colours[mask] + noise, 0, 255).astype(np.uint8), mask
 
 
-def write_portraits(folder: Path, count: int, size: int = 64) -> None:
-    """``count`` drawn people, one portrait each."""
-    names = {}
-    for seed in range(count):
-        image, mask = drawn_portrait(seed, size)
-        name = f"p{seed:02d}"
+def write_portraits(
+    folder: Path,
+    people: Mapping[str, str],
+    draw: Callable[[int], tuple[np.ndarray, np.ndarray]] = drawn_portrait,
+) -> None:
+    """A portrait ``draw(k)`` under the k-th name of ``people``, name to person."""
+    for k, name in enumerate(people):
+        image, mask = draw(k)
         write_bytes(folder / "images" / f"{name}.png", encode(Picture(image), "PNG"))
         write_mask(folder / "masks" / f"{name}.png", mask)
-        names[name] = name
-    write_people(folder, names)
+    write_people(folder, people)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ torch = pytest.importorskip("torch")
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package)
 
-from benchmarks.portrait import kid, polynomial_mmd
+from benchmarks.portrait import kid, polynomial_mmd, window_slices
 from deep_onnx.export import parity
 from deep_onnx.file import read
 from deep_onnx.portrait import parts as windows
@@ -26,23 +27,13 @@ from deep_onnx.portrait.parts import down, folded, up
 from deep_onnx.portrait.portraits import augmented, load_portrait_examples
 from deep_onnx.portrait.running import NAMES, Seen
 from deep_onnx.portrait.training import Portrait, PortraitArguments
-from deep_onnx.portrait.translator import (
-    PortraitTarget,
-    PortraitTranslator,
-    open_portrait,
-)
-from deep_onnx.portrait.windows import grown, window_centres, window_slices
+from deep_onnx.portrait.translator import PortraitTarget, PortraitTranslator, open_portrait
+from deep_onnx.portrait.windows import grown, window_centres
 from deep_onnx.session import Session
 from deep_onnx.training.data import Examples, split
 from deep_onnx.translator import load
 from pixelreg.commands.main import main
-from pixelreg.errors import (
-    DataError,
-    FaceError,
-    InvalidArrayError,
-    UnknownNameError,
-    UsageError,
-)
+from pixelreg.errors import DataError, FaceError, InvalidArrayError, UnknownNameError, UsageError
 from pixelreg.models.model import Provenance
 from pixelreg.pictures.image import Picture, encode, read_file
 from pixelreg.translator import PreparedFaces
@@ -53,7 +44,7 @@ SIZE, WIDTH, STEPS = 64, 4, 12
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("portraits")
-    write_portraits(made, 8)
+    write_portraits(made, {name: name for name in map("p{:02d}".format, range(8))})
     return made
 
 
@@ -84,12 +75,25 @@ def algorithm(folder: Path, **options) -> Portrait:
     return Portrait(PortraitArguments(size=SIZE, width=WIDTH, batch=2, **options), examples)
 
 
+def learning(made: Portrait) -> None:
+    for network in made.networks.values():
+        network.train()
+    made.parser.eval()
+
+
+def stacked(portraits: list[Seen]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pictures, masks and centres as the networks take them."""
+    pictures = np.stack([each.image for each in portraits]).transpose(0, 3, 1, 2) / 127.5 - 1
+    masks = np.stack([each.mask for each in portraits]).astype(np.int64)
+    return pictures.astype(np.float32), masks, np.stack([each.centres for each in portraits])
+
+
 def tensors(*seeds: int) -> tuple:
-    portraits = [drawn_portrait(seed, SIZE) for seed in seeds]
-    pictures = np.stack([image for image, _ in portraits]).transpose(0, 3, 1, 2) / 127.5 - 1
-    masks = np.stack([mask for _, mask in portraits]).astype(np.int64)
-    centres = np.stack([window_centres(mask) for _, mask in portraits])
-    return torch.from_numpy(pictures).float(), torch.from_numpy(masks), torch.from_numpy(centres)
+    return tuple(map(torch.from_numpy, stacked([seen(seed) for seed in seeds])))
+
+
+def parts_of(network: PortraitNetwork, pictures, masks, centres) -> list:
+    return network.components([pictures] * 5, [masks] * 5, centres)
 
 
 # -- equations -----------------------------------------------------------------------------------
@@ -169,19 +173,14 @@ def test_products_cut_and_set_in_bit_for_bit_what_slices_do() -> None:
 
 def test_components_are_what_the_paper_cuts() -> None:
     pictures, masks, centres = tensors(2)
-    same = [pictures] * 5, [masks] * 5, centres
-    parts = dict(zip(NAMES, PortraitNetwork(SIZE, WIDTH).components(*same), strict=True))
-    assert [tuple(part.shape[2:]) for part in parts.values()] == [
-        (8, 12),
-        (8, 12),
-        (20, 36),
-        (64, 64),
-        (64, 64),
-    ]
+    parts = dict(
+        zip(NAMES, parts_of(PortraitNetwork(SIZE, WIDTH), pictures, masks, centres), strict=True)
+    )
+    shapes = [tuple(part.shape[2:]) for part in parts.values()]
+    assert shapes == [(8, 12), (8, 12), (20, 36), (64, 64), (64, 64)]
     skin = np.isin(masks[0].numpy(), COMPONENTS["skin"])
-    expected = pictures[0].numpy() * skin
-    assert np.array_equal(parts["skin"][0].numpy(), expected)
-    tight = PortraitNetwork(SIZE, WIDTH, eye_crop="tight").components(*same)
+    assert np.array_equal(parts["skin"][0].numpy(), pictures[0].numpy() * skin)
+    tight = parts_of(PortraitNetwork(SIZE, WIDTH, eye_crop="tight"), pictures, masks, centres)
     place = window_slices(centres[0].numpy(), SIZE)[0]
     eye = (masks[0].numpy() == LABELS.index("left-eye"))[place]
     assert np.array_equal(tight[0][0].numpy(), parts["left-eye"][0].numpy() * eye)
@@ -191,7 +190,7 @@ def test_components_are_what_the_paper_cuts() -> None:
 def test_only_the_background_of_the_target_is_seen() -> None:
     network = PortraitNetwork(SIZE, WIDTH).eval()
     pictures, masks, centres = tensors(3)
-    embeddings, _ = network.local.encode(network.components([pictures] * 5, [masks] * 5, centres))
+    embeddings, _ = network.local.encode(parts_of(network, pictures, masks, centres))
     head = (masks != 0)[:, None].float()
     with torch.no_grad():
         first = network.compose(embeddings, pictures, masks, centres)
@@ -206,7 +205,7 @@ def test_five_encoders_see_their_own_components() -> None:
     assert len(network.masks) == 5
     assert [encoder.model[0].in_channels for encoder in network.masks] == [1, 1, 3, 4, 1]
     pictures, masks, centres = tensors(4)
-    embeddings, _ = network.local.encode(network.components([pictures] * 5, [masks] * 5, centres))
+    embeddings, _ = network.local.encode(parts_of(network, pictures, masks, centres))
     assert network.compose(embeddings, pictures, masks, centres).shape == pictures.shape
 
 
@@ -218,7 +217,7 @@ def test_the_design_scales_with_the_size(size) -> None:
         masks = torch.empty(1, size, size, dtype=torch.int64)
         centres = torch.empty(1, 6, dtype=torch.int64)
         network.eval()
-        parts = network.components([pictures] * 5, [masks] * 5, centres)
+        parts = parts_of(network, pictures, masks, centres)
         embeddings, _ = network.local.encode(parts)
         assert [tuple(each.shape) for each in embeddings] == [(1, 32)] * 5
         rebuilt = network.local.rebuild(embeddings)
@@ -229,7 +228,7 @@ def test_the_design_scales_with_the_size(size) -> None:
 def test_variational_embeddings_are_drawn_only_while_learning() -> None:
     network = PortraitNetwork(SIZE, WIDTH, variational=True)
     pictures, masks, centres = tensors(5, 6)
-    parts = network.components([pictures] * 5, [masks] * 5, centres)
+    parts = parts_of(network, pictures, masks, centres)
     means, spreads = network.local.encode(parts)
     assert means[0].shape == spreads[0].shape == (2, 16 * WIDTH)
     assert not torch.equal(network.local.draw(means, spreads)[0], means[0])
@@ -266,8 +265,7 @@ def test_folding_norms_changes_nothing() -> None:
 
 
 def test_augmented_portraits_keep_mask_picture_and_windows_together() -> None:
-    portraits = [drawn_portrait(seed, SIZE) for seed in range(12)]
-    pictures, masks = (np.stack(each) for each in zip(*portraits, strict=True))
+    masks = np.stack([seen(seed).mask for seed in range(12)])
     # A picture that shows its own labels tells whether both were moved alike.
     marked = np.repeat(masks[..., None], 3, axis=3) * 20
     centres = np.stack([window_centres(mask) for mask in masks])
@@ -282,37 +280,25 @@ def test_augmented_portraits_keep_mask_picture_and_windows_together() -> None:
     found = np.stack([window_centres(mask) for mask in labels])
     assert np.abs(found - places).max() <= 1  # the middle of a box rounds down before mirroring
     assert not np.array_equal(labels, masks)
-    assert pictures.shape == moved.shape
 
 
 def test_the_phases_update_what_they_should(folder) -> None:
     made = algorithm(folder)
     source, target = made._drawn([0, 1]), made._drawn([2, 3])
-    for network in made.networks.values():
-        network.train()
-    made.parser.eval()
+    learning(made)
 
-    def weights() -> dict[str, list]:
-        return {
-            name: [p.detach().clone() for p in network.parameters()]
-            for name, network in made.networks.items()
-        }
+    def weights() -> dict:
+        networks = made.networks.items()
+        return {name: torch.cat([p.flatten() for p in n.parameters()]) for name, n in networks}
 
-    def moved(before, name) -> bool:
-        return any(
-            not torch.equal(a, b) for a, b in zip(before[name], weights()[name], strict=True)
-        )
-
-    before = weights()
+    before = {name: values.clone() for name, values in weights().items()}
     paired = made._phase(target, target, True, paired=True)
-    assert set(paired) == {
-        *("local", "global", "adversarial", "matching", "parsing", "discriminator")
-    }
-    assert moved(before, "framework")
-    assert moved(before, "discriminators")
-    assert not moved(before, "parser"), "the framework's losses must not teach the parser"
+    both = {"local", "adversarial", "parsing", "discriminator"}
+    assert set(paired) == both | {"global", "matching"}
+    moved = {name for name, values in weights().items() if not torch.equal(values, before[name])}
+    assert moved == {"framework", "discriminators"}, "its losses must not teach the parser"
     unpaired = made._phase(source, target, True, paired=False)
-    assert set(unpaired) == {"local", "adversarial", "parsing", "discriminator"}
+    assert set(unpaired) == both
 
 
 def test_the_parser_is_heard_late_and_made_faces_are_parsed_against_grown_masks(folder) -> None:
@@ -320,9 +306,7 @@ def test_the_parser_is_heard_late_and_made_faces_are_parsed_against_grown_masks(
     batch = made._drawn([0, 1])
     for mask, larger in zip(batch.masks, batch.grown, strict=True):
         assert np.array_equal(grown(mask.numpy().astype(np.uint8)), larger.numpy())
-    for network in made.networks.values():
-        network.train()
-    made.parser.eval()
+    learning(made)
     torch.nn.init.constant_(made.parser.last.weight, 1.0)
 
     def update(listens: bool) -> torch.Tensor:
@@ -353,46 +337,29 @@ def test_losses_of_the_options(folder) -> None:
 
 
 def test_training_needs_masks(folder, drawn, command, tmp_path) -> None:
-    words = ("--size", 64, "--width", 4, "--steps", 1, "-o", tmp_path / "m.onnx")
-    result = command("train", "portrait", "--data", drawn, *words)
-    assert result.code == 1
-    assert "no portraits with masks" in result.err
-    result = command("train", "portrait", "--data", folder, "--expr", "happy", *words)
-    assert result.code == 2
-    assert "leave out" in result.err
-    result = command("train", "portrait", "--data", folder, *words, "--size", 96)
-    assert result.code == 2
-    assert "64, 128, 256, 512" in result.err
+    for words, code, says in (
+        (("--data", drawn), 1, "no portraits with masks"),
+        (("--data", folder, "--expr", "happy"), 2, "leave out"),
+        (("--data", folder, "--size", 96), 2, "64, 128, 256, 512"),
+    ):
+        small = ("--size", 64, "--width", 4, "--steps", 1, "-o", tmp_path / "m.onnx")
+        result = command("train", "portrait", *small, *words)
+        assert result.code == code
+        assert says in result.err
+    maskless = Examples("a", {}, seen(0).image[None], ("a",), ("p",), None, Provenance())
+    with pytest.raises(DataError, match="with their masks"):
+        Portrait(PortraitArguments(size=64), maskless)
 
 
 def test_training_teaches(trained) -> None:
-    rows = (trained.parent / "portrait-run" / "losses.csv").read_text().splitlines()
-    head = rows[0].split(",")
-    column = head.index("validation parser"), head.index("validation local")
-    first, last = ([row.split(",")[k] for row in (rows[1], rows[-1])] for k in column)
-    assert float(first[1]) < float(first[0])
-    assert float(last[1]) < float(last[0])
+    with (trained.parent / "portrait-run" / "losses.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for name in ("validation parser", "validation local"):
+        assert float(rows[-1][name]) < float(rows[0][name])
     assert (trained.parent / "portrait-sheet.png").is_file()
 
 
 # -- the exported file ---------------------------------------------------------------------------
-
-
-def feeds() -> dict:
-    own, others = seen(0), [seen(k) for k in range(1, 6)]
-    scaled = np.stack([each.image for each in others]).transpose(0, 3, 1, 2) / 127.5 - 1
-    return {
-        "image": (own.image.transpose(2, 0, 1)[None] / 127.5 - 1).astype(np.float32),
-        "mask": own.mask[None].astype(np.int64),
-        "centres": own.centres[None],
-        "sources": scaled[None].astype(np.float32),
-        "source_masks": np.stack([each.mask for each in others])[None].astype(np.int64),
-        "source_centres": np.concatenate(
-            [each.centres[2 * k : 2 * k + 2] for k, each in enumerate(others[:3])]
-        )[None],
-        "invented": np.zeros((1, 5), np.float32),
-        "noise": np.zeros((1, 7 - 1 - 1), np.float32),
-    }
 
 
 @pytest.fixture(scope="module")
@@ -400,20 +367,28 @@ def session(trained: Path) -> Session:
     return Session(read(trained), "cpu", threads=1)
 
 
-def noised(session: Session, given: dict) -> dict:
-    width = next(v for v in session.contents.inputs if v.name == "noise").dims[1]
-    return {**given, "noise": np.zeros((1, width), np.float32)}
+@pytest.fixture
+def given(session: Session) -> dict[str, np.ndarray]:
+    """What the file takes: one portrait, its components from five others."""
+    image, mask, centres = stacked([seen(0)])
+    sources, masks, places = stacked([seen(k) for k in range(1, 6)])
+    noises = next(value for value in session.contents.inputs if value.name == "noise").dims[1]
+    return {
+        "image": image,
+        "mask": mask,
+        "centres": centres,
+        "sources": sources[None],
+        "source_masks": masks[None],
+        "source_centres": np.concatenate([places[k, 2 * k : 2 * k + 2] for k in range(3)])[None],
+        "invented": np.zeros((1, 5), np.float32),
+        "noise": np.zeros((1, noises), np.float32),
+    }
 
 
-def test_windows_follow_the_centres_in_the_exported_file(session) -> None:
-    given = noised(session, feeds())
+def test_windows_follow_the_centres_in_the_exported_file(session, given) -> None:
     (first,) = session.run(given)
     # A source moved with its window's centre shows the window the same.
-    moved = {
-        **given,
-        "sources": given["sources"].copy(),
-        "source_centres": given["source_centres"].copy(),
-    }
+    moved = {name: value.copy() for name, value in given.items()}
     for k, (right, below) in enumerate(((3, 2), (-4, 1), (2, -3))):
         moved["sources"][:, k] = np.roll(given["sources"][:, k], (below, right), axis=(-2, -1))
         moved["source_centres"][:, 2 * k : 2 * k + 2] += (right, below)
@@ -426,8 +401,7 @@ def test_windows_follow_the_centres_in_the_exported_file(session) -> None:
 
 
 @pytest.mark.parametrize("k", range(5))
-def test_every_component_has_a_portrait_of_its_own(session, k) -> None:
-    given = noised(session, feeds())
+def test_every_component_has_a_portrait_of_its_own(session, given, k) -> None:
     (first,) = session.run(given)
     other = {name: value.copy() for name, value in given.items()}
     other["sources"][:, k] = -other["sources"][:, k]
@@ -443,14 +417,9 @@ def test_the_file_computes_what_the_networks_do_wherever_the_windows_are(folder,
     examples, _ = split(load_portrait_examples(folder, SIZE).examples, 0.2, 0)
     made = Portrait(PortraitArguments(size=SIZE, width=WIDTH, batch=2), examples)
     kept = load_arrays(trained.parent / "portrait-run" / "last.safetensors")
-    start = "network/framework/"
-    made.framework.load_state_dict(
-        {
-            name.removeprefix(start): torch.from_numpy(value)
-            for name, value in kept.items()
-            if name.startswith(start)
-        }
-    )
+    weights = {name.partition("network/framework/")[2]: value for name, value in kept.items()}
+    weights.pop("")
+    made.framework.load_state_dict({name: torch.from_numpy(v) for name, v in weights.items()})
     export = made.exports()[0]
     inputs = {name: value.clone() for name, value in export.inputs.items()}
     inputs["centres"] += 7
@@ -466,8 +435,7 @@ def test_the_file_loads_as_a_portrait_translator(trained, model) -> None:
     assert isinstance(loaded, PortraitTranslator)
     assert loaded.parser is not None
     facts = loaded.describe()
-    assert facts["task"] == "portrait"
-    assert facts["size"] == SIZE
+    assert (facts["task"], facts["size"]) == ("portrait", SIZE)
     assert facts["notes"]["parity"] < 1e-4
     with pytest.raises(UsageError, match="pixelreg portrait"):
         loaded.canonical("happy")
@@ -480,13 +448,7 @@ def test_an_edit_changes_where_the_mask_does_and_nothing_else(model) -> None:
     made = model.translate(one.image, PortraitTarget(mask=mask, own_mask=one.mask))
     changed = (made != one.image).any(axis=2)
     assert changed[mask != one.mask].mean() > 0.9
-    rows, columns = np.nonzero(mask != one.mask)
-    outside = np.ones_like(changed)
-    reach = 1 + int(SIZE * (1 / 32 + 1 / 16))
-    outside[
-        rows.min() - reach : rows.max() + reach, columns.min() - reach : columns.max() + reach
-    ] = 0
-    assert not changed[outside].any()
+    assert not changed[fading(mask != one.mask) == 0].any()
     unchanged = model.translate(one.image, PortraitTarget(mask=one.mask, own_mask=one.mask))
     assert np.array_equal(unchanged, one.image)
     whole = model.translate(one.image, PortraitTarget(own_mask=one.mask, whole=True))
@@ -511,24 +473,27 @@ def test_style_adds_the_difference_that_another_look_makes(model) -> None:
     assert not colour[fading(hair) == 0].any()
 
 
-def test_the_network_is_given_each_component_of_its_portrait(model, monkeypatch) -> None:
-    one, other = seen(0), seen(1)
+@pytest.fixture
+def runs(model, monkeypatch) -> list[dict[str, np.ndarray]]:
+    """What the model's file is given from now on."""
     given: list[dict] = []
     run = model.session.run
     monkeypatch.setattr(model.session, "run", lambda inputs: given.append(inputs) or run(inputs))
+    return given
+
+
+def test_the_network_is_given_each_component_of_its_portrait(model, runs) -> None:
+    one, other = seen(0), seen(1)
     target = PortraitTarget(looks={"right-eye": other, "hair": other}, own_mask=one.mask)
     model.run(target, one.image[None])
-    looks = [one, other, one, one, other]
-    expected = np.stack([each.image for each in looks]).transpose(0, 3, 1, 2) / 127.5 - 1
-    assert np.allclose(given[0]["sources"][0], expected, atol=1e-6)
-    assert np.array_equal(given[0]["source_masks"][0], np.stack([each.mask for each in looks]))
-    assert given[0]["source_centres"][0, 2:4].tolist() == other.centres[2:4].tolist()
-    assert (
-        given[0]["source_centres"][0, [0, 1, 4, 5]].tolist() == one.centres[[0, 1, 4, 5]].tolist()
-    )
-    assert np.array_equal(given[0]["mask"][0], one.mask)
+    pictures, masks, _ = stacked([one, other, one, one, other])
+    assert np.allclose(runs[0]["sources"][0], pictures, atol=1e-6)
+    assert np.array_equal(runs[0]["source_masks"][0], masks)
+    wanted = [*one.centres[:2], *other.centres[2:4], *one.centres[4:]]
+    assert runs[0]["source_centres"][0].tolist() == wanted
+    assert np.array_equal(runs[0]["mask"][0], one.mask)
     model.run(PortraitTarget(shapes={"mouth": other}, own_mask=one.mask), one.image[None])
-    assert np.array_equal(given[1]["mask"][0], swapped(one.mask, other.mask, "mouth"))
+    assert np.array_equal(runs[1]["mask"][0], swapped(one.mask, other.mask, "mouth"))
 
 
 def test_targets_may_be_masks_portraits_and_mappings(model, tmp_path) -> None:
@@ -545,9 +510,6 @@ def test_targets_may_be_masks_portraits_and_mappings(model, tmp_path) -> None:
     blind = np.where(one.mask == 4, 1, one.mask)
     with pytest.raises(FaceError, match="no left eye"):
         model.translate(one.image, PortraitTarget(own_mask=blind))
-    maskless = Examples("a", {}, one.image[None], ("a",), ("p",), None, Provenance())
-    with pytest.raises(DataError, match="with their masks"):
-        Portrait(PortraitArguments(size=64), maskless)
 
 
 def test_without_a_parser_masks_must_be_given(trained, tmp_path) -> None:
@@ -561,26 +523,24 @@ def test_without_a_parser_masks_must_be_given(trained, tmp_path) -> None:
     lonely.translate(one.image, PortraitTarget(mask=one.mask, own_mask=one.mask))
 
 
-def test_synthesised_portraits_follow_seed_and_portraits(model, monkeypatch) -> None:
-    mask, given = seen(2).mask, []
-    run = model.session.run
-    monkeypatch.setattr(model.session, "run", lambda inputs: given.append(inputs) or run(inputs))
+def test_synthesised_portraits_follow_seed_and_portraits(model, runs) -> None:
+    mask = seen(2).mask
     made = model.synthesise(mask, 3, seed=5)
     assert made.shape == (3, SIZE, SIZE, 3)
     model.synthesise(mask, 2, seed=5)
     model.synthesise(mask, 2, seed=6)
-    noise = [inputs["noise"] for inputs in given]
+    noise = [inputs["noise"] for inputs in runs]
     assert np.array_equal(noise[0][:2], noise[1])
     assert not np.array_equal(noise[1], noise[2])
-    assert (given[0]["invented"] == 1).all()
+    assert (runs[0]["invented"] == 1).all()
 
     looks = [seen(k) for k in range(3)]
     model.synthesise(mask, 4, 0, looks, background=looks[2])
-    assert (given[3]["invented"] == 0).all()
-    shown = [tuple(values.tobytes() for values in five) for five in given[3]["sources"]]
+    assert (runs[3]["invented"] == 0).all()
+    shown = [tuple(values.tobytes() for values in five) for five in runs[3]["sources"]]
     assert all(len(set(five)) == 1 for five in shown)
     assert len(set(shown[:3])) == 3, "everybody once before anybody twice"
-    assert (given[3]["mask"] == mask).all()
+    assert (runs[3]["mask"] == mask).all()
 
 
 def test_the_parser_gives_shares_and_photo_masks(model) -> None:
@@ -640,13 +600,12 @@ def test_edit_a_crop_and_a_photo(command, files, trained, tmp_path) -> None:
 def test_swap_and_style(command, files, trained, tmp_path, verb) -> None:
     made = {}
     for name in ("mouth", "hair"):
-        out = tmp_path / f"{name}.png"
         other = ("--component", name, "--from", files["p1"], "--from-mask", files["m1"])
         words = ("--model", trained, "--own-mask", files["m0"], *other, "--strength", 10)
-        words += ("-o", out)
-        result = command("portrait", verb, files["p0"], *words)
+        result = command("portrait", verb, files["p0"], *words, "-o", tmp_path / "out.png")
         assert result.code == 0, result.err
-        made[name] = (read_file(out).pixels != read_file(files["p0"]).pixels).any(axis=2)
+        changed = read_file(tmp_path / "out.png").pixels != read_file(files["p0"]).pixels
+        made[name] = changed.any(axis=2)
     assert not made["mouth"][:30].any()
     assert not made["hair"][56:].any()
     if verb == "swap":  # another look alone changes little after so little training
@@ -676,20 +635,12 @@ def test_synthesise_and_mask(command, files, folder, trained, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (("edit", "{p0}", "--model", "none.onnx", "--mask", "{m0}"), 1, "train portrait"),
-        (("edit", "{p0}", "--model", "{model}", "--mask", "{p1}"), 1, "label"),
-        (
-            ("style", "{p0}", "--model", "{model}", "--component", "nose", "--from", "{p1}"),
-            2,
-            "nose",
-        ),
-        (("mask", "{p0}", "--model", "{model}", "-o", "mask.jpg"), 2, ".png"),
-        (("edit", "{p0}", "--model", "{parser}", "--mask", "{m0}"), 1, "no portrait model"),
-        (
-            ("edit", "{p0}", "--model", "{model}", "--parser", "{model}", "--mask", "{m0}"),
-            1,
-            "parts",
-        ),
+        ("edit {p0} --model none.onnx --mask {m0}", 1, "train portrait"),
+        ("edit {p0} --model {model} --mask {p1}", 1, "label"),
+        ("style {p0} --model {model} --component nose --from {p1}", 2, "nose"),
+        ("mask {p0} --model {model} -o mask.jpg", 2, ".png"),
+        ("edit {p0} --model {parser} --mask {m0}", 1, "no portrait model"),
+        ("edit {p0} --model {model} --parser {model} --mask {m0}", 1, "parts"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(
@@ -697,7 +648,7 @@ def test_what_cannot_be_done_is_said_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     beside = trained.with_name("portrait-parser.onnx")
-    filled = [str(word).format(**files, model=trained, parser=beside) for word in words]
+    filled = [word.format(**files, model=trained, parser=beside) for word in words.split()]
     result = command("portrait", *filled)
     assert result.code == code
     assert says in result.err
