@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import describe
+from benchmarks.machine import store
 from deep_onnx.card import Card
 from deep_onnx.file import read, read_card
 from deep_onnx.session import Session
@@ -119,8 +119,7 @@ def main() -> None:
     for name in found:
         curves = arguments.runs / f"{name}-run" / "losses.png"
         shutil.copy(curves, arguments.results / f"deep-{name}.png")
-    result = {"machine": describe(), "rows": rows, "closed form": closed}
-    (arguments.results / "deep.json").write_text(json.dumps(result, indent=1) + "\n")
+    store(arguments.results / "deep.json", rows=rows, **{"closed form": closed})
 
 
 def _train(row: Row, name: str, data: Path, arguments: Any) -> None:

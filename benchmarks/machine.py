@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
+from pathlib import Path
 from typing import Any
 
 PACKAGES = (
@@ -17,6 +19,12 @@ PACKAGES = (
     "torch",
     "onnxruntime",
 )
+
+
+def store(path: Path, **facts: Any) -> None:
+    """Write facts as JSON, the machine first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"machine": describe(), **facts}, indent=1) + "\n")
 
 
 def describe() -> dict[str, Any]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import shutil
 import subprocess
@@ -23,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import describe
+from benchmarks.machine import store
 from pixelreg.data.synthetic import synthesise
 from pixelreg.evaluation.comparison import format_table
 
@@ -61,9 +60,7 @@ def main() -> None:
                 rows.append(measure(folder, Path(name) / "out", pairs, kind, arguments.size))
                 print(f"{kind}, {pairs} pairs: {rows[-1]['seconds']:.1f} s", file=sys.stderr)
             shutil.rmtree(folder)
-    result = {"machine": describe(), "drawn_size": DRAWN_SIZE, "rows": rows}
-    arguments.output.parent.mkdir(exist_ok=True)
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    store(arguments.output, drawn_size=DRAWN_SIZE, rows=rows)
     head = (
         "model",
         "",

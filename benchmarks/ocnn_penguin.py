@@ -11,14 +11,13 @@ The last kind ends late where penguins, who start at 0.9 of the time, take more 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import describe
+from benchmarks.machine import store
 from pixelreg.evaluation.comparison import format_table
 
 METHODS = {"gradient": "none", "penguins, gradient": "initial", "gradient, penguins": "head"}
@@ -163,9 +162,7 @@ def main() -> None:
     rows = measure(options.data, options.size, options.seconds, options.seeds, options.evaluations)
     print(table(rows))
     told = {"size": options.size, "seconds": options.seconds, "evaluations": options.evaluations}
-    result = {"machine": describe(), **told, "rows": rows}
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    store(options.output, **told, rows=rows)
     plot(rows, options.output.with_suffix(".png"))
     print(f"wrote {options.output} and {options.output.with_suffix('.png')}")
 

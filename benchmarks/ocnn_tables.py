@@ -25,14 +25,13 @@ target.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import describe
+from benchmarks.machine import store
 from benchmarks.timing import interleaved
 from deep_onnx.translator import load
 from pixelreg.evaluation.comparison import format_table
@@ -228,9 +227,7 @@ def main() -> None:
         for name, found in judged.items():
             rows[name] |= found
     print(table(rows))
-    result = {"machine": describe(), "threads": options.threads, "paper": PAPER, "rows": rows}
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    store(options.output, threads=options.threads, paper=PAPER, rows=rows)
     print(f"wrote {options.output}")
 
 

@@ -8,10 +8,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from benchmarks.machine import describe
+from benchmarks.machine import store
 from pixelreg.backends import get_backend
 from pixelreg.data.crops import load_stack
 from pixelreg.data.layouts import scan
@@ -48,9 +47,7 @@ def main() -> None:
     }
     rows = compare("happy", test.sources, test.targets, made)
     print(table(rows))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    result = {"machine": describe(), "train": len(train.pairs), "rows": as_json(rows)}
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+    store(arguments.output, train=len(train.pairs), rows=as_json(rows))
 
 
 if __name__ == "__main__":

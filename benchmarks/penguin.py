@@ -12,14 +12,13 @@ none may lose to. Draws the median of the best value so far.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import describe
+from benchmarks.machine import store
 from deep_onnx.architectures.penguin import minimise
 from pixelreg.evaluation.comparison import format_table
 
@@ -189,9 +188,7 @@ def main() -> None:
     rows = measure(seeds, evaluations)
     print(table(rows))
     print(f"medians of {seeds} seeds; * the least of the line")
-    result = {"machine": describe(), "seeds": seeds, "shift": SHIFT, "rows": rows}
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    store(options.output, seeds=seeds, shift=SHIFT, rows=rows)
     plot(rows, options.output.with_suffix(".png"))
     print(f"wrote {options.output} and {options.output.with_suffix('.png')}")
 

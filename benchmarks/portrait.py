@@ -14,15 +14,14 @@ with the paper's; only their order can.
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.machine import describe
+from benchmarks.machine import store
+from benchmarks.timing import interleaved
 from deep_onnx.export import export_onnx
 from deep_onnx.portrait.labels import COMPONENTS
 from deep_onnx.portrait.portraits import (
@@ -91,7 +90,6 @@ def main() -> None:
     rows = [_row(name, *made, judge, held_out) for name, made in trained.items()]
     floor = judge.distances(to_tensor(learning.pictures), to_tensor(held_out.pictures))
     result = {
-        "machine": describe(),
         "table": "KID, not FID: see benchmarks/portrait.py; lower is better",
         "settings": {key: getattr(arguments, key) for key in SETTINGS},
         "training_set": learning.provenance.training_set,
@@ -100,8 +98,7 @@ def main() -> None:
         "rows": rows,
         "baseline file": _file(baseline, learning, held_out, arguments.runs),
     }
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+    store(arguments.output, **result)
     _print(rows, floor)
 
 
@@ -312,12 +309,8 @@ def _file(
     model = open_portrait(path, provider="cpu", threads=1)
     portrait = held_out.pictures[0]
     wish = PortraitTarget(mask=held_out.masks[1], own_mask=held_out.masks[0])
-    seconds = []
-    for _ in range(1 + TIMED):
-        start = time.perf_counter()
-        model.run(wish, portrait[None])
-        seconds.append(time.perf_counter() - start)
-    facts["milliseconds_edit_1_thread"] = round(1e3 * float(np.median(seconds[1:])), 1)
+    seconds = interleaved({"edit": lambda: model.run(wish, portrait[None])}, TIMED)["edit"]
+    facts["milliseconds_edit_1_thread"] = round(1e3 * seconds, 1)
     return facts
 
 

@@ -13,7 +13,6 @@ nearest one in the region of eyes and nose?
 from __future__ import annotations
 
 import argparse
-import json
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +27,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.machine import describe
+from benchmarks.machine import store
 from pixelreg.data.crops import Stack, load_stack
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import grouped_folds, pair
@@ -118,9 +117,7 @@ def main() -> None:
     )
     rows = [head] + [(name, "", *cells(values)) for name, values in scores.items()]
     print(format_table(rows))
-    result = {"machine": describe(), "people": len(stack.pairs), "folds": FOLDS, "scores": scores}
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+    store(arguments.output, people=len(stack.pairs), folds=FOLDS, scores=scores)
     if arguments.sheet:
         columns = [(name, list(pictures)) for name, pictures in made.items()]
         Image.fromarray(contact_sheet(columns, list(stack.people), 256)).save(arguments.sheet)

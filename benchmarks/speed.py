@@ -10,7 +10,6 @@ bytes over the measured bandwidth of copies by as many threads, reads and writes
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from PIL import Image
 
 from benchmarks.flow_profile import flow_profile
 from benchmarks.growth import growth, plot
-from benchmarks.machine import describe
+from benchmarks.machine import store
 from benchmarks.rivals import (
     dense_kernel_ridge,
     dense_workers,
@@ -278,7 +277,6 @@ def main() -> None:
         parts = profile["seconds on one thread"].items()
         print("flow, one thread:", ", ".join(f"{name} {shown(taken)}" for name, taken in parts))
     result = {
-        "machine": describe(),
         "quick": options.quick,
         "backend": options.backend,
         "load": os.getloadavg(),
@@ -287,8 +285,7 @@ def main() -> None:
         "growth": curves,
         "flow_profile": profile,
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=2) + "\n")
+    store(options.output, **result)
     plot(curves, options.output.with_suffix(".png"))
     print(f"wrote {options.output} and {options.output.with_suffix('.png')}")
 
