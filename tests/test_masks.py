@@ -102,38 +102,42 @@ def test_masks_come_back_from_palette_png(mask, tmp_path_factory):
     assert (labels.read_mask(path) == mask).all()
 
 
-@pytest.mark.parametrize("form", ["RGB", "RGBA", "other order", "numbers"])
-def test_masks_of_other_programs_are_read(form, tmp_path):
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda image: image.convert("RGB"),
+        lambda image: image.convert("RGBA"),
+        lambda image: image.convert("RGB").quantize(16, Image.Quantize.MAXCOVERAGE),
+        lambda image: Image.fromarray(np.array(image)),
+    ],
+    ids=("colours", "opaque", "another order", "numbers"),
+)
+def test_masks_of_other_programs_are_read(changed, tmp_path):
     mask = np.random.default_rng(0).integers(0, 11, (16, 24)).astype(np.uint8)
-    image = Image.fromarray(labels.painted(mask))
-    if form == "RGBA":
-        image = image.convert("RGBA")
-    elif form == "other order":
-        image = image.quantize(16, Image.Quantize.MAXCOVERAGE)
-        assert (np.asarray(image) != mask).any()
-    elif form == "numbers":
-        image = Image.fromarray(mask)
-    path = tmp_path / "mask.png"
-    image.save(path)
-    assert (labels.read_mask(path) == mask).all()
+    labels.write_mask(tmp_path / "ours.png", mask)
+    with Image.open(tmp_path / "ours.png") as image:
+        changed(image).save(tmp_path / "mask.png")
+    assert (labels.read_mask(tmp_path / "mask.png") == mask).all()
 
 
-def test_unknown_colours_and_numbers_are_told_in_one_line(tmp_path):
+@pytest.mark.parametrize(
+    ("pixels", "says"),
+    [
+        (
+            np.where(a_mask()[..., None] == 4, (250, 200, 150), labels.painted(a_mask())),
+            r"\(250, 200, 150\) at column 20, row 26 .*31 more.*skin",
+        ),
+        (np.full((4, 4), 11), r"number 11 at column 0, row 0 .*labels are 0 to 10"),
+        (np.zeros((4, 4, 4)), "transparent in 16 pixels"),
+        (None, "not a picture"),
+    ],
+)
+def test_unknown_colours_and_numbers_are_told_in_one_line(pixels, says, tmp_path):
     path = tmp_path / "mask.png"
-    colours = labels.painted(a_mask())
-    colours[3, 5] = colours[4, 5] = (250, 200, 150)
-    Image.fromarray(colours).save(path)
-    with pytest.raises(ImageError, match=r"\(250, 200, 150\) at column 5, row 3 .*1 more.*skin"):
-        labels.read_mask(path)
-    Image.fromarray(np.full((4, 4), 11, np.uint8)).save(path)
-    with pytest.raises(ImageError, match=r"number 11 at column 0, row 0 .*labels are 0 to 10"):
-        labels.read_mask(path)
-    seen_through = np.zeros((4, 4, 4), np.uint8)
-    Image.fromarray(seen_through).save(path)
-    with pytest.raises(ImageError, match="transparent in 16 pixels"):
-        labels.read_mask(path)
     path.write_bytes(b"no picture")
-    with pytest.raises(ImageError, match="not a picture"):
+    if pixels is not None:
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+    with pytest.raises(ImageError, match=says):
         labels.read_mask(path)
 
 
@@ -188,9 +192,7 @@ def test_clamping_shifts_no_further_than_it_must(centres, size):
     clamped = windows.clamp_centres(np.array(centres), size)
     sides = [side for h, w in windows.window_sizes(size) for side in (w, h)]
     for before, after, side in zip(centres, clamped.tolist(), sides, strict=True):
-        allowed = [
-            c for c in range(size + 1) if c - side // 2 >= 0 and c - side // 2 + side <= size
-        ]
+        allowed = [c for c in range(size + 1) if 0 <= c - side // 2 <= size - side]
         assert after == min(allowed, key=lambda c: abs(c - before))
 
 
@@ -255,15 +257,14 @@ def test_growing_loses_nothing_of_any_mask(mask, growth):
 # CelebAMask-HQ
 
 
-def write_parts(root: Path, number: int, parts: dict[str, np.ndarray], picture: int = 128) -> None:
+def write_parts(root: Path, number: int, parts: dict[str, np.ndarray]) -> None:
     folder = root / "CelebAMask-HQ-mask-anno" / str(number // 2000)
     folder.mkdir(parents=True, exist_ok=True)
     for part, inside in parts.items():
         Image.fromarray((inside * 255).astype(np.uint8)).save(folder / f"{number:05d}_{part}.png")
     images = root / "CelebA-HQ-img"
     images.mkdir(exist_ok=True)
-    shade = np.tile(np.arange(picture, dtype=np.uint8)[None, :, None], (picture, 1, 3))
-    Image.fromarray(shade).save(images / f"{number}.jpg")
+    Image.fromarray(np.zeros((128, 128, 3), np.uint8)).save(images / f"{number}.jpg")
 
 
 def parts_of(mask: np.ndarray, exchanged: bool = False) -> dict[str, np.ndarray]:
@@ -271,9 +272,7 @@ def parts_of(mask: np.ndarray, exchanged: bool = False) -> dict[str, np.ndarray]
     if exchanged:
         for one, other in (("left-eye", "right-eye"), ("left-eyebrow", "right-eyebrow")):
             names[one], names[other] = names[other], names[one]
-    return {
-        part: mask == INDEX[label] for label, part in names.items() if (mask == INDEX[label]).any()
-    }
+    return {part: mask == INDEX[label] for label, part in names.items() if INDEX[label] in mask}
 
 
 @pytest.fixture
@@ -311,7 +310,6 @@ def test_celebamask_is_read_at_the_pictures_size(celeba):
     assert stack.images.dtype == stack.masks.dtype == np.uint8
     assert (stack.masks == a_mask()).all()
     assert (stack.centres == windows.window_centres(a_mask())).all()
-    assert stack.centres.dtype == np.int64
     double = load_portraits(celeba, 128)
     assert (double.masks[:, ::2, ::2] == a_mask()).all()
     assert (double.masks[:, 1::2, 1::2] == a_mask()).all()
@@ -355,7 +353,6 @@ def test_a_folder_is_read_with_its_people(tmp_path):
     assert stack.images[:, 0, 0, 0].tolist() == [1, 0, 2]
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert not stack.problems
-    assert len(stack.images) == len(stack.masks) == len(stack.centres) == 3
     (tmp_path / "people.csv").unlink()  # a person a portrait
     assert load_portraits(tmp_path, 64).people == stack.names
 
@@ -494,8 +491,7 @@ def test_a_drawn_head_gets_its_mask(hair):
     assert windows.face_problem(mask) is None
     centres = windows.window_centres(mask)
     assert np.abs(centres - [97, 125, 159, 125, 128, 174]).max() <= 2
-    area = np.pi * 11 * 5
-    assert (mask == INDEX["left-eye"]).sum() == pytest.approx(area, rel=0.25)
+    assert (mask == INDEX["left-eye"]).sum() == pytest.approx(np.pi * 11 * 5, rel=0.25)
     assert not (mask == INDEX["mouth"]).sum() > 45  # lips are shut: a line at most
 
 
