@@ -194,16 +194,12 @@ class PortraitTranslator(OnnxTranslator):
 
     def seen(self, image: ImageLike, mask: Array | Path | str | None = None) -> Seen:
         """A photo's largest face as the network takes it; without a mask the parser makes one."""
-        path = Path(image) if isinstance(image, (str, Path)) else None
-        pixels = read(image).pixels
-        labels = _labels(mask)
-        return self._cut(pixels, self.place(pixels, path)[0], labels)
+        pixels, placement = self._largest(image)
+        return self._cut(pixels, placement, _labels(mask))
 
     def mask(self, image: ImageLike) -> Pixels:
         """The mask of a photo's largest face, (H, W) uint8 labels, as the parser finds it."""
-        path = Path(image) if isinstance(image, (str, Path)) else None
-        pixels = read(image).pixels
-        placement = self.place(pixels, path)[0]
+        pixels, placement = self._largest(image)
         shares = self._parser().shares(crop(pixels, placement.similarity, self.size)[None])[0]
         size = pixels.shape[0], pixels.shape[1]
         return tidied(photo_mask(shares, placement.similarity, size))
@@ -259,6 +255,12 @@ class PortraitTranslator(OnnxTranslator):
             **asdict(card.provenance),
             "notes": dict(card.notes),
         }
+
+    def _largest(self, image: ImageLike) -> tuple[Pixels, Placement]:
+        """A photo, and where its largest face is."""
+        path = Path(image) if isinstance(image, (str, Path)) else None
+        pixels = read(image).pixels
+        return pixels, self.place(pixels, path)[0]
 
     def _wish(self, target: Any) -> _Wish:
         """A target of any kind, its masks read and its names known."""
