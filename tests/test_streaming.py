@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save_file
 from pixelreg.data.crops import Cutter, load_stack, read_all, read_photo
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import pair
-from pixelreg.errors import DataError, ModelFileError, PixelregError
+from pixelreg.errors import DataError, PixelregError
 from pixelreg.faces.align import crop, similarity_from_eyes
 from pixelreg.faces.landmarks import face_from_eyes, read_landmarks
 from pixelreg.faces.locate import Locator
@@ -479,16 +479,6 @@ def test_a_damaged_histogram(halves: tuple[Path, Path], tmp_path: Path, command:
             "not the sums of 40 pairs"
             in command("merge", bad, "-o", tmp_path / "m.safetensors").error
         )
-
-
-def test_truncated_sums_and_other_files(sums_file: Path, tmp_path: Path) -> None:
-    content = sums_file.read_bytes()
-    for bad in (b"", b"x" * 100, content[:50], content[:-1], content + b"0"):
-        (tmp_path / "bad.sums").write_bytes(bad)
-        with pytest.raises(ModelFileError, match=r"bad\.sums"):
-            sumsfile.load(tmp_path / "bad.sums")
-    with pytest.raises(ModelFileError, match="cannot read"):
-        sumsfile.load(tmp_path / "absent.sums")
 
 
 @pytest.mark.parametrize(
