@@ -25,7 +25,6 @@ from pixelreg.models import file as modelfile
 from pixelreg.models.model import Model
 from pixelreg.models.plans import AffinePlan, FactoredPlan, FlowPlan, KernelPlan, Plan, SparsePlan
 from pixelreg.models.sums import LevelSums, PixelSums
-from pixelreg.pictures.warp import fetch_cubic, fetch_linear
 from pixelreg.regression import FlowRidge, PixelKernelRidge, PixelRidge
 from pixelreg.regression.kernel import level_features
 from pixelreg.translator import PlanTranslator
@@ -292,27 +291,21 @@ def test_changes_agree(backend, name) -> None:
             assert np.array_equal(found.displacement, reference.displacement)
 
 
-def test_flows_of_one_channel_and_tiny_pictures_agree(backend) -> None:
+@pytest.mark.parametrize("reach", [2, 40])
+@pytest.mark.parametrize("whole", [False, True])
+def test_flows_of_one_channel_and_tiny_pictures_agree(backend, reach, whole) -> None:
     rng = np.random.default_rng(0)
-    for shape in ((9, 12, 1), (1, 1, 3), (2, 300, 3), (5, 3, 4)):
-        fields = (rng.normal(0, 2, (*shape[:2], 2)), *rng.normal(0, 0.2, (2, *shape)))
-        plan = FlowPlan(*(f.astype(np.float32) for f in fields), np.array([2.0], np.float32))
+    for shape in ((40, 30, 3), (9, 12, 1), (1, 1, 3), (2, 300, 3), (5, 3, 4)):
+        moves, fields = rng.normal(0, reach, (*shape[:2], 2)), rng.normal(0, 0.2, (2, *shape))
+        if whole:
+            moves = np.rint(moves)
+        arrays = (array.astype(np.float32) for array in (moves, *fields))
+        plan = FlowPlan(*arrays, np.array([2.0], np.float32))
         picture = rng.integers(0, 256, shape, dtype=np.uint8)
         found, reference = backend.apply(plan, picture), NUMPY.apply(plan, picture)
         assert np.abs(found.astype(int) - reference).max() <= 1, shape
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(40, 30, 3), (1, 1, 3), (3, 2, 1), (6, 7, 4)])
-def test_look_ups_agree(backend, dtype, shape) -> None:
-    rng = np.random.default_rng(1)
-    values = rng.integers(0, 256, shape).astype(dtype)
-    x, y = (rng.uniform(-9, side + 9, (12, 300)).astype(np.float32) for side in shape[1::-1])
-    x[0], y[0] = np.rint(x[0]), np.rint(y[0])
-    for function in (fetch_linear, fetch_cubic):
-        found = getattr(backend, function.__name__)(values, x, y)
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found, function(values, x, y), rtol=0, atol=255 * 4e-6)
+        colours = [each.change(plan, picture).colour for each in (backend, NUMPY)]
+        np.testing.assert_allclose(*colours, rtol=0, atol=4e-6)
 
 
 @every_plan

@@ -13,7 +13,6 @@ from pixelreg.errors import InvalidArrayError
 from pixelreg.models.plans import Change, Plan
 from pixelreg.models.sums import GREY_LEVELS, LevelSums, PixelSums
 from pixelreg.pictures.image import check_unit_range
-from pixelreg.pictures.warp import fetch_cubic, fetch_linear
 
 COUNT_PIXELS, COUNT_SAMPLES = 256, 1024  # counted at once, so that the counts stay in the cache
 LEVEL_NUMBERS = 1_000_000  # float64 numbers that stay in the cache while levels are solved
@@ -243,18 +242,6 @@ class ArrayBackend:
         found = self._change(plan, _checked(plan, picture))
         moves = None if found.displacement is None else self._host_array(found.displacement)
         return Change(self._host_array(found.colour), moves)
-
-    def fetch_linear(self, values: Array, x: Array, y: Array) -> Floats:
-        """Bilinear look-up; see `pixelreg.pictures.warp.fetch_linear`."""
-        source, across, down = map(self.to_device, (values, x, y))
-        found: Floats = self._like(fetch_linear(source, across, down, self.xp), values)
-        return found
-
-    def fetch_cubic(self, values: Array, x: Array, y: Array) -> Floats:
-        """Cubic look-up, slightly sharpening; see `pixelreg.pictures.warp.fetch_cubic`."""
-        source, across, down = map(self.to_device, (values, x, y))
-        found: Floats = self._like(fetch_cubic(source, across, down, self.xp), values)
-        return found
 
     def _predict(self, plan: Any, pictures: Array) -> Any:
         return self.load(plan).predict(self.to_device(pictures), self.xp)

@@ -1,9 +1,8 @@
-"""Compiled loops that look up between pixels, and that run flow plans on RGB bytes.
+"""Compiled loops that run flow plans on RGB bytes.
 
-What they compute is written down in `pixelreg.pictures.warp` and in `FlowPlan`. RGB bytes are
+What they compute is written down in `FlowPlan` and in `pixelreg.pictures.warp`. The bytes are
 packed into one number a pixel, with a border, so that a tap is one load and many look-ups go side
-by side; other pictures are looked up value by value. Each public loop does rows ``first`` to
-``last``.
+by side. Loops with ``first`` and ``last`` do the rows between them.
 """
 
 from __future__ import annotations
@@ -92,42 +91,6 @@ def cubic_packed(packed: Array, x: Floats, y: Floats, room: Floats, out: Floats)
 
 
 @compiled
-def fetch_packed(
-    first: int, last: int, packed: Array, x: Array, y: Array, cubic: bool, out: Floats
-) -> None:
-    """Look up rows first to last of x, y (h, w) in a packed picture: out (h, w, 3)."""
-    columns = x.shape[1]
-    room = np.zeros((ROOM, BLOCK), np.float32)
-    for i in range(first, last):
-        made = out[i].reshape(-1)
-        for low in range(0, columns, BLOCK):
-            high = min(low + BLOCK, columns)
-            u, v, line = x[i, low:high], y[i, low:high], made[3 * low : 3 * high]
-            if cubic:
-                cubic_packed(packed, u, v, room, line)
-            else:
-                linear_packed(packed, u, v, room, line)
-
-
-@compiled
-def fetch_each(
-    first: int, last: int, values: Array, x: Array, y: Array, cubic: bool, out: Floats
-) -> None:
-    """Look up rows first to last of x, y (h, w) in any values (H, W, C): out (h, w, C)."""
-    height, width, channels = values.shape
-    flat, made = values.reshape(-1), out.reshape(-1)
-    columns = x.shape[1]
-    sums = np.empty(12, np.float32)
-    for i in range(first, last):
-        for j in range(columns):
-            place = (i * columns + j) * channels
-            if cubic:
-                _cubic_at(flat, height, width, channels, x[i, j], y[i, j], sums, made, place)
-            else:
-                _linear_at(flat, height, width, channels, x[i, j], y[i, j], made, place)
-
-
-@compiled
 def _places(
     packed: Array, x: Floats, y: Floats, base: Array, across: Floats, down: Floats, step: int
 ) -> None:
@@ -170,72 +133,6 @@ def _near(d: Any) -> Any:
 @compiled
 def _far(d: Any) -> Any:
     return ((A * d - np.float32(5) * A) * d + np.float32(8) * A) * d - np.float32(4) * A
-
-
-@compiled
-def _linear_at(
-    flat: Array, height: int, width: int, channels: int, x: float, y: float, out: Floats, place: int
-) -> None:
-    """One bilinear look-up in a flattened picture, written to out[place:]."""
-    left, top = np.int64(np.floor(x)), np.int64(np.floor(y))
-    across, down = np.float32(x - left), np.float32(y - top)
-    l0, l1 = min(max(left, 0), width - 1), min(max(left + 1, 0), width - 1)
-    t0, t1 = min(max(top, 0), height - 1) * width, min(max(top + 1, 0), height - 1) * width
-    a, b = np.uint64((t0 + l0) * channels), np.uint64((t0 + l1) * channels)
-    c, d = np.uint64((t1 + l0) * channels), np.uint64((t1 + l1) * channels)
-    target = np.uint64(place)
-    for k in range(channels):
-        m = np.uint64(k)
-        upper = (ONE - across) * flat[a + m] + across * flat[b + m]
-        lower = (ONE - across) * flat[c + m] + across * flat[d + m]
-        out[target + m] = (ONE - down) * upper + down * lower
-
-
-@compiled
-def _cubic_at(
-    flat: Array,
-    height: int,
-    width: int,
-    channels: int,
-    x: float,
-    y: float,
-    sums: Floats,
-    out: Floats,
-    place: int,
-) -> None:
-    """One cubic look-up in a flattened picture, written to out[place:].
-
-    ``sums`` (12,) is room for four columns of three channels.
-    """
-    left, top = np.int64(np.floor(x)), np.int64(np.floor(y))
-    fx, fy = np.float32(x - left), np.float32(y - top)
-    a0, a1, a2, a3 = _cubic_weights(fx)
-    d0, d1, d2, d3 = _cubic_weights(fy)
-    target = np.uint64(place)
-    if channels == 3 and 1 <= left < width - 2 and 1 <= top < height - 2:
-        # The twelve values of a row of four pixels lie side by side.
-        line = np.uint64(3 * width)
-        p = np.uint64(3 * ((top - 1) * width + left - 1))
-        for k in range(12):
-            n = p + np.uint64(k)
-            sums[k] = (d0 * flat[n] + d1 * flat[n + line]) + (
-                d2 * flat[n + line + line] + d3 * flat[n + line + line + line]
-            )
-        for c in range(3):
-            near = a0 * sums[c] + a1 * sums[3 + c]
-            out[target + np.uint64(c)] = near + (a2 * sums[6 + c] + a3 * sums[9 + c])
-        return
-    for c in range(channels):
-        total = np.float32(0)
-        for k in range(4):
-            row = min(max(top + k - 1, 0), height - 1) * width
-            part = np.float32(0)
-            for m in range(4):
-                column = min(max(left + m - 1, 0), width - 1)
-                share = a0 if m == 0 else a1 if m == 1 else a2 if m == 2 else a3
-                part += share * flat[np.uint64((row + column) * channels + c)]
-            total += (d0 if k == 0 else d1 if k == 1 else d2 if k == 2 else d3) * part
-        out[target + np.uint64(c)] = total
 
 
 @compiled

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pixelreg.arrays import Array, Float64, Floats, Pixels
+from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.backends import loops, loops_flow
 from pixelreg.backends.array import NumpyBackend
 from pixelreg.backends.loops import cores, spread
@@ -99,25 +99,6 @@ class NumbaBackend(NumpyBackend):
             0, sums.x.size, sums.count, *arrays, sums.scale, alpha, identity, weight, bias
         )
         return weight, bias
-
-    def fetch_linear(self, values: Array, x: Array, y: Array) -> Floats:
-        """Bilinear look-up; see `pixelreg.pictures.warp.fetch_linear`."""
-        return self._fetch(values, x, y, False)
-
-    def fetch_cubic(self, values: Array, x: Array, y: Array) -> Floats:
-        """Cubic look-up, slightly sharpening; see `pixelreg.pictures.warp.fetch_cubic`."""
-        return self._fetch(values, x, y, True)
-
-    def _fetch(self, values: Array, x: Array, y: Array, cubic: bool) -> Floats:
-        out = np.empty((*x.shape, values.shape[2]), np.float32)
-        threads = self._threads(FETCH_WORK * out.size)
-        if _packable(values):
-            source = self._packed(values)
-            spread(loops_flow.fetch_packed, len(x), threads, source, x, y, cubic, out)
-        else:
-            source = np.ascontiguousarray(values)
-            spread(loops_flow.fetch_each, len(x), threads, source, x, y, cubic, out)
-        return out
 
     def _packed(self, picture: Pixels) -> Array:
         height, width = (side + 2 * loops_flow.BORDER for side in picture.shape[:2])
