@@ -236,8 +236,15 @@ class Judge:
     @torch.no_grad()
     def _raw(self, pictures: Any) -> dict[str, Float64]:
         small = torch.nn.functional.adaptive_avg_pool2d(pictures, PIXELS).flatten(1)
-        deep = torch.cat([self.parser.innermost(part) for part in pictures.split(8)])
+        deep = torch.cat([self._innermost(part) for part in pictures.split(8)])
         return {"parser": deep.double().numpy(), "pixels": small.double().numpy()}
+
+    def _innermost(self, pictures: Any) -> Any:
+        """(N, 3, S, S) -> (N, C): the parser's innermost layer, averaged over its places."""
+        values = self.parser.first(pictures)
+        for layer in self.parser.downs:
+            values = layer(values)
+        return values.mean(dim=(2, 3))
 
     def distances(self, made: Any, real: Any) -> dict[str, float]:
         """KID of both kinds of features, and its spread."""

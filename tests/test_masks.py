@@ -313,7 +313,6 @@ def test_celebamask_is_read_at_the_pictures_size(celeba):
     double = load_portraits(celeba, 128)
     assert (double.masks[:, ::2, ::2] == a_mask()).all()
     assert (double.masks[:, 1::2, 1::2] == a_mask()).all()
-    assert load_portraits(celeba, 32, limit=1).images.shape == (1, 32, 32, 3)
 
 
 def test_celebamask_with_bad_portraits(celeba):
@@ -589,8 +588,7 @@ def test_points_follow_a_moved_face():
 def test_overlays_and_sheets():
     mask = a_mask()
     image = np.full((64, 64, 3), 100, np.uint8)
-    assert (overlay(image, mask, 0.0) == 100).all()
-    assert (overlay(image, mask, 1.0) == labels.painted(mask)).all()
+    assert (np.abs(2.0 * overlay(image, mask) - labels.painted(mask) - 100) <= 1).all()
     assert overlay(image, mask)[0, 0].tolist() == [50, 50, 50]
     sheet = mask_sheet([image, image], [mask, mask], ("a", "b"))
     assert sheet.shape[0] > 128
@@ -622,7 +620,6 @@ PHOTO, FLAT = np.zeros((SIZE, SIZE, 3), np.uint8), np.zeros((64, 64, 3), np.uint
         (cut_portrait, (PHOTO, drawn_points(), 50), "multiple of 16"),
         (load_portraits, (Path("unread"), 60), "multiple of 16"),
         (overlay, (FLAT[:32], a_mask()), "does not fit"),
-        (overlay, (FLAT, a_mask(), 2.0), "opacity"),
         (mask_sheet, ([FLAT, FLAT], [a_mask()]), "2 pictures with 1 masks"),
     ],
 )

@@ -144,8 +144,7 @@ def test_equations_3_7_and_3_8_are_the_cross_entropy_of_every_pixel() -> None:
 def test_equations_3_9_and_3_10_weigh_ten_and_one() -> None:
     names = ("local", "global", "adversarial", "matching", "parsing")
     found = {name: torch.tensor(float(2**k)) for k, name in enumerate(names)}
-    weights = losses.Weights(matching=3.0)
-    assert (weights.local, weights.whole, weights.adversarial, weights.parsing) == (10, 1, 1, 1)
+    weights = PortraitArguments(matching_weight=3.0)
     assert float(losses.paired_loss(found, weights)) == 10 * 1 + 2 + (4 + 3 * 8) + 16
     assert float(losses.unpaired_loss(found, weights)) == 10 * 1 + 4 + 16
 

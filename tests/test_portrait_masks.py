@@ -127,6 +127,7 @@ def test_fading_is_whole_inside_and_nothing_at_the_border() -> None:
     weights = fading(region)
     assert (weights[region] == 1).all()
     assert weights[0].max() == 0
+    assert not weights[:, 42:].any()  # beyond 1/32 + 1/16 of the side
     assert (np.diff(weights[32, 36:]) <= 0).all()
     whole = fading(np.ones((SIZE, SIZE), bool))
     assert whole[32, 32] == 1

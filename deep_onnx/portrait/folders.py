@@ -214,19 +214,15 @@ def load_portraits(
     root: Path,
     size: int,
     progress: Callable[[int, int], None] | None = None,
-    workers: int = 2,
-    limit: int | None = None,
 ) -> PortraitStack:
     """Read a folder of portraits with masks; a bad one is left out and reported.
 
     root : a folder of our layout, or CelebAMask-HQ's.
     size : side of the portraits in pixels, a multiple of 16.
     progress : called with (done, total) after every portrait.
-    limit : read the first so many only.
     """
     window_sizes(size)
     files, problems = list_portraits(root)
-    files = files[:limit]
     found = list(problems)
     kept: list[PortraitFile] = []
     # Filled in place: tens of thousands of portraits must not be in memory twice.
@@ -234,7 +230,7 @@ def load_portraits(
     masks = np.empty((len(files), size, size), np.uint8)
     centres = np.empty((len(files), 6), np.int64)
     for done, (file, outcome) in enumerate(
-        read_all(files, lambda file: read_portrait(file, size), workers), 1
+        read_all(files, lambda file: read_portrait(file, size)), 1
     ):
         if isinstance(outcome, PixelregError):
             found.append(Problem(file.image, str(outcome)))

@@ -39,27 +39,15 @@ from pixelreg.files import write_bytes
 from pixelreg.pictures.image import Picture, encode, read_file
 from pixelreg.pictures.sheet import contact_sheet
 
-OPACITY = 0.5
 
-
-def overlay(image: Pixels, mask: Array, opacity: float = OPACITY) -> Pixels:
-    """A mask's colours laid over its picture.
-
-    image : (H, W, 3) uint8.
-    mask : (H, W) labels.
-    opacity : of the colours, in [0, 1].
-
-    Returns: (H, W, 3) uint8.
-    """
+def overlay(image: Pixels, mask: Array) -> Pixels:
+    """A picture (H, W, 3) uint8 with half of its mask's colours, (H, W) labels."""
     colours = painted(mask)
     if image.shape != colours.shape:
         raise InvalidArrayError(
             f"a mask of {colours.shape[:2]} does not fit a picture of {image.shape}"
         )
-    if not 0.0 <= opacity <= 1.0:
-        raise InvalidArrayError(f"opacity must be in [0, 1], not {opacity}")
-    mixed = (1.0 - opacity) * image + opacity * colours
-    return np.rint(mixed).astype(np.uint8)
+    return np.rint(0.5 * image + 0.5 * colours).astype(np.uint8)
 
 
 def mask_sheet(
@@ -164,7 +152,6 @@ def make_portraits(
     size: int = 128,
     neutral_only: bool = False,
     progress: Progress | None = None,
-    workers: int = 2,
 ) -> Made:
     """Write portraits and their masks into ``out``, in the layout of `deep_onnx.portrait.folders`.
 
@@ -179,7 +166,7 @@ def make_portraits(
     window_sizes(size)
     jobs, problems = _jobs(Path(root), neutral_only)
     people: dict[str, str] = {}
-    for done, (job, outcome) in enumerate(read_all(jobs, lambda job: job.cut(size), workers), 1):
+    for done, (job, outcome) in enumerate(read_all(jobs, lambda job: job.cut(size)), 1):
         if isinstance(outcome, MissingExtraError):
             raise outcome
         if isinstance(outcome, PixelregError):

@@ -88,14 +88,6 @@ class FaceParser(nn.Module):
         made: Tensor = self.last(values)
         return made
 
-    def innermost(self, picture: Tensor) -> Tensor:
-        """(N, 3, S, S) -> (N, C): the innermost layer, averaged over its places."""
-        values = self.first(picture)
-        for layer in self.downs:
-            values = layer(values)
-        mean: Tensor = values.mean(dim=(2, 3))
-        return mean
-
 
 class ParserGraph(nn.Module):
     """The parser as it is exported: probabilities instead of log odds."""

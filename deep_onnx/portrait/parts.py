@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from deep_onnx.portrait.labels import COMPONENTS, LABELS
 from deep_onnx.portrait.windows import window_sizes
+from deep_onnx.training.tools import Network
 
 MOST_WIDE = 8  # the widest layers have this many times the channels of the first
 
@@ -50,9 +50,6 @@ class Residual(nn.Module):
 def widths(width: int, count: int) -> list[int]:
     """Channels of ``count`` layers that double until they are the widest."""
     return [width * min(2**level, MOST_WIDE) for level in range(count)]
-
-
-Network = TypeVar("Network", bound=nn.Module)
 
 
 def folded(network: Network) -> Network:

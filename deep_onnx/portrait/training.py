@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ from deep_onnx.portrait.network import (
     PortraitGraph,
     PortraitNetwork,
 )
-from deep_onnx.portrait.parts import NAMES, Network, folded, one_hot
+from deep_onnx.portrait.parts import NAMES, folded, one_hot
 from deep_onnx.portrait.portraits import (
     Batch,
     PortraitExamples,
@@ -58,17 +57,6 @@ from deep_onnx.training.tools import (
 )
 from pixelreg.arrays import Pixels
 from pixelreg.errors import UsageError
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The lambdas of Eq. 3.6 and 3.9: local, global, GD, GP and FM."""
-
-    local: float = 10.0
-    whole: float = 1.0
-    adversarial: float = 1.0
-    parsing: float = 1.0
-    matching: float = 10.0
 
 
 def local_loss(rebuilt: Sequence[Tensor], parts: Sequence[Tensor]) -> Tensor:
@@ -108,23 +96,23 @@ def parsing_loss(logits: Tensor, mask: Tensor) -> Tensor:
     return functional.cross_entropy(logits, mask)
 
 
-def paired_loss(losses: Mapping[str, Tensor], weights: Weights) -> Tensor:
+def paired_loss(losses: Mapping[str, Tensor], weights: PortraitArguments) -> Tensor:
     """Eq. 3.6 in Eq. 3.9, of the losses local, global, adversarial, matching and parsing."""
-    against = losses["adversarial"] + weights.matching * losses["matching"]
+    against = losses["adversarial"] + weights.matching_weight * losses["matching"]
     return (
-        weights.local * losses["local"]
-        + weights.whole * losses["global"]
-        + weights.adversarial * against
-        + weights.parsing * losses["parsing"]
+        weights.local_weight * losses["local"]
+        + weights.global_weight * losses["global"]
+        + weights.gan_weight * against
+        + weights.parsing_weight * losses["parsing"]
     )
 
 
-def unpaired_loss(losses: Mapping[str, Tensor], weights: Weights) -> Tensor:
+def unpaired_loss(losses: Mapping[str, Tensor], weights: PortraitArguments) -> Tensor:
     """Eq. 3.10, of the losses local, adversarial and parsing."""
     return (
-        weights.local * losses["local"]
-        + weights.adversarial * losses["adversarial"]
-        + weights.parsing * losses["parsing"]
+        weights.local_weight * losses["local"]
+        + weights.gan_weight * losses["adversarial"]
+        + weights.parsing_weight * losses["parsing"]
     )
 
 
@@ -185,13 +173,6 @@ class Portrait(Algorithm):
     def __init__(self, arguments: PortraitArguments, examples: Examples) -> None:
         super().__init__(arguments, portraits_of(examples))
         _check(arguments)
-        self.weights = Weights(
-            arguments.local_weight,
-            arguments.global_weight,
-            arguments.gan_weight,
-            arguments.parsing_weight,
-            arguments.matching_weight,
-        )
         self.framework = PortraitNetwork(
             arguments.size,
             arguments.width,
@@ -271,10 +252,10 @@ class Portrait(Algorithm):
             "invented": torch.full((len(batch.pictures), count), 0.25),
             "noise": torch.ones(len(batch.pictures), len(axes)),
         }
-        framework = _frozen(self.framework)
+        framework = frozen(self.framework)
         framework.local.local = nn.ModuleList()  # only learning needs the pictures rebuilt
         graph = PortraitGraph(folded(framework), mean, axes).eval()
-        parser = ParserGraph(folded(_frozen(self.parser))).eval()
+        parser = ParserGraph(folded(frozen(self.parser))).eval()
         return [
             Export(graph, self._card("portrait", "portrait"), inputs),
             Export(
@@ -308,7 +289,7 @@ class Portrait(Algorithm):
                 losses["global"] = global_loss(made, source.pictures)
                 losses["matching"] = matching_loss(features, wanted)
             counted = {**losses} if listens else {**losses, "parsing": torch.zeros(())}
-            total = (paired_loss if paired else unpaired_loss)(counted, self.weights)
+            total = (paired_loss if paired else unpaired_loss)(counted, self.arguments)
             weighed = [self.arguments.kl_weight * value for value in extra.values()]
             descend(self.optimisers["framework"], {"total": total + sum(weighed)}, {})
         return {**losses, **extra, **judging}
@@ -392,10 +373,6 @@ class Portrait(Algorithm):
         kept = max(1, min(AXES, self.items - 1))
         scale = values[:kept] / max(1, self.items - 1) ** 0.5
         return mean, scale[:, None] * axes[:kept]
-
-
-def _frozen(network: Network) -> Network:
-    return cast(Network, frozen(network))
 
 
 def _check(arguments: PortraitArguments) -> None:

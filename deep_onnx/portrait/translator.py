@@ -16,9 +16,9 @@ synthesise     one mask               many portraits'         4.7
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -58,6 +58,7 @@ from pixelreg.models.plans import Change
 from pixelreg.pictures.image import ImageLike, Picture, read
 from pixelreg.translator import Changer, Prepared, PreparedFaces, Target
 
+MaskLike: TypeAlias = "Array | Path | str | None"
 PLAIN = 224  # grey of the background where none is given
 
 
@@ -73,22 +74,11 @@ class PortraitTarget:
     whole : give the whole portrait back, not only what is asked to change.
     """
 
-    mask: Array | Path | str | None = None
+    mask: MaskLike = None
     shapes: Mapping[str, ImageLike | Seen] = field(default_factory=dict)
     looks: Mapping[str, ImageLike | Seen] = field(default_factory=dict)
-    own_mask: Array | Path | str | None = None
+    own_mask: MaskLike = None
     whole: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class _Wish:
-    """A `PortraitTarget` whose masks are read."""
-
-    mask: Array | None
-    own_mask: Array | None
-    shapes: Mapping[str, ImageLike | Seen]
-    looks: Mapping[str, ImageLike | Seen]
-    whole: bool
 
 
 def open_portrait(path: Path, **options: Any) -> PortraitTranslator:
@@ -192,10 +182,10 @@ class PortraitTranslator(OnnxTranslator):
             made.append(_quantised(self.network.portraits([asked], [looks])[0]))
         return np.stack(made)
 
-    def seen(self, image: ImageLike, mask: Array | Path | str | None = None) -> Seen:
+    def seen(self, image: ImageLike, mask: MaskLike = None) -> Seen:
         """A photo's largest face as the network takes it; without a mask the parser makes one."""
         pixels, placement = self._largest(image)
-        return self._cut(pixels, placement, _labels(mask))
+        return self._cut(pixels, placement, mask)
 
     def mask(self, image: ImageLike) -> Pixels:
         """The mask of a photo's largest face, (H, W) uint8 labels, as the parser finds it."""
@@ -262,7 +252,7 @@ class PortraitTranslator(OnnxTranslator):
         pixels = read(image).pixels
         return pixels, self.place(pixels, path)[0]
 
-    def _wish(self, target: Any) -> _Wish:
+    def _wish(self, target: Any) -> PortraitTarget:
         """A target of any kind, its masks read and its names known."""
         if isinstance(target, PortraitTarget):
             wish = target
@@ -275,10 +265,9 @@ class PortraitTranslator(OnnxTranslator):
         for name in (*wish.shapes, *wish.looks):
             if name not in NAMES:
                 raise UnknownNameError("component", name, NAMES)
-        masks = _labels(wish.mask), _labels(wish.own_mask)
-        return _Wish(*masks, wish.shapes, wish.looks, wish.whole)
+        return replace(wish, mask=_labels(wish.mask), own_mask=_labels(wish.own_mask))
 
-    def _cut(self, pixels: Pixels, placement: Placement, mask: Array | None) -> Seen:
+    def _cut(self, pixels: Pixels, placement: Placement, mask: MaskLike) -> Seen:
         """A face as the network takes it; without a mask, the parser makes one."""
         image = crop(pixels, placement.similarity, self.size)
         labels = self._shape(pixels, placement, mask)
@@ -289,11 +278,12 @@ class PortraitTranslator(OnnxTranslator):
         # The crop was aligned by the eyes, so even where small ones are overlooked they are there.
         return Seen(image, labels, centres_of(labels, what, self.frame))
 
-    def _shape(self, pixels: Pixels, placement: Placement, mask: Array | None) -> Pixels | None:
+    def _shape(self, pixels: Pixels, placement: Placement, mask: MaskLike) -> Pixels | None:
         """A mask of the crop, if there is one."""
-        if mask is None:
+        labels = _labels(mask)
+        if labels is None:
             return None
-        return cut_mask(mask, placement.similarity, self.size, (pixels.shape[0], pixels.shape[1]))
+        return cut_mask(labels, placement.similarity, self.size, (pixels.shape[0], pixels.shape[1]))
 
     def _parser(self) -> Parser:
         if self.parser is None:
@@ -303,7 +293,7 @@ class PortraitTranslator(OnnxTranslator):
             )
         return self.parser
 
-    def _change(self, own: Seen, shape: Pixels | None, wish: _Wish) -> Change:
+    def _change(self, own: Seen, shape: Pixels | None, wish: PortraitTarget) -> Change:
         """What is done to a portrait, where it is asked for.
 
         Where the shape changes, the made portrait takes the photo's place. Where only the look
@@ -324,7 +314,9 @@ class PortraitTranslator(OnnxTranslator):
         replaced, added = _difference(made, photo, shaped), _difference(made, again, styled)
         return Change(replaced.colour + added.colour)
 
-    def _asked(self, own: Seen, shape: Pixels | None, wish: _Wish) -> tuple[Seen, tuple[Seen, ...]]:
+    def _asked(
+        self, own: Seen, shape: Pixels | None, wish: PortraitTarget
+    ) -> tuple[Seen, tuple[Seen, ...]]:
         """The shape with its background, and the five components' portraits."""
         known: dict[int, Seen] = {}
 
@@ -370,7 +362,7 @@ def _is_mask(target: Any) -> bool:
     return True
 
 
-def _labels(mask: Array | Path | str | None) -> Array | None:
+def _labels(mask: MaskLike) -> Array | None:
     """A mask, its file read."""
     return read_mask(Path(mask)) if isinstance(mask, (str, Path)) else mask
 

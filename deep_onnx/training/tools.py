@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -290,6 +290,9 @@ def evaluating(networks: Iterable[nn.Module]) -> Iterator[None]:
             network.train(training)
 
 
-def frozen(network: nn.Module) -> nn.Module:
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def frozen(network: Network) -> Network:
     """A copy on the CPU in evaluation mode, which further training does not change."""
     return deepcopy(network).cpu().eval().requires_grad_(False)
