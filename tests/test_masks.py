@@ -515,7 +515,9 @@ def test_a_backdrop_that_is_not_plain_is_told():
 
 
 @pytest.mark.parametrize(
-    "text", ["68\n1 2\n", "", "189\n1\t2\n", "189\n" + "1\tx\n" * 189, "189\n" + "nan\t1\n" * 189]
+    "text",
+    ["68\n1 2\n", "", "189\n1\t2\n", "189\n" + "1\tx\n" * 189, "189\n" + "nan\t1\n" * 189],
+    ids=("68", "empty", "too few", "words", "no numbers"),
 )
 def test_files_of_bad_points_are_told(text, tmp_path):
     file = tmp_path / "a.tem"
