@@ -1,7 +1,8 @@
 """One contract for every stored format: old files load as they were, and nothing damaged gets in.
 
-The files in ``golden/formats`` were written by pixelreg 0.1.0, before its modules were moved; what
-they hold is counted out by `fill` and `crops`. They are never to be written again.
+The files in ``golden/formats`` were written before pixelreg's modules were moved (but for
+``training.safetensors``, the second version of its format); what they hold is counted out by
+`fill` and `crops`. They are never to be written again.
 """
 
 from __future__ import annotations
