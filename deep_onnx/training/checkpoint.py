@@ -99,6 +99,8 @@ def load(path: Path, algorithm: Algorithm, fingerprint: str) -> Progress:
             for key, value in _below(f"optimiser/{name}", arrays).items():
                 place, _, field = key.partition("/")
                 state.setdefault(int(place), {})[field] = value
+            if len({frozenset(values) for values in state.values()}) > 1:
+                raise ValueError(f"the optimiser {name} lacks numbers")
             groups = described["optimisers"][name]
             optimiser.load_state_dict({"state": state, "param_groups": groups})
         device = algorithm.device if algorithm.networks else torch.device("cpu")
