@@ -14,8 +14,6 @@ from pixelreg.pictures.warp import blur_weights
 def flow_profile(plan: FlowPlan, picture: np.ndarray, rounds: int) -> dict[str, Any]:
     """Seconds of each loop of the Numba backend on one thread, and what it computes.
 
-    Parameters
-    ----------
     plan : of pictures (H, W, 3).
     picture : (H, W, 3) uint8.
     """

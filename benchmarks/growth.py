@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import figure
 from benchmarks.timing import exponent, interleaved
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.regression.kernel import level_features
@@ -73,22 +74,14 @@ def _times(
 
 def plot(curves: list[dict[str, Any]], path: Path) -> None:
     """Draw the curves; needs matplotlib."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True)
-    for axis, against in zip(axes, ("pairs", "pixels"), strict=True):
-        for curve in curves:
-            if curve["against"] == against:
-                label = f"{curve['work']}: size^{curve['exponent']:.2f}"
-                axis.loglog(curve["sizes"], curve["seconds"], "o-", label=label)
-        fixed = f"{PIXELS:,} values a picture" if against == "pairs" else f"{PAIRS} pairs"
-        axis.set(xlabel="pairs" if against == "pairs" else "values a picture", title=fixed)
-        axis.grid(alpha=0.3)
-        axis.legend()
-    axes[0].set_ylabel("seconds")
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    with figure(path, (1, 2), (10, 4.2), sharey=True) as axes:
+        for axis, against in zip(axes, ("pairs", "pixels"), strict=True):
+            for curve in curves:
+                if curve["against"] == against:
+                    label = f"{curve['work']}: size^{curve['exponent']:.2f}"
+                    axis.loglog(curve["sizes"], curve["seconds"], "o-", label=label)
+            fixed = f"{PIXELS:,} values a picture" if against == "pairs" else f"{PAIRS} pairs"
+            axis.set(xlabel="pairs" if against == "pairs" else "values a picture", title=fixed)
+            axis.grid(alpha=0.3)
+            axis.legend()
+        axes[0].set_ylabel("seconds")

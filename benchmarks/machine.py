@@ -1,4 +1,4 @@
-"""What a measurement was made on, to be stored beside it."""
+"""What a measurement was made on, and how its numbers and curves are stored."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,23 @@ def store(path: Path, **facts: Any) -> None:
     """Write facts as JSON, the machine first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"machine": describe(), **facts}, indent=1) + "\n")
+
+
+@contextmanager
+def figure(
+    path: Path, shape: tuple[int, int], size: tuple[float, float], **options: Any
+) -> Iterator[Any]:
+    """Axes whose drawing goes into a picture file; needs matplotlib."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    drawing, axes = plt.subplots(*shape, figsize=size, **options)
+    yield axes
+    drawing.tight_layout()
+    drawing.savefig(path, dpi=100)
+    plt.close(drawing)
 
 
 def describe() -> dict[str, Any]:

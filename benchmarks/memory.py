@@ -141,8 +141,6 @@ def run(*words: str) -> tuple[int, Watch]:
 class Watch:
     """Watches the memory of a process and of all below it, from a thread.
 
-    Attributes
-    ----------
     peaks : each process's own peak in bytes, as the kernel keeps it.
     together : the most that all had at one time.
     """

@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import store
+from benchmarks.machine import figure, store
 from pixelreg.evaluation.comparison import format_table
 
 METHODS = {"gradient": "none", "penguins, gradient": "initial", "gradient, penguins": "head"}
@@ -121,31 +121,23 @@ def _spread(values: list[float]) -> str:
 
 def plot(rows: list[Any], path: Path) -> None:
     """Draw the curves; needs matplotlib."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2))
-    for axis, name, title in zip(
-        axes, ("l1", "own"), ("by name (mean p)", "with everybody's own p"), strict=True
-    ):
-        for colour, method in zip(("C0", "C1", "C2"), METHODS, strict=True):
-            for row in (row for row in rows if row["method"] == method):
-                label = method if row["seed"] == 0 else None
-                x = [point["seconds"] for point in row["curve"]]
-                y = [point[name] for point in row["curve"]]
-                axis.plot(x, y, colour, label=label, alpha=0.8)
-        axis.axhline(
-            rows[0]["curve"][0]["untouched"], color="grey", linestyle=":", label="untouched"
-        )
-        axis.set_title(f"held-out L1 {title}")
-        axis.set_xlabel("seconds of one thread, penguins' included")
-        axis.grid(alpha=0.3)
-    axes[0].legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    with figure(path, (1, 2), (11, 4.2)) as axes:
+        for axis, name, title in zip(
+            axes, ("l1", "own"), ("by name (mean p)", "with everybody's own p"), strict=True
+        ):
+            for colour, method in zip(("C0", "C1", "C2"), METHODS, strict=True):
+                for row in (row for row in rows if row["method"] == method):
+                    label = method if row["seed"] == 0 else None
+                    x = [point["seconds"] for point in row["curve"]]
+                    y = [point[name] for point in row["curve"]]
+                    axis.plot(x, y, colour, label=label, alpha=0.8)
+            axis.axhline(
+                rows[0]["curve"][0]["untouched"], color="grey", linestyle=":", label="untouched"
+            )
+            axis.set_title(f"held-out L1 {title}")
+            axis.set_xlabel("seconds of one thread, penguins' included")
+            axis.grid(alpha=0.3)
+        axes[0].legend()
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import store
+from benchmarks.machine import figure, store
 from deep_onnx.architectures.penguin import minimise
 from pixelreg.evaluation.comparison import format_table
 
@@ -152,29 +152,21 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw the curves; needs matplotlib."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    import matplotlib.pyplot as plt
-
     shape = len(DIMENSIONS), len(FUNCTIONS)
-    figure, axes = plt.subplots(*shape, figsize=(12, 6.6), squeeze=False)
-    for line, dimensions in zip(axes, DIMENSIONS, strict=True):
-        for axis, name in zip(line, FUNCTIONS, strict=True):
-            for row in rows:
-                if (row["function"], row["dimensions"]) == (name, dimensions):
-                    values = np.maximum(row["curve"], 1e-16)
-                    axis.loglog(row["at"], values, label=row["method"])
-            axis.set_title(f"{name}, {dimensions} dimensions")
-            axis.grid(alpha=0.3)
-    for axis in axes[-1]:
-        axis.set_xlabel("evaluations")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("best value so far, median")
-    axes[0, 0].legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    with figure(path, shape, (12, 6.6), squeeze=False) as axes:
+        for line, dimensions in zip(axes, DIMENSIONS, strict=True):
+            for axis, name in zip(line, FUNCTIONS, strict=True):
+                for row in rows:
+                    if (row["function"], row["dimensions"]) == (name, dimensions):
+                        values = np.maximum(row["curve"], 1e-16)
+                        axis.loglog(row["at"], values, label=row["method"])
+                axis.set_title(f"{name}, {dimensions} dimensions")
+                axis.grid(alpha=0.3)
+        for axis in axes[-1]:
+            axis.set_xlabel("evaluations")
+        for axis in axes[:, 0]:
+            axis.set_ylabel("best value so far, median")
+        axes[0, 0].legend()
 
 
 def main() -> None:

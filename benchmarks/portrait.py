@@ -38,6 +38,7 @@ from deep_onnx.training.data import split
 from deep_onnx.training.loop import Run, Schedule, train
 from deep_onnx.training.tools import to_tensor
 from pixelreg.arrays import Array, Float64
+from pixelreg.evaluation.comparison import format_table
 
 VARIANTS: dict[str, dict[str, str]] = {
     "baseline": {},
@@ -323,11 +324,12 @@ def _file(
 
 def _print(rows: list[dict[str, Any]], floor: dict[str, float]) -> None:
     columns = ("kid_parser", "kid_pixels", "mask_kept", "skin_around_eyes_follows")
-    print(f"{'experiment':22}{'paper FID':>10}" + "".join(f"{name:>26}" for name in columns))
+    cells = [("experiment", "paper FID", *columns)]
     for row in rows:
         paper = "-" if row["paper_fid"] is None else f"{row['paper_fid']:.2f}"
-        print(f"{row['experiment']:22}{paper:>10}" + "".join(f"{row[c]!s:>26}" for c in columns))
-    print(f"{'real against real':22}{'':>10}" + "".join(f"{floor[c]!s:>26}" for c in columns[:2]))
+        cells.append((row["experiment"], paper, *(str(row[name]) for name in columns)))
+    cells.append(("real against real", "", *(str(floor.get(name, "")) for name in columns)))
+    print(format_table(cells))
 
 
 if __name__ == "__main__":

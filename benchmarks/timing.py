@@ -18,8 +18,6 @@ COPIED = 64_000_000  # bytes a thread: more than the caches hold
 class Row:
     """One line of the table.
 
-    Attributes
-    ----------
     work : what was done.
     seconds : ours, the median.
     against : what it is compared with.
