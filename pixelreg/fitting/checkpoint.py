@@ -22,7 +22,8 @@ from pixelreg.fitting.sumsfile import sums_from, tensors_of
 from pixelreg.fitting.tally import KeptSums, Part, Tally
 from pixelreg.models import store
 
-FORMAT = store.Format("pixelreg-checkpoint", "1", "a checkpoint")
+# It names every picture that could not be used, of a million perhaps.
+FORMAT = store.Format("pixelreg-checkpoint", "1", "a checkpoint", most=100_000_000)
 SECONDS = 10.0  # between two checkpoints, at the least
 SHARE = 20  # and this many times as long as writing one takes
 

@@ -35,6 +35,7 @@ class Format(NamedTuple):
     name: str
     version: str
     what: str
+    most: int = MAX_HEADER_BYTES  # of a header
 
 
 def write(
@@ -122,8 +123,8 @@ def read_tensors(source: Path | bytes, complaint: str) -> dict[str, Array]:
 def read_metadata(source: Path | bytes, format: Format, name: str = "") -> dict[str, Any]:
     """What a file says of itself, before anything else of it is believed."""
     name = name or str(source)
-    length, text = _header(source, name)
-    if not 2 <= length <= MAX_HEADER_BYTES or len(text) < length:
+    length, text = _header(source, name, format.most)
+    if not 2 <= length <= format.most or len(text) < length:
         raise ModelFileError(f"{name} is not a .safetensors file, or is cut short")
     try:
         texts = json.loads(text)["__metadata__"]
@@ -143,15 +144,15 @@ def read_metadata(source: Path | bytes, format: Format, name: str = "") -> dict[
         raise ModelFileError(f"{name} has damaged metadata: {error}") from error
 
 
-def _header(source: Path | bytes, name: str) -> tuple[int, bytes]:
+def _header(source: Path | bytes, name: str, most: int) -> tuple[int, bytes]:
     """The header's length as the file states it, and its bytes, as many as there are."""
     if isinstance(source, bytes):
         length = int.from_bytes(source[:8], "little")
-        return length, source[8 : 8 + min(length, MAX_HEADER_BYTES)]
+        return length, source[8 : 8 + min(length, most)]
     try:
         with source.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            return length, file.read(min(length, MAX_HEADER_BYTES))
+            return length, file.read(min(length, most))
     except OSError as error:
         raise ModelFileError(f"cannot read {name}: {error.strerror or error}") from error
 
