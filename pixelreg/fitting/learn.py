@@ -328,15 +328,19 @@ def _kept(target: str, tally: Tally, workers: Workers, pairing: Pairing) -> Sums
         raise DataError(f"none of the {len(kept.problems)} pairs can be used{reason}")
     if tally.keep is not None:
         return kept
-    parts: list[KeptCrops] = [tally.of(number) for number in kept.parts]
-    sources, targets = (
-        np.concatenate([part.side(name, tally.size) for part in parts])
-        for name in ("sources", "targets")
-    )
+    # Taken out, so that a target's crops are gone once it is fitted.
+    crops = [chunk for n in kept.parts for chunk in tally.kept.pop(n, KeptCrops()).chunks]
+    sources = [picture for chunk in crops for picture in chunk.sources]
+    targets = [picture for chunk in crops for picture in chunk.targets]
     place = {pair: number for number, pair in enumerate(pairing.pairs)}
-    order = sorted(range(len(kept.pairs)), key=lambda number: place[kept.pairs[number]])
-    pairs = tuple(kept.pairs[number] for number in order)
-    stack = Stack(pairs, sources[order], targets[order], kept.problems)
+    pairs = kept.pairs
+    order = sorted(range(len(pairs)), key=lambda number: place[pairs[number]])
+    stack = Stack(
+        tuple(pairs[number] for number in order),
+        np.stack([sources[number] for number in order]),
+        np.stack([targets[number] for number in order]),
+        kept.problems,
+    )
     held_out = frozenset(pair.person for pair in tally.parts[judged].pairs)
     return CropsOf(stack, held_out)
 

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Union
 
-import numpy as np
-
-from pixelreg.arrays import Pixels
 from pixelreg.data.crops import Crops
 from pixelreg.data.pairs import Pair
 from pixelreg.data.photos import Problem
@@ -71,11 +68,6 @@ class KeptCrops:
         """Add crops."""
         assert isinstance(content, Crops)
         self.chunks.append(content)
-
-    def side(self, name: str, size: int) -> Pixels:
-        """``sources`` or ``targets`` of all pairs, (n, S, S, 3)."""
-        empty = np.zeros((0, size, size, 3), np.uint8)
-        return np.concatenate([empty, *(getattr(chunk, name) for chunk in self.chunks)])
 
 
 class Tally:
