@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from safetensors.numpy import load_file
 
 ROOT = Path(__file__).resolve().parents[1]
 CLI = (sys.executable, "-W", "error", str(ROOT / "cli.py"))
@@ -112,3 +114,11 @@ def interrupted(
     assert rest.strip("\n") == (
         "pixelreg: error: stopped before the end; nothing half-written was left behind"
     )
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's tensors, by name."""
+    total = hashlib.sha256()
+    for name, array in sorted(load_file(path).items()):
+        total.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    return total.hexdigest()

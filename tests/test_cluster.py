@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import signal
@@ -14,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_tools import Command
+from cli_tools import Command, digest
 from PIL import Image
-from safetensors.numpy import load_file
 
 from pixelreg.data.crops import Cutter
 from pixelreg.data.layouts import scan
@@ -39,14 +37,6 @@ pytestmark = [
 ]
 PAIRS = 60
 OPTIONS = ("--size", 24, "--no-align")
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file's tensors, by name."""
-    total = hashlib.sha256()
-    for name, array in sorted(load_file(path).items()):
-        total.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
-    return total.hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -78,15 +68,8 @@ def test_a_cluster_makes_the_model_of_one_process(
     options = ("fit", "--data", crowd, "--model", kind, *OPTIONS)
     files = [tmp_path / f"{name}.safetensors" for name in ("plain", "clustered")]
     plain = command(*options, "-o", files[0], "--sums", tmp_path / "plain.sums")
-    clustered = command(
-        *options,
-        "-o",
-        files[1],
-        "--sums",
-        tmp_path / "c.sums",
-        "--cluster",
-        running.scheduler_address,
-    )
+    there = ("--sums", tmp_path / "c.sums", "--cluster", running.scheduler_address)
+    clustered = command(*options, "-o", files[1], *there)
     assert (plain.code, clustered.code) == (0, 0), clustered.err
     assert digest(files[0]) == digest(files[1])
     assert digest(tmp_path / "plain.sums") == digest(tmp_path / "c.sums")

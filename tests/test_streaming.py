@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_tools import ROOT, Command, files_in
+from cli_tools import ROOT, Command, digest, files_in
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
@@ -40,14 +39,6 @@ from pixelreg.regression.kernel import PixelKernelRidge
 from pixelreg.regression.ridge import PixelRidge
 
 LINKED = 96  # pairs: more than threads read, few enough for a test
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file's tensors, by name."""
-    total = hashlib.sha256()
-    for name, array in sorted(load_file(path).items()):
-        total.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
-    return total.hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -143,16 +134,8 @@ def test_no_usable_pair(tmp_path: Path, command: Command) -> None:
         (tmp_path / "set" / name).mkdir(parents=True)
         for i in range(3):
             (tmp_path / "set" / name / f"{i}.png").write_bytes(b"no picture")
-    result = command(
-        "fit",
-        "--data",
-        tmp_path / "set",
-        "--model",
-        "rr",
-        *OPTIONS,
-        "-o",
-        tmp_path / "m.safetensors",
-    )
+    options = ("--data", tmp_path / "set", "--model", "rr", *OPTIONS)
+    result = command("fit", *options, "-o", tmp_path / "m.safetensors")
     assert result.code == 1
     assert "none of the 3 pairs can be used; the first reason" in result.error
 
@@ -276,9 +259,8 @@ def test_a_checkpoint_of_another_fit(crowd: Path, tmp_path: Path, command: Comma
     assert result.code == 1
     assert "checkpoint of a fit with other options or other pictures" in result.error
     assert not file.exists()
-    for damage in (b"", b"no checkpoint", partial.read_bytes()[:100]):
-        partial.write_bytes(damage)
-        assert "m.safetensors.partial" in command(*options, "--resume").error
+    partial.write_bytes(b"no checkpoint")
+    assert "m.safetensors.partial" in command(*options, "--resume").error
     # Without --resume it is in nobody's way.
     result = command(*options)
     assert result.code == 0
