@@ -95,7 +95,7 @@ def test_workers_and_chunks_change_nothing(crowd: Path) -> None:
     recipes = {"happy": Recipe("rr", {}, 24)}
     cutter = Cutter(24, None, Locator())
     results = []
-    for count, processes, keep in ((1, False, 0), (3, False, 10**6), (2, True, 40_000)):
+    for count, processes, keep in ((1, False, 0), (8, False, 10**6), (2, True, 40_000)):
         with pool(count, processes) as executor:
             workers = LocalWorkers(cutter, executor, count, keep)
             results.append(learn({"happy": pairing}, recipes, held_out, workers))
