@@ -373,12 +373,12 @@ def _hair_in_front(canvas: Canvas) -> None:
     skull = canvas.edge(1.0 - across * across - over**2.3 - under**2.5)
     side = np.abs(x - 0.5) / one.head_width
     drop = {
-        "short": lambda: 0.012 * np.cos((x - 0.5) * 22.0) + 0.04 * side**2,
-        "long": lambda: 0.22 * side**1.8 - 0.05,
+        "short": lambda: 0.04 * side**2 + 0.4 * np.maximum(0.0, side - 0.74),
+        "long": lambda: 0.22 * side**1.8 + 0.7 * np.clip((side - 0.84) / 0.1, 0.0, 1.0) - 0.05,
         "bob": lambda: 0.075 + 0.03 * side**2 + 0.46 * np.clip((side - 0.80) / 0.08, 0.0, 1.0),
-        "curly": lambda: 0.01 + 0.06 * side**2,
+        "curly": lambda: 0.01 + 0.06 * side**2 + 0.5 * np.maximum(0.0, side - 0.66) ** 1.2,
     }[style]()
-    line = one.hairline + drop + 0.4 * np.maximum(0.0, side - 0.74)
+    line = one.hairline + drop
     slope = np.abs(np.gradient(line, axis=-1)) * canvas.size
     front = (line - y) / np.sqrt(1.0 + np.minimum(slope, 8.0) ** 2)
     canvas.shade(canvas.mask(np.minimum(skull, front + 0.02), 0.03), alpha=0.45)

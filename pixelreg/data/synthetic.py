@@ -197,7 +197,7 @@ def random_identity(seed: int, sex: str | None = None) -> Identity:
         int(rng.integers(max(1, round(reach * len(table)))))
         for table in (HAIR_COLOURS, EYE_COLOURS)
     )
-    style = rng.choice(len(HAIR_STYLES), p=((0.0, 0.4, 0.3, 0.3), (0.7, 0.0, 0.0, 0.3))[male])
+    style = rng.choice(len(HAIR_STYLES), p=((0.0, 0.5, 0.1, 0.4), (0.4, 0.0, 0.0, 0.6))[male])
     return Identity(
         **numbers,
         skin=skin,
