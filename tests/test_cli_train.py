@@ -152,6 +152,7 @@ def _check_translation(name: str, drawn: Path, output: Path, result: Result) -> 
     assert (changed != face).any()
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_file(
     drawn: Path, tmp_path: Path, command: Command
 ) -> None:
@@ -177,6 +178,7 @@ def test_a_killed_training_resumes_to_the_same_file(
     assert one_csv.read_bytes() == two_csv.read_bytes()
 
 
+@pytest.mark.slow
 def test_an_interrupt_says_how_to_go_on(drawn: Path, tmp_path: Path, command: Command) -> None:
     output = tmp_path / "m.onnx"
     process = _spawned(*tiny("pix2pix", drawn, output, "--minutes", 5, "--threads", 1))
@@ -209,6 +211,7 @@ def _wait_for_steps(file: Path, count: int) -> None:
     raise AssertionError(f"{file} has not {count} steps after a minute")
 
 
+@pytest.mark.slow
 def test_two_minutes_of_pix2pix_beat_copying_and_the_mean(tmp_path: Path, command: Command) -> None:
     synthesise(tmp_path / "faces", 150, ("neutral", "surprised"), size=64, seed=1)
     output = tmp_path / "m.onnx"

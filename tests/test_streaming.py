@@ -157,6 +157,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "small"), [("rr", 0), ("kr", 1000)])
 def test_killed_again_and_again(kind: str, small: int, crowd: Path, tmp_path: Path) -> None:
     """SIGKILL at random moments, then --resume: the model of an unbroken run, bit for bit."""

@@ -259,6 +259,7 @@ def test_what_matters_is_what_the_checkpoint_holds(tmp_path: Path) -> None:
     assert weights(resumed.algorithm) != expected
 
 
+@pytest.mark.slow
 def test_a_training_killed_at_a_random_moment(tmp_path: Path) -> None:
     """SIGKILL to a process of its own, again and again; then the same bits as an unbroken run."""
     command = [sys.executable, __file__, str(tmp_path / "killed")]

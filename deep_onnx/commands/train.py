@@ -11,22 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from deep_onnx.registry import ARCHITECTURES
 from pixelreg.commands import options
 from pixelreg.commands.console import progress as reading_bar
 from pixelreg.commands.console import say, show_found
 from pixelreg.commands.main import LazyGroup
-from pixelreg.data.layouts import scan
 from pixelreg.errors import MissingExtraError, PixelregError, UsageError, need
-from pixelreg.faces.locate import Locator
 
 if TYPE_CHECKING:
     from deep_onnx.export import Exported
     from deep_onnx.training.algorithm import Algorithm
     from deep_onnx.training.data import Examples, Loaded
     from deep_onnx.training.loop import Run, Schedule, Trained
+    from pixelreg.faces.locate import Locator
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")  # after the training; told before it
 
@@ -154,6 +152,7 @@ def _examples(request: Request) -> tuple[Examples, Examples]:
 
 def _pictures(request: Request) -> Loaded:
     from deep_onnx.training.data import choose, load_examples
+    from pixelreg.data.layouts import scan
 
     listing = scan(request.data, request.layout)
     choice = choose(
@@ -182,6 +181,8 @@ def _settings(arguments: Any) -> dict[str, Any]:
 def _export(
     request: Request, trained: Trained, examples: Examples, held_out: Examples, step: int
 ) -> list[Exported]:
+    import numpy as np
+
     from deep_onnx.export import export_onnx
 
     shown = held_out if len(held_out.pictures) else examples
