@@ -33,6 +33,7 @@ from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import grouped_folds, pair
 from pixelreg.evaluation.comparison import format_table
 from pixelreg.evaluation.metrics import psnr, ssim
+from pixelreg.faces.detect import asked_for
 from pixelreg.faces.locate import Locator
 from pixelreg.fitting.recipe import Recipe
 from pixelreg.models.model import Frame, Model
@@ -97,9 +98,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="contact sheet of all held-out people")
     arguments = parser.parse_args()
     listing = scan(arguments.data)
-    detector = arguments.detector
-    file = Path(detector) if detector.endswith(".onnx") else None
-    locator = Locator("yunet" if file else detector, file)
+    locator = Locator(*asked_for(arguments.detector))
     stack = load_stack(pair(listing, "neutral", "happy").pairs, LARGE, Frame(), locator)
     made, scores = measure(stack)
     head = (

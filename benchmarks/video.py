@@ -26,6 +26,7 @@ from PIL import Image
 from benchmarks import machine
 from pixelreg.api import load
 from pixelreg.faces.align import Similarity
+from pixelreg.faces.detect import asked_for
 from pixelreg.faces.locate import Locator
 from pixelreg.translator import PlanTranslator
 from pixelreg.video.container import opened, sink
@@ -192,8 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--clip", type=Path, help="time this video, and make none")
     parser.add_argument("--keep", type=Path, help="folder in which the videos stay")
     run = parser.parse_args(arguments)
-    file = Path(run.detector) if run.detector.endswith(".onnx") else None
-    locator = Locator(run.detector if file is None else "yunet", file)
+    locator = Locator(*asked_for(run.detector))
     translator = load(run.model, locator=locator)
     assert isinstance(translator, PlanTranslator)
     with tempfile.TemporaryDirectory() as temporary:

@@ -26,7 +26,7 @@ from pixelreg.faces import cascade as gradients
 from pixelreg.faces import yunet
 from pixelreg.faces.bundled import peaks, respond
 from pixelreg.faces.cascade import load_weights
-from pixelreg.faces.detect import Detector, choose_faces, make_detector
+from pixelreg.faces.detect import Detector, asked_for, choose_faces, make_detector
 from pixelreg.faces.landmarks import Face, face_from_eyes, read_landmarks
 
 needs_opencv = pytest.mark.skipif(
@@ -402,16 +402,15 @@ def test_auto_without_opencv_is_bundled(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setitem(sys.modules, "cv2", None)
     monkeypatch.setenv("PIXELREG_DETECTOR", str(tmp_path / "x.onnx"))
     assert make_detector().name == "bundled"
-    with pytest.raises(UsageError, match="needs OpenCV"):
-        make_detector("auto", tmp_path / "x.onnx")
+    for name in ("auto", "yunet"):
+        with pytest.raises(MissingExtraError, match=re.escape("pixelreg[align]")):
+            make_detector(name, tmp_path / "x.onnx")
 
 
-def test_yunet_without_opencv_names_the_extra(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(MissingExtraError, match=re.escape("pixelreg[align]")):
-        make_detector("yunet", tmp_path / "x.onnx")
+def test_a_file_stands_for_its_detector() -> None:
+    assert asked_for("some/net.onnx") == ("yunet", Path("some/net.onnx"))
+    for name in ("auto", "bundled", "x.safetensors"):
+        assert asked_for(name) == (name, None)
 
 
 def test_published_files() -> None:

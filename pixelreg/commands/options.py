@@ -15,6 +15,7 @@ import click
 from pixelreg.backends import BACKENDS, get_backend
 from pixelreg.commands.console import say
 from pixelreg.errors import PixelregError, UsageError
+from pixelreg.faces.detect import DETECTORS, asked_for
 
 if TYPE_CHECKING:
     from pixelreg.faces.locate import Locator
@@ -131,7 +132,7 @@ _locator_options = stacked(
         "--detector",
         default="auto",
         show_default=True,
-        help="Face detector: auto, yunet, bundled, or the file of a YuNet model.",
+        help=f"Face detector: auto, {', '.join(DETECTORS)}, or the file of a YuNet model.",
     ),
     click.option(
         "--no-align", is_flag=True, help="Take pictures as crops already: no face is looked for."
@@ -195,9 +196,7 @@ def _locator(
         raise UsageError("--no-align looks for no face: leave out --eyes and --box")
     if eyes and box:
         raise UsageError("--eyes and --box both say where the face is: give one of them")
-    file = Path(detector) if detector.endswith(".onnx") else None
-    name = "yunet" if file is not None else detector
-    return Locator(name, file, which, eyes, box, not no_align)
+    return Locator(*asked_for(detector), which, eyes, box, not no_align)
 
 
 def given_as(name: str, make: Callable[..., Any], *options: Any) -> Callable[[Any], Any]:

@@ -156,6 +156,7 @@ class BundledDetector:
     """
 
     name = "bundled"
+    suffix = None
 
     def __init__(self, weights: DetectorWeights | None = None, threshold: float = 0.5) -> None:
         self.weights = load_weights() if weights is None else weights

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pixelreg.errors import FaceError, UnknownNameError, UsageError
-from pixelreg.faces.landmarks import Face
+
+if TYPE_CHECKING:  # the help texts list the detectors and do without NumPy
+    from pixelreg.arrays import Pixels
+    from pixelreg.faces.landmarks import Face
 
 # name -> the detector's class, in the order in which ``auto`` asks whether they are at hand.
 DETECTORS = {
@@ -23,9 +24,11 @@ class Detector(Protocol):
     """Something that finds faces.
 
     name : the one under which ``make_detector`` knows it.
+    suffix : of its files, where ``--detector`` takes one in place of the name.
     """
 
     name: ClassVar[str]
+    suffix: ClassVar[str | None]
 
     @classmethod
     def at_hand(cls, file: Path | None) -> bool:
@@ -39,7 +42,7 @@ class Detector(Protocol):
     def versions(cls) -> str:
         """What besides this package decides which faces are found; empty for nothing."""
 
-    def detect(self, image: np.ndarray) -> list[Face]:
+    def detect(self, image: Pixels) -> list[Face]:
         """The faces of a picture (H, W, 3) uint8 RGB, largest first; an empty list for none."""
 
 
@@ -54,10 +57,16 @@ def make_detector(name: str = "auto", file: str | Path | None = None) -> Detecto
     for each in map(detector_class, DETECTORS):
         if each.at_hand(given):
             return each.opened(given)
-    raise UsageError(
-        f"{given} is a YuNet file, which needs OpenCV; install it with: "
-        "python -m pip install 'pixelreg[align]'"
-    )
+    raise UsageError(f"{given}: no detector that is at hand here takes this file")
+
+
+def asked_for(text: str) -> tuple[str, Path | None]:
+    """The detector's name, and its file, that ``--detector`` means: a name, or a file of one."""
+    for name in DETECTORS:
+        suffix = detector_class(name).suffix
+        if suffix is not None and text.endswith(suffix):
+            return name, Path(text)
+    return text, None
 
 
 def detector_class(name: str) -> type[Detector]:

@@ -41,7 +41,7 @@ class Placement:
 class Locator:
     """How to find the faces of a photo.
 
-    detector : ``"auto"``, ``"yunet"`` or ``"bundled"``.
+    detector : one of the names in `pixelreg.faces.detect.DETECTORS`, or ``"auto"``.
     detector_file : the detector's own model file, or None for the usual place.
     which : ``"largest"``, ``"all"``, or a number from 1 counting from the largest.
     eyes : x1, y1, x2, y2 of the pupils in photo pixels, or None to look for them.

@@ -126,6 +126,7 @@ class YuNetDetector:
     """
 
     name = "yunet"
+    suffix = ".onnx"
 
     def __init__(self, file: Path, threshold: float = 0.7, refined: bool = True) -> None:
         cv2 = _opencv()
@@ -133,7 +134,6 @@ class YuNetDetector:
             raise ModelFileError(f"{file}: no such detector file")
         self.file = Path(file)
         self.threshold = threshold
-        self._lock = threading.Lock()  # a network keeps state while it runs
         # The network holds its input size between two calls, so threads have to take turns.
         self._turn = threading.Lock()
         self.weights: DetectorWeights | None = load_weights() if refined else None
@@ -147,11 +147,11 @@ class YuNetDetector:
 
     @classmethod
     def at_hand(cls, file: Path | None) -> bool:
-        """Where OpenCV is installed and the file is given, named by the environment, or cached."""
-        if find_spec("cv2") is None:
-            return False
+        """Where its file is given or, with OpenCV, named by the environment or cached."""
         if file is not None:
             return file.suffix != ".safetensors"
+        if find_spec("cv2") is None:
+            return False
         return bool(os.environ.get(FILE_VARIABLE)) or cached_file() is not None
 
     @classmethod
@@ -214,7 +214,7 @@ class YuNetDetector:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         small = cv2.resize(image, size, interpolation=how)
-        with self._lock:
+        with self._turn:
             self._network.setInputSize(size)
             found = self._network.detect(np.ascontiguousarray(small[..., ::-1]))[1]
         if found is None:
