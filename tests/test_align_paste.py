@@ -146,6 +146,12 @@ def test_shrinking_averages() -> None:
     assert np.array_equal(crop(photo, Similarity(8.0, 0.0, 0.0, 0.0), 4)[..., 0], blocks)
 
 
+def test_a_scale_that_rounding_left_under_a_whole_number_averages_as_the_number() -> None:
+    photo = np.random.default_rng(9).integers(0, 256, (160, 160, 3), dtype=np.uint8)
+    whole = crop(photo, Similarity(4.0, 0.0, 0.0, 0.0), 40).astype(int)
+    assert np.abs(crop(photo, Similarity(4.0 - 1e-9, 0.0, 0.0, 0.0), 40) - whole).max() <= 1
+
+
 @pytest.mark.parametrize(("scale", "turn"), [(1.0, 0.0), (1.0, 0.4), (2.0, 0.0), (2.0, 1.0)])
 def test_a_larger_crop_holds_the_smaller_one(scale, turn) -> None:
     # At its edges a crop must see the photo around it, or they would differ.

@@ -358,6 +358,14 @@ def test_a_grey_jpeg_stays_grey_with_its_table() -> None:
     assert after.quantization == Image.open(io.BytesIO(content)).quantization
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_what_cannot_be_transparent_keeps_its_channels(mode) -> None:
+    image = Image.fromarray(photo()).convert(mode)
+    image.putalpha(128)
+    for format in ("JPEG", "PPM", "BMP"):
+        assert Image.open(io.BytesIO(encode(read(image), format))).mode == mode
+
+
 def test_a_cmyk_jpeg_loses_its_profile_not_its_quality() -> None:
     # The profile describes inks; the picture that is written has none.
     content = file_bytes(in_mode("CMYK"), "JPEG", quality=95, icc_profile=b"inks")

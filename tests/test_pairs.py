@@ -48,6 +48,12 @@ def test_takes_of_one_session_pair_in_order_of_their_numbers() -> None:
     assert couples(found) == ["n1>h1", "n2>h3", "n10>h20"]
 
 
+def test_people_come_in_order_of_their_numbers() -> None:
+    names = ("s10", "s9", "s1")
+    found = listing(*(photo(p, e, f"{p}.png") for p in names for e in ("neutral", "happy")))
+    assert couples(found) == ["s1>s1", "s9>s9", "s10>s10"]
+
+
 def test_what_a_session_leaves_over_pairs_across_sessions() -> None:
     found = listing(
         photo("ana", "neutral", "n1.png", "1"),
