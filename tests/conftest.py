@@ -91,7 +91,7 @@ def tiny_onnx(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def large_face() -> np.ndarray:
     """A neutral face that detectors find, (256, 256, 3) uint8."""
-    return pairs_array(1, "happy", 256)[0][0]
+    return pairs_array(2, "happy", 256)[0][1]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,12 @@ from PIL import Image
 for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package)
 
+import onnx
 import torch
+from onnx import helper
 from safetensors.torch import load_file
 
+from deep_onnx.card import KEY
 from deep_onnx.file import read_card
 from deep_onnx.model import open_generator
 from deep_onnx.registry import ARCHITECTURES
@@ -413,6 +416,11 @@ def test_generate(drawn: Path, tmp_path: Path, command: Command) -> None:
         np.testing.assert_array_equal(pixels(folder / f"{k:04d}.png"), picture)
         assert places_of(picture, pixels(sheet))
     np.testing.assert_array_equal(generate(output, 3, 4), made[:3])
+    blue_first = onnx.load(output)
+    card = replace(read_card(output), colour="BGR").to_json()
+    helper.set_model_props(blue_first, {KEY: card})
+    onnx.save(blue_first, tmp_path / "bgr.onnx")
+    np.testing.assert_array_equal(generate(tmp_path / "bgr.onnx", 7, 4), made[..., ::-1])
     assert (generate(output, 7, 5) != made).any()
     before = sheet.read_bytes()
     assert command("generate", "--model", output, "--seed", 4, "--count", 7, "-o", sheet).code == 0

@@ -236,7 +236,7 @@ def test_no_process_outlives_the_fit(how: signal.Signals, crowd: Path, tmp_path:
         os.killpg(process.pid, how)  # as a terminal does
     else:
         process.send_signal(how)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     deadline = time.monotonic() + 10
     while processes_of(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
