@@ -147,7 +147,7 @@ def stages(
     follower.locator = detector  # type: ignore[assignment]
     changer._follower = Timed(follower, clock, {"__call__": "follow"})  # type: ignore[assignment]
     changer._paster = Timed(changer._paster, clock, {"paste": "paste"})  # type: ignore[assignment]
-    changer._backend = Timed(changer._backend, clock, {"change": "change"})  # type: ignore[assignment]
+    changer._changer = Timed(changer._changer, clock, {"__call__": "change"})  # type: ignore[assignment]
     places: list[Similarity | None] = []
     with opened(clip) as source, (folder / "stages.mp4").open("wb") as file:
         items = (item for item in source.items() if hasattr(item, "planes"))

@@ -1,6 +1,6 @@
 """The face detector that comes with the package: linear templates, and a cascade of ridges.
 
-Three steps, all of them linear maps on gradient-orientation features (`_gradients.py`): templates
+Three steps, all of them linear maps on gradient-orientation features (`cascade.py`): templates
 for three rolls, swept over an image pyramid; a cascade of ridge regressions that moves five
 landmarks from where the template fired to where they belong (supervised descent: Xiong and De la
 Torre, "Supervised Descent Method and Its Applications to Face Alignment", CVPR 2013);
@@ -15,8 +15,21 @@ from pathlib import Path
 import numpy as np
 
 from pixelreg.errors import InvalidArrayError
-from pixelreg.faces import cascade as gradients
-from pixelreg.faces.cascade import CELL, CHANNELS, DetectorWeights, Poses, Pyramid, load_weights
+from pixelreg.faces.cascade import (
+    CELL,
+    CHANNELS,
+    MEAN_SHAPE,
+    DetectorWeights,
+    Poses,
+    Pyramid,
+    as_grey,
+    cell_features,
+    crop_features,
+    fit_poses,
+    load_weights,
+    patch_features,
+    resized,
+)
 from pixelreg.faces.landmarks import Face, face_from_points
 
 # The template window in the face frame, at 16 pixels an eye distance: 40x44 pixels, 10x11 cells.
@@ -31,6 +44,14 @@ _STEP = 2.0**-0.25
 _PADDING = 16
 _CANDIDATES = 24
 _LARGEST_ENLARGEMENT = 2.0
+
+# Two faces' eyes are at least this many of the larger one's eye distances apart.
+_APART = 1.0
+# Fine texture has many places that look a little like a small face: below this eye distance in the
+# picture's pixels, a face needs this score.
+_SMALL, _SMALL_SCORE = 24.0, 0.9
+# Score from which landmarks refined by the cascade replace those of another detector.
+_REFINED_SCORE = 0.5
 
 
 def search(weights: DetectorWeights, grey: np.ndarray, smallest: float = 0.0) -> Poses:
@@ -66,7 +87,7 @@ def pyramid_levels(grey: np.ndarray) -> list[tuple[np.ndarray, float]]:
         scale = start * _STEP**k
         size = (round(width * scale), round(height * scale))
         source = levels[-4][0] if len(levels) > 4 else grey
-        levels.append((gradients.resized(source, size), width / size[0]))
+        levels.append((resized(source, size), width / size[0]))
         k += 1
     return levels
 
@@ -75,7 +96,7 @@ def level_features(level: np.ndarray) -> np.ndarray:
     """(rows, columns, 8) features of a padded level."""
     padded = np.pad(level, _PADDING, mode="edge").astype(np.float32)
     padded *= np.float32(1 / 255)
-    return np.asarray(gradients.cell_features(padded[None])[0])
+    return np.asarray(cell_features(padded[None])[0])
 
 
 def window_origin(row: int, column: int) -> np.ndarray:
@@ -125,15 +146,6 @@ def distinct(
         if not (apart < nearer * np.where(large > similar * small, small, large)).any():
             kept.append(int(i))
     return np.array(kept, np.intp)
-
-
-# Two faces' eyes are at least this many of the larger one's eye distances apart.
-_APART = 1.0
-# Fine texture has many places that look a little like a small face: below this eye distance in the
-# picture's pixels, a face needs this score.
-_SMALL, _SMALL_SCORE = 24.0, 0.9
-# Score from which landmarks refined by the cascade replace those of another detector.
-_REFINED_SCORE = 0.5
 
 
 def check_image(image: np.ndarray) -> None:
@@ -190,7 +202,7 @@ class BundledDetector:
         for longest in PASSES:
             if searched >= max(image.shape[:2]):
                 break
-            grey, factor = gradients.as_grey(image, longest)
+            grey, factor = as_grey(image, longest)
             poses = search(self.weights, grey, searched / max(grey.shape))
             searched = longest
             faces = self._verified(pyramid, scale, _scaled(poses, factor / scale))
@@ -206,12 +218,12 @@ class BundledDetector:
         if not len(poses.origin):
             return []
         points, scores = align(self.weights, pyramid, poses)
-        kept = distinct(gradients.fit_poses(points), scores, self.threshold, _APART)
+        kept = distinct(fit_poses(points), scores, self.threshold, _APART)
         if not len(kept):
             return []
         points, scores = points[kept], scores[kept]
         # A start that was far off can leave the cascade short of its goal: go on from there.
-        further, again = align(self.weights, pyramid, gradients.fit_poses(points))
+        further, again = align(self.weights, pyramid, fit_poses(points))
         points = np.where((again >= scores)[:, None, None], further, points)
         scores = np.maximum(scores, again)
         return [face_from_points(p * scale, float(s)) for p, s in zip(points, scores, strict=True)]
@@ -227,7 +239,7 @@ def refine(weights: DetectorWeights, image: np.ndarray, faces: list[Face]) -> li
         return []
     pyramid, scale = _landmark_pyramid(image)
     given = np.stack([face.points for face in faces]) / scale
-    points, scores = align(weights, pyramid, gradients.fit_poses(given))
+    points, scores = align(weights, pyramid, fit_poses(given))
     return [
         replace(face, points=moved * scale) if score >= _REFINED_SCORE else face
         for face, moved, score in zip(faces, points, scores, strict=True)
@@ -236,7 +248,7 @@ def refine(weights: DetectorWeights, image: np.ndarray, faces: list[Face]) -> li
 
 def _landmark_pyramid(image: np.ndarray) -> tuple[Pyramid, float]:
     """The picture as the cascade sees it, and the factor from its pixels to the picture's."""
-    grey, factor = gradients.as_grey(image, PASSES[-1])
+    grey, factor = as_grey(image, PASSES[-1])
     return Pyramid.of(grey[None].astype(np.float32) / np.float32(255)), factor
 
 
@@ -266,14 +278,14 @@ def descend(
     weights: DetectorWeights, pyramid: Pyramid, poses: Poses, which: np.ndarray
 ) -> np.ndarray:
     """Run the cascade from M poses: landmarks (M, 5, 2) in pixels."""
-    points = poses.to_picture(gradients.MEAN_SHAPE)
+    points = poses.to_picture(MEAN_SHAPE)
     for stage in weights.crop_stages:
-        poses = gradients.fit_poses(points)
-        features = gradients.crop_features(pyramid, which, poses)
-        points = advance(stage, features, poses, gradients.MEAN_SHAPE)
+        poses = fit_poses(points)
+        features = crop_features(pyramid, which, poses)
+        points = advance(stage, features, poses, MEAN_SHAPE)
     for stage in weights.patch_stages:
-        poses = gradients.fit_poses(points)
-        features = gradients.patch_features(pyramid, which, poses, points)
+        poses = fit_poses(points)
+        features = patch_features(pyramid, which, poses, points)
         points = advance(stage, features, poses, poses.to_frame(points))
     return points
 
@@ -286,7 +298,7 @@ def advance(stage: np.ndarray, features: np.ndarray, poses: Poses, start: np.nda
 
 def final_features(pyramid: Pyramid, which: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(M, 3488) float32 features of aligned faces, for the verifier."""
-    poses = gradients.fit_poses(points)
-    whole = gradients.crop_features(pyramid, which, poses)
-    local = gradients.patch_features(pyramid, which, poses, points)
+    poses = fit_poses(points)
+    whole = crop_features(pyramid, which, poses)
+    local = patch_features(pyramid, which, poses, points)
     return np.concatenate([whole, local], axis=1)

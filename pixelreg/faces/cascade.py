@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from pixelreg.errors import ModelFileError
 from pixelreg.models.store import read_tensors
@@ -253,8 +254,6 @@ def as_grey(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
 
     Returns: (h, w) uint8 and the factor from its pixels to the picture's.
     """
-    from PIL import Image
-
     picture = Image.fromarray(np.ascontiguousarray(image)).convert("L")
     factor = max(picture.size) / longest
     if factor <= 1:
@@ -266,7 +265,5 @@ def as_grey(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
 
 def resized(grey: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """(h, w) uint8 brought to (width, height) = ``size``, antialiased."""
-    from PIL import Image
-
     picture = Image.fromarray(grey)
     return np.asarray(picture.resize((size[0], size[1]), Image.Resampling.BILINEAR))

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any, BinaryIO
 
-from pixelreg.errors import ImageError, MissingExtraError, UsageError
+from pixelreg.errors import ImageError, UsageError, need
 from pixelreg.video.frames import FORMATS
 
 _H264 = ("libx264", "libopenh264", "mpeg4")
@@ -55,13 +54,9 @@ COPIED = ("audio", "subtitle")  # kinds of streams that go through as they are
 MISSING = 0.5, 0.05  # seconds, and share of the whole, that may be missing at the end
 
 
-def pyav() -> ModuleType:
+def pyav() -> Any:
     """PyAV."""
-    try:
-        import av
-    except ImportError as error:
-        raise MissingExtraError("PyAV", "video", "changing a video") from error
-    return av
+    return need("av", "PyAV", "video", "changing a video")
 
 
 @dataclass(frozen=True, eq=False)
