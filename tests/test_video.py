@@ -650,7 +650,7 @@ def trembling(pictures: list[np.ndarray]) -> float:
 
 @pytest.fixture
 def options(crop_model) -> tuple[object, ...]:
-    return ("--expr", "happy", "--model", crop_model, "--no-align")
+    return ("--expr", "happy", "--model", crop_model)
 
 
 def no_video(file: Path) -> None:
