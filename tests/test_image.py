@@ -6,6 +6,7 @@ import io
 import struct
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,11 @@ from PIL.TiffImagePlugin import IFDRational
 
 from pixelreg.errors import ImageError, InvalidArrayError
 from pixelreg.pictures.image import (
-    Picture,
     encode,
     format_of,
     read,
     read_bytes,
     restore,
-    to_pil,
     unchanged,
 )
 
@@ -42,21 +41,32 @@ def file_bytes(image: Image.Image, format: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def opened(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content))
+
+
+def with_exif(orientation: int = 1) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "somebody"
+    exif[ExifTags.Base.Orientation] = orientation
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExposureTime] = IFDRational(1, 125)
+    return exif
+
+
+def srgb() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    check = struct.pack(">I", zlib.crc32(name + data))
+    return struct.pack(">I", len(data)) + name + data + check
+
+
 def png(width: int, height: int, depth: int, colour: int, rows: bytes, extra: bytes = b"") -> bytes:
     """A PNG written by hand, for what Pillow does not write."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(name + data))
-        return struct.pack(">I", len(data)) + name + data + check
-
-    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", head)
-        + extra
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    end = chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + head + extra + end
 
 
 def png16(values: np.ndarray, extra: bytes = b"") -> bytes:
@@ -72,20 +82,18 @@ def png16(values: np.ndarray, extra: bytes = b"") -> bytes:
 def in_mode(mode: str) -> Image.Image:
     colour = Image.fromarray(photo())
     grey = colour.convert("L")
+    levels = np.asarray(grey)
     if mode == "I;16":
-        return Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+        return Image.fromarray(levels.astype(np.uint16) * 257)
     if mode == "I":
-        return Image.fromarray(np.asarray(grey).astype(np.int32) * 257)
+        return Image.fromarray(levels.astype(np.int32) * 257)
     if mode == "F":
-        return Image.fromarray(np.asarray(grey).astype(np.float32) / np.float32(255))
-    if mode == "LA":
+        return Image.fromarray(levels.astype(np.float32) / np.float32(255))
+    if mode in ("LA", "La"):
         grey.putalpha(200)
-        return grey
+        return grey.convert(mode)
     if mode in ("RGBA", "RGBa"):
         colour.putalpha(Image.fromarray(photo()[..., 0]))
-        return colour.convert(mode)
-    if mode == "La":
-        return in_mode("LA").convert("La")
     return colour.convert(mode)
 
 
@@ -120,29 +128,19 @@ def test_one_bit_pictures_are_black_and_white() -> None:
 
 
 def test_the_a_of_lab_is_no_alpha() -> None:
-    picture = read(lab())
+    profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    lab = ImageCms.buildTransform(*profiles, "RGB", "LAB")
+    picture = read(ImageCms.applyTransform(Image.fromarray(photo()), lab))
     assert picture.alpha is None
     assert np.abs(picture.pixels.astype(int) - photo()).mean() < 4
 
 
-def lab() -> Image.Image:
-    transform = ImageCms.buildTransform(
-        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
-    )
-    return ImageCms.applyTransform(Image.fromarray(photo()), transform)
-
-
-@pytest.mark.parametrize("high", [255, 65535])
-def test_mode_i_is_read_on_the_scale_that_it_fills(high) -> None:
-    levels = np.array([[0, 51, 102, 255]], np.int32)
-    picture = read(Image.fromarray(levels * (high // 255)))
-    assert picture.pixels[0, :, 0].tolist() == [0, 51, 102, 255]
-
-
-@pytest.mark.parametrize("scale", [1, 255, 65535])
-def test_mode_f_is_read_on_the_scale_that_it_fills(scale) -> None:
-    unit = np.array([[0, 0.2, 0.4, 1]], np.float32)
-    picture = read(Image.fromarray(unit * np.float32(scale)))
+@pytest.mark.parametrize(
+    ("dtype", "scale"), [("i4", 1), ("i4", 257), ("f4", 1 / 255), ("f4", 1), ("f4", 257)]
+)
+def test_modes_i_and_f_are_read_on_the_scale_that_they_fill(dtype, scale) -> None:
+    levels = np.array([[0, 51, 102, 255]])
+    picture = read(Image.fromarray((levels * scale).astype(dtype)))
     assert picture.pixels[0, :, 0].tolist() == [0, 51, 102, 255]
 
 
@@ -175,8 +173,7 @@ def test_grey_with_a_transparent_level_stays_grey() -> None:
     picture = read_bytes(file_bytes(image, "PNG", transparency=100), "p")
     assert picture.grey
     assert picture.alpha.tolist() == [[255, 0, 255]]
-    again = Image.open(io.BytesIO(encode(picture)))
-    assert again.mode == "LA"
+    assert opened(encode(picture)).mode == "LA"
 
 
 def test_sixteen_bit_pngs_are_scaled_not_clipped() -> None:
@@ -192,8 +189,7 @@ def test_sixteen_bit_pngs_are_scaled_not_clipped() -> None:
 
 
 def test_sixteen_bit_grey_with_a_transparent_level() -> None:
-    data = struct.pack(">H", 1000)
-    key = struct.pack(">I", 2) + b"tRNS" + data + struct.pack(">I", zlib.crc32(b"tRNS" + data))
+    key = chunk(b"tRNS", struct.pack(">H", 1000))
     picture = read_bytes(png16(np.array([[[0], [1000], [65535]]]), key), "p")
     assert picture.pixels[0, :, 0].tolist() == [0, 4, 255]
     assert picture.alpha.tolist() == [[255, 0, 255]]
@@ -217,26 +213,22 @@ def test_every_exif_orientation_is_turned_upright_once(orientation, format) -> N
         8: lambda a: np.rot90(a),
     }[orientation]
     stored = photo(16, 32)
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
-    exif[ExifTags.Base.Artist] = "somebody"
-    lossless = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}
-    content = file_bytes(Image.fromarray(stored), format, exif=exif, **lossless.get(format, {}))
+    options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}
+    options = {"exif": with_exif(orientation), **options.get(format, {})}
+    content = file_bytes(Image.fromarray(stored), format, **options)
     picture = read_bytes(content, "p")
     upright = turn(stored).astype(int)
     assert picture.pixels.shape == upright.shape
     assert np.abs(picture.pixels - upright).max() <= (5 if format == "JPEG" else 0)
-    again = Image.open(io.BytesIO(encode(picture)))
-    assert again.getexif().get(ExifTags.Base.Orientation, 1) == 1
-    assert again.getexif()[ExifTags.Base.Artist] == "somebody"
+    exif = opened(encode(picture)).getexif()
+    assert exif.get(ExifTags.Base.Orientation, 1) == 1
+    assert exif[ExifTags.Base.Artist] == "somebody"
     twice = read_bytes(encode(picture), "p")
     assert twice.pixels.shape == upright.shape
 
 
 def test_reading_leaves_the_callers_image_alone() -> None:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    image = Image.open(io.BytesIO(file_bytes(Image.fromarray(photo()), "PNG", exif=exif)))
+    image = opened(file_bytes(Image.fromarray(photo()), "PNG", exif=with_exif(6)))
     assert read(image).pixels.shape == (20, 12, 3)
     assert image.getexif()[ExifTags.Base.Orientation] == 6
     assert read(image).pixels.shape == (20, 12, 3)
@@ -267,8 +259,7 @@ def test_every_format_is_read_and_written_back(format, options, most, tmp_path) 
         assert picture.format == format
         assert np.abs(picture.pixels.astype(int) - photo()).max() <= most
     written = encode(picture)
-    again = Image.open(io.BytesIO(written))
-    assert again.format == format
+    assert opened(written).format == format
     assert np.abs(read_bytes(written, "p").pixels.astype(int) - picture.pixels).max() <= most
 
 
@@ -277,14 +268,13 @@ def test_tiffs_of_every_mode_can_be_read_again(mode) -> None:
     for options in ({}, {"compression": "tiff_lzw"}):
         if mode == "YCbCr" and options:
             continue
-        exif = Image.Exif()
-        exif[ExifTags.Base.Artist] = "somebody"
-        picture = read_bytes(file_bytes(in_mode(mode), "TIFF", exif=exif, **options), "p")
+        image = file_bytes(in_mode(mode), "TIFF", exif=with_exif(), **options)
+        picture = read_bytes(image, "p")
         written = encode(picture)
         again = read_bytes(written, "p")
         assert np.array_equal(again.pixels, picture.pixels)
         assert (again.alpha is None) == (picture.alpha is None)
-        assert Image.open(io.BytesIO(written)).getexif()[ExifTags.Base.Artist] == "somebody"
+        assert opened(written).getexif()[ExifTags.Base.Artist] == "somebody"
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM"])
@@ -294,8 +284,7 @@ def test_any_picture_can_be_written_in_any_format(mode, format) -> None:
     again = read_bytes(encode(picture, format), "p")
     assert again.pixels.shape == picture.pixels.shape
     assert again.format == format
-    exact = format in ("PNG", "TIFF", "BMP") or (format == "PPM" and mode != "LA")
-    if exact:
+    if format in ("PNG", "TIFF", "BMP") or (format == "PPM" and mode != "LA"):
         assert np.array_equal(again.pixels, picture.pixels)
 
 
@@ -327,35 +316,24 @@ def test_suffixes_name_formats() -> None:
 # ---- what is kept
 
 
-def test_jpeg_tables_exif_and_profile_are_kept() -> None:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Artist] = "somebody"
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExposureTime] = IFDRational(1, 125)
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    for quality, subsampling in ((35, 2), (97, 0)):
-        content = file_bytes(
-            Image.fromarray(photo()),
-            "JPEG",
-            quality=quality,
-            subsampling=subsampling,
-            exif=exif,
-            icc_profile=profile,
-        )
-        before = Image.open(io.BytesIO(content))
-        after = Image.open(io.BytesIO(encode(read_bytes(content, "p"))))
-        assert after.quantization == before.quantization
-        assert after.layer == before.layer  # the sampling of each component
-        assert after.info["icc_profile"] == profile
-        assert after.getexif()[ExifTags.Base.Artist] == "somebody"
-        detail = after.getexif().get_ifd(ExifTags.IFD.Exif)
-        assert float(detail[ExifTags.Base.ExposureTime]) == pytest.approx(1 / 125)
+@pytest.mark.parametrize(("quality", "subsampling"), [(35, 2), (97, 0)])
+def test_jpeg_tables_exif_and_profile_are_kept(quality, subsampling) -> None:
+    options = {"quality": quality, "subsampling": subsampling, "icc_profile": srgb()}
+    content = file_bytes(Image.fromarray(photo()), "JPEG", exif=with_exif(), **options)
+    before, after = opened(content), opened(encode(read_bytes(content, "p")))
+    assert after.quantization == before.quantization
+    assert after.layer == before.layer  # the sampling of each component
+    assert after.info["icc_profile"] == srgb()
+    assert after.getexif()[ExifTags.Base.Artist] == "somebody"
+    detail = after.getexif().get_ifd(ExifTags.IFD.Exif)
+    assert float(detail[ExifTags.Base.ExposureTime]) == pytest.approx(1 / 125)
 
 
 def test_a_grey_jpeg_stays_grey_with_its_table() -> None:
     content = file_bytes(Image.fromarray(photo()).convert("L"), "JPEG", quality=40)
-    after = Image.open(io.BytesIO(encode(read_bytes(content, "p"))))
+    after = opened(encode(read_bytes(content, "p")))
     assert after.mode == "L"
-    assert after.quantization == Image.open(io.BytesIO(content)).quantization
+    assert after.quantization == opened(content).quantization
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -363,51 +341,41 @@ def test_what_cannot_be_transparent_keeps_its_channels(mode) -> None:
     image = Image.fromarray(photo()).convert(mode)
     image.putalpha(128)
     for format in ("JPEG", "PPM", "BMP"):
-        assert Image.open(io.BytesIO(encode(read(image), format))).mode == mode
+        assert opened(encode(read(image), format)).mode == mode
 
 
 def test_a_cmyk_jpeg_loses_its_profile_not_its_quality() -> None:
     # The profile describes inks; the picture that is written has none.
     content = file_bytes(in_mode("CMYK"), "JPEG", quality=95, icc_profile=b"inks")
-    picture = read_bytes(content, "p")
-    after = Image.open(io.BytesIO(encode(picture)))
+    after = opened(encode(read_bytes(content, "p")))
     assert "icc_profile" not in after.info
-    assert max(after.quantization[0]) <= max(Image.open(io.BytesIO(content)).quantization[0])
+    assert max(after.quantization[0]) <= max(opened(content).quantization[0])
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
 def test_exif_and_profile_are_kept_in_other_formats(format) -> None:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Artist] = "somebody"
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    content = file_bytes(Image.fromarray(photo()), format, exif=exif, icc_profile=profile)
+    content = file_bytes(Image.fromarray(photo()), format, exif=with_exif(), icc_profile=srgb())
     for target in ("JPEG", format):
-        after = Image.open(io.BytesIO(encode(read_bytes(content, "p"), target)))
+        after = opened(encode(read_bytes(content, "p"), target))
         assert after.getexif()[ExifTags.Base.Artist] == "somebody"
-        assert after.info["icc_profile"] == profile
+        assert after.info["icc_profile"] == srgb()
 
 
 # ---- the way back
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "CMYK"])
-def test_pil_images_come_back_in_their_mode(mode) -> None:
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "CMYK", "1", "I;16", "I", "F", "P"])
+def test_pil_images_come_back_in_their_mode_or_the_nearest(mode) -> None:
     image = in_mode(mode)
     back = restore(read(image), image)
     assert isinstance(back, Image.Image)
-    assert (back.mode, back.size) == (image.mode, image.size)
-    off = np.abs(np.asarray(back).astype(int) - np.asarray(image))
-    if mode == "CMYK":  # many ink mixtures make one colour
-        off = np.abs(np.asarray(back.convert("RGB")).astype(int) - photo())
-    assert off.max() <= (1 if mode == "CMYK" else 0)
-
-
-@pytest.mark.parametrize(
-    ("mode", "back"), [("1", "L"), ("I;16", "L"), ("I", "L"), ("F", "L"), ("P", "RGB")]
-)
-def test_modes_that_cannot_hold_the_result_come_back_in_the_nearest(mode, back) -> None:
-    image = in_mode(mode)
-    assert restore(read(image), image).mode == back
+    nearest = {"1": "L", "I;16": "L", "I": "L", "F": "L", "P": "RGB"}
+    assert (back.mode, back.size) == (nearest.get(mode, mode), image.size)
+    if mode not in nearest:
+        off = np.abs(np.asarray(back).astype(int) - np.asarray(image))
+        if mode == "CMYK":  # many ink mixtures make one colour
+            off = np.abs(np.asarray(back.convert("RGB")).astype(int) - photo())
+        assert off.max() <= (mode == "CMYK")
 
 
 @pytest.mark.parametrize("channels", [None, 1, 3, 4])
@@ -463,8 +431,7 @@ def test_unchanged_gives_every_bit_back(tmp_path) -> None:
     assert unchanged(content) == content
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
-    opened = unchanged(path)
-    assert np.array_equal(np.asarray(opened), read(path).pixels)
+    assert np.array_equal(np.asarray(unchanged(path)), read(path).pixels)
     for mode in ("1", "P", "I;16", "I", "F", "LA", "RGBA", "CMYK"):
         image = in_mode(mode)
         copy = unchanged(image)
@@ -476,38 +443,19 @@ def test_unchanged_gives_every_bit_back(tmp_path) -> None:
     assert not np.shares_memory(copy, array)
 
 
-def test_to_pil_chooses_the_mode() -> None:
-    pixels, alpha = photo(), photo()[..., 0]
-    assert to_pil(Picture(pixels)).mode == "RGB"
-    assert to_pil(Picture(pixels, alpha)).mode == "RGBA"
-    assert to_pil(Picture(pixels, grey=True)).mode == "L"
-    assert to_pil(Picture(pixels, alpha, grey=True)).mode == "LA"
-
-
 # ---- what is refused
 
 
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.zeros((3,), np.uint8),
-        np.zeros((2, 2, 2), np.uint8),
-        np.zeros((2, 2, 5), np.uint8),
-        np.zeros((1, 2, 2, 3), np.uint8),
-        np.zeros((0, 2, 3), np.uint8),
-        np.zeros((2, 0), np.uint8),
-        np.zeros((2, 2, 3), np.int64),
-        np.zeros((2, 2, 3), np.uint16),
-        np.zeros((2, 2, 3), bool),
-        np.zeros((2, 2, 3), complex),
-        np.full((2, 2, 3), 1.5),
-        np.full((2, 2, 3), -0.1),
-        np.full((2, 2, 3), np.nan),
-        np.full((2, 2, 3), np.inf),
-        np.array([["a"]]),
-    ],
-    ids=lambda a: f"{a.dtype}-{a.shape}-{a.ravel()[:1]}",
-)
+NO_PICTURES = [
+    *(np.zeros(shape, np.uint8) for shape in ((3,), (2, 2, 2), (2, 2, 5), (1, 2, 2, 3))),
+    *(np.zeros(shape, np.uint8) for shape in ((0, 2, 3), (2, 0))),
+    *(np.zeros((2, 2, 3), dtype) for dtype in (np.int64, np.uint16, bool, complex)),
+    *(np.full((2, 2, 3), value) for value in (1.5, -0.1, np.nan, np.inf)),
+    np.array([["a"]]),
+]
+
+
+@pytest.mark.parametrize("array", NO_PICTURES, ids=lambda a: f"{a.dtype}-{a.shape}-{a.ravel()[:1]}")
 def test_arrays_that_are_no_pictures_are_refused(array) -> None:
     with pytest.raises(InvalidArrayError, match="picture array") as caught:
         read(array)
@@ -526,11 +474,8 @@ def test_things_that_are_no_pictures_are_refused() -> None:
     ("content", "match"),
     [
         (b"", "empty"),
-        (b"this is only text", "not a picture"),
-        (b"\x89PNG\r\n\x1a\n", "not a picture|damaged"),
-        (b"\xff\xd8\xff\xe0", "not a picture|damaged"),
-        (b"<html></html>", "not a picture"),
-        (b"\0" * 1000, "not a picture"),
+        *((text, "not a picture") for text in (b"only text", b"<html></html>", b"\0" * 1000)),
+        *((head, "not a picture|damaged") for head in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0")),
     ],
 )
 def test_files_that_are_no_pictures_are_refused(content, match, tmp_path) -> None:
@@ -546,9 +491,8 @@ def test_files_that_are_no_pictures_are_refused(content, match, tmp_path) -> Non
 
 def test_missing_files_and_folders_are_refused(tmp_path) -> None:
     for path in (tmp_path / "absent.png", tmp_path):
-        with pytest.raises(ImageError, match="cannot read") as caught:
+        with pytest.raises(ImageError, match=f"cannot read {path}"):
             read(path)
-        assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
@@ -562,9 +506,9 @@ def test_truncated_pictures_are_refused(format) -> None:
 
 def test_truncated_images_that_the_caller_opened_are_refused() -> None:
     content = file_bytes(Image.fromarray(photo(64, 64)), "JPEG")
-    opened = Image.open(io.BytesIO(content[: len(content) * 9 // 10]))  # Pillow reads pixels later
+    image = opened(content[: len(content) * 9 // 10])  # Pillow reads pixels later
     with pytest.raises(ImageError, match="damaged"):
-        read(opened)
+        read(image)
 
 
 @pytest.mark.parametrize(("width", "height"), [(20_000, 20_000), (10_000, 9_000), (2**31 - 1, 1)])
@@ -584,26 +528,8 @@ def test_a_real_bomb_is_refused_before_it_unfolds() -> None:
         read_bytes(content, "bomb.png")
 
 
-def readable_or_refused(content: bytes) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of damaged EXIF data and goes on
-        try:
-            picture = read_bytes(content, "x")
-            encode(picture)
-        except (ImageError, InvalidArrayError):
-            pass
-
-
-def with_exif() -> Image.Exif:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Artist] = "somebody"
-    exif[ExifTags.Base.Orientation] = 6
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExposureTime] = IFDRational(1, 125)
-    return exif
-
-
 FUZZED = [
-    file_bytes(Image.fromarray(photo()), format, exif=with_exif())
+    file_bytes(Image.fromarray(photo()), format, exif=with_exif(6))
     for format in ("JPEG", "PNG", "WEBP", "TIFF")
 ] + [file_bytes(Image.fromarray(photo()), format) for format in ("BMP", "GIF", "PPM")]
 
@@ -619,4 +545,6 @@ def test_damaged_pictures_are_read_or_refused(content, flips, in_head) -> None:
     damaged = bytearray(content)
     for place, value in flips:
         damaged[int(place * reach)] = value
-    readable_or_refused(bytes(damaged))
+    with warnings.catch_warnings(), suppress(ImageError, InvalidArrayError):
+        warnings.simplefilter("ignore")  # Pillow warns of damaged EXIF data and goes on
+        encode(read_bytes(bytes(damaged), "x"))
