@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from examples.detector.data import Portrait, load_portraits
+from examples.detector.data import Portrait, load_portraits, textures
 from examples.detector.fit import save_weights
 from examples.detector.material import (
     find_iris,
@@ -33,7 +33,6 @@ from examples.detector.material import (
     smiling_landmarks,
     train_from,
 )
-from examples.detector.textures import textures
 from pixelreg.faces.bundled import BundledDetector
 from pixelreg.faces.detect import Detector
 from pixelreg.faces.yunet import YuNetDetector

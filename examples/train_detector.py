@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from examples.detector.data import load_portraits
@@ -19,19 +18,11 @@ from examples.detector.fit import save_weights
 from examples.detector.material import shipped_pictures, smiling_landmarks, train_from
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """What a training run depends on."""
-
-    london: Path
-    yunet: Path | None
-    output: Path
-    scenes: int
-    people: int
-    seed: int
+def say(line: str) -> None:
+    sys.stderr.write(line + "\n")
 
 
-def parse(arguments: Sequence[str] | None = None) -> Arguments:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("london", type=Path, help="the London set's folder")
     parser.add_argument("--yunet", type=Path, help="YuNet file, for the smiling photos' landmarks")
@@ -39,15 +30,7 @@ def parse(arguments: Sequence[str] | None = None) -> Arguments:
     parser.add_argument("--scenes", type=int, default=25, help="renderings of each photo")
     parser.add_argument("--people", type=int, default=0, help="first people only; 0 for all")
     parser.add_argument("--seed", type=int, default=20)
-    return Arguments(**vars(parser.parse_args(arguments)))
-
-
-def say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-
-
-def main() -> None:
-    run = parse()
+    run = parser.parse_args(arguments)
     smiling = smiling_landmarks(run.london, run.yunet) if run.yunet else None
     portraits = load_portraits(run.london, smiling)
     if run.people:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from pixelreg.errors import DataError
-from pixelreg.faces import cascade as gradients
+from pixelreg.faces.cascade import Poses, Pyramid, fit_poses, resized
 from pixelreg.faces.landmarks import read_landmarks
 
 # Rendered scenes: their side in pixels and the range of their eye distances.
@@ -49,32 +50,23 @@ class Scenes:
 
 
 def london_photos(folder: Path) -> list[tuple[str, Path, Path]]:
-    """(person, neutral photo, smiling photo) of the London set's folder, in order.
-
-    Raises
-    ------
-    DataError : the folder is not the London set.
-    """
+    """(person, neutral photo, smiling photo) of the London set's folder, in order."""
     neutral = sorted(p for p in (folder / "neutral_front").glob("*_03.jpg") if p.stem[0] != ".")
     if not neutral:
         raise DataError(f"{folder}: no neutral_front/NNN_03.jpg; give the London set's folder")
-    trios = []
-    for photo in neutral:
-        person = photo.stem.split("_")[0]
-        trios.append((person, photo, folder / "smiling_front" / f"{person}_08.jpg"))
-    return trios
+    smiling = folder / "smiling_front"
+    people = [photo.stem.split("_")[0] for photo in neutral]
+    return [(who, at, smiling / f"{who}_08.jpg") for who, at in zip(people, neutral, strict=True)]
 
 
 def load_portrait(person: str, photo: Path, points: np.ndarray, smiling: bool) -> Portrait:
     """Read a photo with landmarks (5, 2) in its full-size pixels."""
-    from PIL import Image
-
     with Image.open(photo) as file:
         file.draft("L", (file.width // _REDUCTION, file.height // _REDUCTION))
         grey = np.asarray(file.convert("L"), np.float32) / np.float32(255)
         # Where the decoder cannot reduce by itself, the picture comes at full size.
     if grey.shape[0] > 600:
-        grey = gradients.Pyramid.of(grey[None]).levels[2][0]
+        grey = Pyramid.of(grey[None]).levels[2][0]
     return Portrait(person, smiling, grey, _backdrop(grey), points / _REDUCTION)
 
 
@@ -125,15 +117,13 @@ def render(
 ) -> tuple[np.ndarray, np.ndarray]:
     """One variation: size, place, roll, mirror, head pose, backdrop, glasses, light, blur, noise.
 
-    Returns
-    -------
-    (144, 144) uint8 and landmarks (5, 2).
+    Returns: (144, 144) uint8 and landmarks (5, 2).
     """
-    frame = gradients.fit_poses(portrait.points[None])
+    frame = fit_poses(portrait.points[None])
     unit = float(np.exp(rng.uniform(*np.log(UNITS))))
     roll = np.deg2rad(rng.uniform(-30, 30))
     origin = np.array([SIDE / 2, SIDE / 2 - 0.35 * unit]) + rng.normal(0, 0.1, 2) * unit
-    scene = gradients.Poses(origin[None], unit * np.array([[np.cos(roll), np.sin(roll)]]))
+    scene = Poses(origin[None], unit * np.array([[np.cos(roll), np.sin(roll)]]))
     yaw, pitch = np.deg2rad(rng.normal(0, [11.0, 7.0]).clip(-28, 28))
     mirror = np.array([-1.0 if rng.random() < 0.5 else 1.0, 1.0])
 
@@ -141,7 +131,7 @@ def render(
     seen = scene.to_frame(pixels.reshape(1, -1, 2).astype(np.float32))[0]
     source = frame.to_picture(_unturn(seen, yaw, pitch) * mirror)
     step = frame.unit / unit
-    stack = gradients.Pyramid.of(np.stack([portrait.grey, portrait.backdrop]))
+    stack = Pyramid.of(np.stack([portrait.grey, portrait.backdrop]))
     grey, backdrop = stack.sample(
         np.arange(2), np.repeat(source, 2, axis=0), np.repeat(step, 2)
     ).reshape(2, SIDE, SIDE)
@@ -225,7 +215,7 @@ def _background(backgrounds: Sequence[np.ndarray], rng: np.random.Generator) -> 
     picture = backgrounds[int(rng.integers(len(backgrounds)))]
     side = int(min(picture.shape) * rng.uniform(0.2, 1.0))
     top, left = (int(rng.integers(0, extent - side + 1)) for extent in picture.shape)
-    cut = gradients.resized(picture[top : top + side, left : left + side], (SIDE, SIDE))
+    cut = resized(picture[top : top + side, left : left + side], (SIDE, SIDE))
     cut = cut[:, ::-1] if rng.random() < 0.5 else cut
     return np.asarray(cut / np.float32(255), np.float32)
 
@@ -247,13 +237,59 @@ def faceless_person(
     """A portrait, (h, w) uint8, whose face is covered by a piece of a background: hair, ears, neck
     and shirt stay, which are no face."""
     height, width = portrait.grey.shape
-    frame = gradients.fit_poses(portrait.points[None])
+    frame = fit_poses(portrait.points[None])
     pixels = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
     at = frame.to_frame(pixels.reshape(1, -1, 2))[0].reshape(height, width, 2)
     far = np.hypot(at[..., 0] / rng.uniform(0.7, 1.0), (at[..., 1] - 0.5) / rng.uniform(0.9, 1.3))
     cover = 1 / (1 + np.exp((far - 1) * rng.uniform(5, 40)))
-    piece = gradients.resized(
-        (_background(backgrounds, rng) * 255).astype(np.uint8), (width, height)
-    )
+    piece = resized((_background(backgrounds, rng) * 255).astype(np.uint8), (width, height))
     grey = 255 * portrait.grey * (1 - cover) + (60 + 0.5 * piece) * cover
     return np.asarray(np.clip(grey, 0, 255).astype(np.uint8))
+
+
+def textures(count: int, seed: int) -> list[np.ndarray]:
+    """Drawn pictures without a face, (360, 480) uint8: coloured noise, shapes, stripes, blobs."""
+    rng = np.random.default_rng(seed)
+    return [(_noise, _shapes, _blobs)[k % 3](rng) for k in range(count)]
+
+
+def _noise(rng: np.random.Generator) -> np.ndarray:
+    fy, fx = np.meshgrid(np.fft.fftfreq(360), np.fft.rfftfreq(480), indexing="ij")
+    amplitude = 1 / np.maximum(np.hypot(fx, fy), 1 / 480) ** rng.uniform(0.6, 1.8)
+    field = np.fft.irfft2(amplitude * np.exp(2j * np.pi * rng.random(fx.shape)), s=(360, 480))
+    field = (field - field.mean()) / field.std()
+    return np.asarray(np.clip(128 + 50 * field, 0, 255).astype(np.uint8))
+
+
+def _shapes(rng: np.random.Generator) -> np.ndarray:
+    picture = Image.new("L", (480, 360), int(rng.integers(256)))
+    pen = ImageDraw.Draw(picture)
+    for _ in range(int(rng.integers(15, 90))):
+        x, y = rng.uniform(0, 480), rng.uniform(0, 360)
+        w, h = np.exp(rng.uniform(1.5, 5, 2))
+        box = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+        fill, kind = int(rng.integers(256)), rng.integers(4)
+        if kind == 0:
+            pen.ellipse(box, fill=fill, outline=int(rng.integers(256)))
+        elif kind == 1:
+            pen.rectangle(box, fill=fill)
+        elif kind == 2:
+            pen.line(box, fill=fill, width=int(rng.integers(1, 9)))
+        else:
+            corners = rng.uniform([x - w, y - h], [x + w, y + h], (4, 2))
+            pen.polygon([(float(a), float(b)) for a, b in corners], fill=fill)
+    return np.asarray(picture)
+
+
+def _blobs(rng: np.random.Generator) -> np.ndarray:
+    """Dark and light blobs, some in the pattern of a face: two above one."""
+    gy, gx = np.mgrid[:360, :480].astype(np.float32)
+    field = np.full((360, 480), rng.uniform(80, 200), np.float32)
+    for _ in range(int(rng.integers(10, 60))):
+        x, y, size = rng.uniform(0, 480), rng.uniform(0, 360), np.exp(rng.uniform(1.2, 4))
+        ratio, depth = np.exp(rng.normal(0, 0.5)), rng.normal(0, 60)
+        twin = rng.uniform(2, 5) * size if rng.random() < 0.5 else 0.0
+        for offset in {0.0, twin}:
+            far = ((gx - x - offset) / ratio) ** 2 + ((gy - y) * ratio) ** 2
+            field += depth * np.exp(-far / (2 * size**2))
+    return np.asarray(np.clip(field + rng.normal(0, 4, field.shape), 0, 255).astype(np.uint8))

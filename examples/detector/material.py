@@ -8,75 +8,50 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from examples.detector.data import (
     Portrait,
     faceless_person,
     london_photos,
     render_scenes,
+    textures,
 )
 from examples.detector.fit import TrainingOptions, train_detector
-from examples.detector.textures import textures
-from pixelreg.faces import cascade as gradients
-from pixelreg.faces.cascade import DetectorWeights
+from pixelreg.faces.cascade import DetectorWeights, as_grey, fit_poses
 from pixelreg.faces.landmarks import read_landmarks
 from pixelreg.faces.yunet import YuNetDetector
 
 # Pictures without an upright frontal face that scikit-image and scikit-learn ship.
-_SKIMAGE = (
-    "brick.png",
-    "camera.png",
-    "cell.png",
-    "chelsea.png",
-    "chessboard_GRAY.png",
-    "chessboard_RGB.png",
-    "clock_motion.png",
-    "coffee.png",
-    "coins.png",
-    "color.png",
-    "grass.png",
-    "gravel.png",
-    "horse.png",
-    "hubble_deep_field.jpg",
-    "ihc.png",
-    "logo.png",
-    "microaneurysms.png",
-    "moon.png",
-    "motorcycle_left.png",
-    "page.png",
-    "phantom.png",
-    "retina.jpg",
-    "rocket.jpg",
-    "text.png",
-)
-_SKLEARN = ("china.jpg", "flower.jpg")
+_SHIPPED = {
+    ("skimage", "data"): """
+        brick.png camera.png cell.png chelsea.png chessboard_GRAY.png chessboard_RGB.png
+        clock_motion.png coffee.png coins.png color.png grass.png gravel.png horse.png
+        hubble_deep_field.jpg ihc.png logo.png microaneurysms.png moon.png motorcycle_left.png
+        page.png phantom.png retina.jpg rocket.jpg text.png
+    """,
+    ("sklearn", "datasets/images"): "china.jpg flower.jpg",
+}
 _SIDE = 640
 _MIRROR = [1, 0, 2, 4, 3]
 
 
 def shipped_pictures() -> dict[str, np.ndarray]:
     """Name -> (H, W, 3) uint8 of the faceless pictures in installed scikit-image, scikit-learn."""
-    from PIL import Image
-
     pictures = {}
-    for package, folder, names in (
-        ("skimage", "data", _SKIMAGE),
-        ("sklearn", "datasets/images", _SKLEARN),
-    ):
+    for (package, folder), names in _SHIPPED.items():
         spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:
-            continue
-        for name in names:
-            path = Path(spec.origin).parent / folder / name
-            if path.is_file():
-                with Image.open(path) as file:
-                    pictures[name] = np.asarray(file.convert("RGB"))
+        if spec is not None and spec.origin is not None:
+            for name in names.split():
+                path = Path(spec.origin).parent / folder / name
+                if path.is_file():
+                    pictures[name] = _read(path)
     return pictures
 
 
 def backgrounds(pictures: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
     """(h, w) uint8 pictures to put behind people: drawn textures and the given (H, W, 3) ones."""
-    return textures(30, seed) + [gradients.as_grey(picture, _SIDE)[0] for picture in pictures]
+    return textures(30, seed) + [as_grey(picture, _SIDE)[0] for picture in pictures]
 
 
 def faceless_pictures(
@@ -91,7 +66,7 @@ def faceless_pictures(
     face covered, and a quarter lying or upside down, which is out of the detector's range.
     """
     rng = np.random.default_rng(seed)
-    grey = [gradients.as_grey(picture, _SIDE)[0] for picture in pictures]
+    grey = [as_grey(picture, _SIDE)[0] for picture in pictures]
     turned = [np.ascontiguousarray(np.rot90(g, k)) for g in grey for k in (1, 2, 3)]
     covered = [faceless_person(portrait, behind, rng) for portrait in portraits[1::2]]
     lying = [
@@ -126,15 +101,15 @@ def smiling_landmarks(folder: Path, yunet_file: Path) -> dict[str, np.ndarray]:
     trios = london_photos(folder)
     neutral = np.stack([_averaged(detector, _read(photo)) for _, photo, _ in trios])
     truth = np.stack([read_landmarks(p.with_suffix(".tem")).points for _, p, _ in trios])
-    frames = gradients.fit_poses(neutral)
+    frames = fit_poses(neutral)
     deviation = (frames.to_frame(truth) - frames.to_frame(neutral)).mean(axis=0)
     found = {}
     for person, _, photo in trios:
         image = _read(photo)
         start = _averaged(detector, image)[None]
-        frame = gradients.fit_poses(start)
+        frame = fit_poses(start)
         points = frame.to_picture(frame.to_frame(start) + deviation)[0]
-        grey = gradients.as_grey(image, max(image.shape))[0]
+        grey = as_grey(image, max(image.shape))[0]
         distance = float(np.hypot(*(start[0, 1] - start[0, 0])))
         points[:2] = [find_iris(grey, eye, distance) for eye in start[0, :2]]
         found[person] = points
@@ -142,8 +117,6 @@ def smiling_landmarks(folder: Path, yunet_file: Path) -> dict[str, np.ndarray]:
 
 
 def _read(photo: Path) -> np.ndarray:
-    from PIL import Image
-
     with Image.open(photo) as file:
         return np.asarray(file.convert("RGB"))
 
@@ -167,8 +140,6 @@ def _averaged(detector: YuNetDetector, image: np.ndarray) -> np.ndarray:
 def find_iris(grey: np.ndarray, near: np.ndarray, eye_distance: float) -> np.ndarray:
     """The centre (2,) of the iris in a large photo: a dark disc whose sides step to light.
 
-    Parameters
-    ----------
     grey : (H, W) uint8.
     near : (2,) a place within 0.16 eye distances of it; nearer ones are preferred.
     eye_distance : in pixels, 100 or more.
