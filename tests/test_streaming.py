@@ -213,6 +213,45 @@ def processes_of(session: int) -> list[int]:
     return found
 
 
+TORN = """
+import os, struct, sys, time
+from pathlib import Path
+
+from pixelreg.fitting.workers import pool
+
+BEGUN = Path(sys.argv[1])
+
+
+def half_a_result():
+    writer = sys._getframe(1).f_locals["result_queue"]._writer
+    os.write(writer.fileno(), struct.pack("!i", 1000))
+    BEGUN.touch()
+    time.sleep(600)
+
+
+if __name__ == "__main__":
+    with pool(2, True) as executor:
+        executor.submit(half_a_result)
+        while not BEGUN.exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of other systems begin otherwise")
+def test_a_worker_stopped_within_a_result_stops_the_fit(tmp_path: Path) -> None:
+    script = tmp_path / "torn.py"
+    script.write_text(TORN)
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "begun")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt")
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
 def test_no_process_outlives_the_fit(how: signal.Signals, crowd: Path, tmp_path: Path) -> None:

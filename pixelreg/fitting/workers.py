@@ -58,6 +58,8 @@ def pool(workers: int, processes: bool) -> Iterator[Executor]:
         except BaseException as error:
             for process in set(multiprocessing.active_children()) - before:
                 process.terminate()
+            # Who reads a message that ended half-way waits as long as anyone could write the rest.
+            executor._result_queue._writer.close()  # type: ignore[attr-defined]
             if isinstance(error, BrokenProcessPool):
                 raise PixelregError(
                     "a worker process died, most likely for lack of memory; "
