@@ -42,6 +42,15 @@ def yunet_file() -> Path:
     return files[0]
 
 
+@pytest.fixture(params=["bundled", "yunet"])
+def asked(request: pytest.FixtureRequest) -> str:
+    """What --detector takes: each of the detectors that can be had here."""
+    if request.param == "bundled":
+        return "bundled"
+    pytest.importorskip("cv2", reason="YuNet needs OpenCV, which the extra 'align' brings")
+    return str(request.getfixturevalue("yunet_file"))
+
+
 @pytest.fixture
 def command(capfd: pytest.CaptureFixture[str]) -> Command:
     """Run a command in this process: ``command("fit", "--data", folder)``."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import importlib.util
 import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from photo_tools import SIDE, photo, resized, shapes, truth
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from pixelreg.errors import (
     FaceError,
@@ -27,30 +31,16 @@ from pixelreg.faces import yunet
 from pixelreg.faces.bundled import peaks, respond
 from pixelreg.faces.cascade import load_weights
 from pixelreg.faces.detect import Detector, asked_for, choose_faces, make_detector
-from pixelreg.faces.landmarks import Face, face_from_eyes, read_landmarks
+from pixelreg.faces.landmarks import Face, face_from_eyes
 
 needs_opencv = pytest.mark.skipif(
     importlib.util.find_spec("cv2") is None, reason="OpenCV (extra align) is not installed"
 )
 
 
-@pytest.fixture(params=["bundled", pytest.param("yunet", marks=needs_opencv)])
-def detector(request: pytest.FixtureRequest) -> Detector:
-    if request.param == "bundled":
-        return make_detector("bundled")
-    return make_detector("yunet", request.getfixturevalue("yunet_file"))
-
-
-@cache
-def photo(london: Path, person: str = "001") -> tuple[np.ndarray, np.ndarray]:
-    """A neutral London photo (1350, 1350, 3) and its landmarks (5, 2)."""
-    file = london / "neutral_front" / f"{person}_03.jpg"
-    with Image.open(file) as picture:
-        return np.asarray(picture.convert("RGB")), read_landmarks(file.with_suffix(".tem")).points
-
-
-def resized(image: np.ndarray, side: int) -> np.ndarray:
-    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))
+@pytest.fixture
+def detector(asked: str) -> Detector:
+    return make_detector(*asked_for(asked))
 
 
 def eye_error(face: Face, truth: np.ndarray) -> float:
@@ -59,30 +49,14 @@ def eye_error(face: Face, truth: np.ndarray) -> float:
     return float(np.linalg.norm(face.eyes - truth[:2], axis=1).max() / unit)
 
 
-def shapes(seed: int) -> np.ndarray:
-    """A drawn picture without a face."""
-    rng = np.random.default_rng(seed)
-    image = np.full((360, 480, 3), rng.integers(0, 256, 3), np.uint8)
-    for _ in range(40):
-        y, x = rng.integers(0, 340), rng.integers(0, 460)
-        h, w = rng.integers(4, 120, 2)
-        image[y : y + h, x : x + w] = rng.integers(0, 256, 3)
-    return image
-
-
 def test_finds_one_face_where_it_is(detector: Detector, london: Path) -> None:
     for person in ("001", "010", "033", "143"):
-        image, truth = photo(london, person)
-        faces = detector.detect(image)
-        assert len(faces) == 1
-        face = faces[0]
-        assert eye_error(face, truth) < 0.06
-        assert np.linalg.norm(face.points - truth, axis=1).max() < 0.15 * face.eye_distance
-        x, y, width, height = face.box
-        assert x < truth[:, 0].min()
-        assert truth[:, 0].max() < x + width
-        assert y < truth[:, 1].min()
-        assert truth[:, 1].max() < y + height
+        points = truth(london, person)
+        (face,) = detector.detect(photo(london, person))
+        assert eye_error(face, points) < 0.06
+        assert np.linalg.norm(face.points - points, axis=1).max() < 0.15 * face.eye_distance
+        corner, sides = np.split(np.array(face.box), 2)
+        assert ((corner < points) & (points < corner + sides)).all()
         assert 0.5 <= face.score <= 1
 
 
@@ -99,8 +73,8 @@ def test_any_size_is_searched(detector: Detector, shape: tuple[int, int, int]) -
 
 
 def test_upside_down_is_no_face(london: Path) -> None:
-    image, _ = photo(london)
-    assert make_detector("bundled").detect(np.ascontiguousarray(image[::-1])) == []
+    upside_down = np.ascontiguousarray(photo(london)[::-1])
+    assert make_detector("bundled").detect(upside_down) == []
 
 
 def test_several_faces_come_largest_first(detector: Detector, london: Path) -> None:
@@ -108,9 +82,8 @@ def test_several_faces_come_largest_first(detector: Detector, london: Path) -> N
     places = [("001", 30, 60, 330), ("010", 420, 20, 640), ("033", 20, 420, 250)]
     truths = []
     for person, left, top, side in places:
-        image, truth = photo(london, person)
-        canvas[top : top + side, left : left + side] = resized(image, side)
-        truths.append(truth * side / 1350 + [left, top])
+        canvas[top : top + side, left : left + side] = resized(photo(london, person), side)
+        truths.append(truth(london, person) * side / SIDE + [left, top])
     faces = detector.detect(canvas)
     assert len(faces) == 3
     for face, k in zip(faces, (1, 0, 2), strict=True):
@@ -121,70 +94,57 @@ def test_several_faces_come_largest_first(detector: Detector, london: Path) -> N
 
 @pytest.mark.parametrize("degrees", [-25, -12, 12, 25])
 def test_tilted_face(detector: Detector, london: Path, degrees: int) -> None:
-    image, truth = photo(london)
     # PIL turns against the clock in the picture's own sense; positive angles here are clockwise.
-    turned = np.asarray(Image.fromarray(image).rotate(-degrees, Image.Resampling.BILINEAR))
-    faces = detector.detect(turned)
-    across = truth[1] - truth[0]
-    angle = np.degrees(np.arctan2(across[1], across[0]))
-    assert len(faces) == 1
-    assert faces[0].angle == pytest.approx(angle + degrees, abs=4)
-    assert faces[0].eye_distance == pytest.approx(np.hypot(*across), rel=0.06)
+    whole = Image.fromarray(photo(london))
+    (face,) = detector.detect(np.asarray(whole.rotate(-degrees, Image.Resampling.BILINEAR)))
+    upright = face_from_eyes(truth(london)[:2])
+    assert face.angle == pytest.approx(upright.angle + degrees, abs=4)
+    assert face.eye_distance == pytest.approx(upright.eye_distance, rel=0.06)
 
 
 def test_face_cut_by_the_border(detector: Detector, london: Path) -> None:
-    image, truth = photo(london)
-    unit = np.hypot(*(truth[1] - truth[0]))
-    below_nose = int(truth[2, 1] + 0.25 * unit)
-    faces = detector.detect(image[:below_nose])
-    assert len(faces) == 1
-    assert eye_error(faces[0], truth) < 0.12
+    points = truth(london)
+    below_nose = int(points[2, 1] + 0.25 * (points[1, 0] - points[0, 0]))
+    (face,) = detector.detect(photo(london)[:below_nose])
+    assert eye_error(face, points) < 0.12
     # The mouth is given where it would be, outside the picture.
-    assert (faces[0].points[3:, 1] > below_nose).all()
+    assert (face.points[3:, 1] > below_nose).all()
 
 
 def test_face_whose_eye_is_outside_is_not_returned(detector: Detector, london: Path) -> None:
-    image, truth = photo(london)
-    half = int(truth[2, 0])
-    for face in detector.detect(np.ascontiguousarray(image[:, half:])):
+    half = int(truth(london)[2, 0])
+    for face in detector.detect(np.ascontiguousarray(photo(london)[:, half:])):
         assert (face.eyes >= 0).all()
-        assert (face.eyes[:, 0] <= image.shape[1] - half).all()
+        assert (face.eyes[:, 0] <= SIDE - half).all()
 
 
-def test_small_face_in_a_wide_picture(detector: Detector, london: Path) -> None:
-    image, truth = photo(london)
+def in_a_wide_picture(whole: np.ndarray) -> np.ndarray:
     canvas = np.full((720, 1280, 3), 90, np.uint8)
-    canvas[300:450, 700:850] = resized(image, 150)
-    faces = detector.detect(canvas)
-    assert len(faces) == 1
-    assert 20 < faces[0].eye_distance < 26
-    assert eye_error(faces[0], truth * 150 / 1350 + [700, 300]) < 0.1
+    canvas[300:450, 700:850] = resized(whole, 150)
+    return canvas
 
 
-def test_face_that_fills_the_picture(detector: Detector, london: Path) -> None:
-    image, truth = photo(london)
-    crop = image[420:1060, 360:1000]
-    faces = detector.detect(np.ascontiguousarray(crop))
-    assert len(faces) == 1
-    assert eye_error(faces[0], truth - [360, 420]) < 0.08
-
-
-def test_200_pixel_and_grey_pictures(detector: Detector, london: Path) -> None:
-    image, truth = photo(london)
-    small = resized(image, 200)
-    faces = detector.detect(small)
-    assert len(faces) == 1
-    assert eye_error(faces[0], truth * 200 / 1350) < 0.08
-    grey = np.repeat(np.asarray(Image.fromarray(image).convert("L"))[..., None], 3, axis=2)
-    faces = detector.detect(grey)
-    assert len(faces) == 1
-    assert eye_error(faces[0], truth) < 0.06
+@pytest.mark.parametrize(
+    ("show", "scale", "shift", "most"),
+    [
+        (in_a_wide_picture, 150 / SIDE, (700, 300), 0.1),  # the eyes are 23 pixels apart
+        (lambda whole: whole[420:1060, 360:1000].copy(), 1, (-360, -420), 0.08),
+        (lambda whole: resized(whole, 200), 200 / SIDE, (0, 0), 0.08),
+        (lambda whole: np.dstack([Image.fromarray(whole).convert("L")] * 3), 1, (0, 0), 0.06),
+    ],
+    ids=["small in a wide picture", "filling the picture", "200 pixels", "grey"],
+)
+def test_faces_of_other_sizes_and_without_colour(
+    show, scale, shift, most, detector: Detector, london: Path
+) -> None:
+    (face,) = detector.detect(show(photo(london)))
+    assert eye_error(face, truth(london) * scale + shift) < most
 
 
 def test_landmarks_follow_the_picture(london: Path) -> None:
     """A mirrored photo gives mirrored landmarks, a shifted one shifted landmarks."""
     found = make_detector("bundled")
-    image, _ = photo(london)
+    image = photo(london)
     face = found.detect(image)[0]
     mirrored = found.detect(np.ascontiguousarray(image[:, ::-1]))[0]
     back = np.stack([1350 - mirrored.points[:, 0], mirrored.points[:, 1]], axis=1)[[1, 0, 2, 4, 3]]
@@ -194,7 +154,7 @@ def test_landmarks_follow_the_picture(london: Path) -> None:
 
 
 def test_threads_may_share_a_detector(detector: Detector, london: Path) -> None:
-    image, _ = photo(london)
+    image = photo(london)
     pictures = [resized(image, side) for side in (260, 420, 330, 500)] * 3
     alone = [detector.detect(picture)[0].points for picture in pictures]
     with ThreadPoolExecutor(4) as pool:
@@ -204,7 +164,7 @@ def test_threads_may_share_a_detector(detector: Detector, london: Path) -> None:
 
 
 def test_same_picture_same_faces(detector: Detector, london: Path) -> None:
-    image, _ = photo(london)
+    image = photo(london)
     before = image.copy()
     first, second = detector.detect(image), detector.detect(image)
     np.testing.assert_array_equal(first[0].points, second[0].points)
@@ -299,8 +259,6 @@ def test_peaks_of_a_score_map() -> None:
 
 
 def test_bundled_weights_are_small_and_attributed() -> None:
-    from safetensors import safe_open
-
     files = list((Path(yunet.__file__).parent / "weights").glob("*.safetensors"))
     assert len(files) == 1
     assert files[0].stat().st_size <= 400 * 1024
@@ -329,10 +287,6 @@ def test_damaged_weights(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_shape(tmp_path: Path) -> None:
-    import dataclasses
-
-    from safetensors.numpy import save_file
-
     arrays = {f.name: getattr(load_weights(), f.name) for f in dataclasses.fields(load_weights())}
     arrays["verifier"] = arrays["verifier"][:-1].copy()
     save_file(arrays, tmp_path / "short.safetensors")
@@ -421,8 +375,6 @@ def test_published_files() -> None:
 
 
 def test_registry_matches_the_file(yunet_file: Path) -> None:
-    import hashlib
-
     known = {file.name: file for file in yunet.FILES}[yunet_file.name]
     content = yunet_file.read_bytes()
     assert hashlib.sha256(content).hexdigest() == known.sha256

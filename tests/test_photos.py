@@ -2,66 +2,36 @@
 
 from __future__ import annotations
 
-import importlib.util
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cli_tools import Command, Result, files_in, pixels
+from photo_tools import SIDE, photo, resized, shapes, truth
 from PIL import Image, ImageCms, ImageFilter
 
 from pixelreg.api import bundled_model
-from pixelreg.faces.detect import make_detector
-from pixelreg.faces.landmarks import read_landmarks
+from pixelreg.faces.detect import asked_for, make_detector
 from pixelreg.faces.paste import RADII
 
-SIDE = 1350  # of the photographs
 CROP = 128  # of the bundled model
 
 
-@pytest.fixture(params=["bundled", "yunet"])
-def detector(request: pytest.FixtureRequest) -> str:
-    """What --detector takes: each of the detectors that can be had here."""
-    if request.param == "bundled":
-        return "bundled"
-    if importlib.util.find_spec("cv2") is None:
-        pytest.skip("YuNet needs OpenCV, which the extra 'align' brings")
-    return str(request.getfixturevalue("yunet_file"))
-
-
 @pytest.fixture
-def smile(command: Command, detector: str):
+def smile(command: Command, asked: str):
     """``smile(photo, out)``: apply the bundled model."""
 
     def call(*words: object) -> Result:
-        options = ("--expr", "happy", "--model", bundled_model(), "--detector", detector)
+        options = ("--expr", "happy", "--model", bundled_model(), "--detector", asked)
         *inputs, output = words
         return command("apply", *inputs, *options, "-o", output)
 
     return call
 
 
-@cache
-def photo(london: Path, person: str = "001") -> np.ndarray:
-    """A neutral photograph, (1350, 1350, 3); without landmarks beside it once it is copied."""
-    return pixels(london / "neutral_front" / f"{person}_03.jpg")
-
-
-@cache
-def truth(london: Path, person: str = "001") -> np.ndarray:
-    """Its hand-placed landmarks (5, 2): pupils, nose, corners of the mouth."""
-    return read_landmarks(london / "neutral_front" / f"{person}_03.tem").points
-
-
-def resized(picture: np.ndarray, side: int) -> np.ndarray:
-    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS))
-
-
-def found_eyes(picture: np.ndarray, detector: str) -> np.ndarray:
+def found_eyes(picture: np.ndarray, asked: str) -> np.ndarray:
     """The eyes (2, 2) of the one face of a picture, as the detector gives them."""
-    name, file = (detector, None) if detector == "bundled" else ("yunet", detector)
-    (face,) = make_detector(name, file).detect(picture)
+    (face,) = make_detector(*asked_for(asked)).detect(picture)
     return face.eyes
 
 
@@ -109,18 +79,16 @@ def assert_smiles(before: np.ndarray, after: np.ndarray, points: np.ndarray) -> 
 # ---------------------------------------------------------------- one photo
 
 
-def test_outside_the_face_every_byte_stays(
-    london: Path, detector: str, smile, tmp_path: Path
-) -> None:
+def test_outside_the_face_every_byte_stays(london: Path, asked: str, smile, tmp_path: Path) -> None:
     before = photo(london)
     Image.fromarray(before).save(tmp_path / "in.png", compress_level=1)
     result = smile(tmp_path / "in.png", tmp_path / "out.png")
-    used = "yunet" if detector.endswith(".onnx") else "bundled"
+    used = "yunet" if asked.endswith(".onnx") else "bundled"
     told = f"wrote {tmp_path / 'out.png'} (face found by the {used} detector)\n"
     assert (result.code, result.out, result.err) == (0, "", told)
     after = pixels(tmp_path / "out.png")
     assert after.shape == before.shape == (SIDE, SIDE, 3)
-    inside = near_face(before.shape, found_eyes(before, detector))
+    inside = near_face(before.shape, found_eyes(before, asked))
     np.testing.assert_array_equal(after[~inside], before[~inside])
     assert 0.05 < inside.mean() < 0.5
     assert_smiles(before, after, truth(london))
@@ -254,10 +222,10 @@ def two_faces(london: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return picture, *points
 
 
-def test_which_of_two_faces(two_faces, command: Command, detector: str, tmp_path: Path) -> None:
+def test_which_of_two_faces(two_faces, command: Command, asked: str, tmp_path: Path) -> None:
     before, large, small = two_faces
     Image.fromarray(before).save(tmp_path / "in.png", compress_level=1)
-    options = ("--expr", "happy", "--model", bundled_model(), "--detector", detector)
+    options = ("--expr", "happy", "--model", bundled_model(), "--detector", asked)
     changes = {}
     for which in ("largest", "1", "2", "all"):
         out = tmp_path / f"{which}.png"
@@ -285,14 +253,8 @@ def test_which_of_two_faces(two_faces, command: Command, detector: str, tmp_path
 
 
 def test_no_face(smile, tmp_path: Path) -> None:
-    """A drawn texture: one line, and nothing is written."""
-    rng = np.random.default_rng(3)
-    texture = np.full((480, 640, 3), 120, np.uint8)
-    for _ in range(60):
-        y, x = rng.integers(0, 440), rng.integers(0, 600)
-        h, w = rng.integers(5, 120, 2)
-        texture[y : y + h, x : x + w] = rng.integers(0, 256, 3)
-    Image.fromarray(texture).save(tmp_path / "wall.png")
+    """One line, and nothing is written."""
+    Image.fromarray(shapes(3, 480, 640)).save(tmp_path / "wall.png")
     result = smile(tmp_path / "wall.png", tmp_path / "out.png")
     assert result.code == 1
     assert len(result.err.splitlines()) == 1
