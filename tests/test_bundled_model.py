@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_tools import pixels
+from photo_tools import photo, truth
 from PIL import Image
 
 import pixelreg
@@ -14,7 +16,6 @@ from pixelreg.api import bundled_model
 from pixelreg.backends import get_backend
 from pixelreg.faces.align import crop, similarity_from_eyes
 from pixelreg.faces.detect import make_detector
-from pixelreg.faces.landmarks import read_landmarks
 from pixelreg.faces.locate import Locator
 from pixelreg.faces.paste import RADII, face_mask
 from pixelreg.models import file as modelfile
@@ -104,18 +105,11 @@ def test_the_corners_of_the_mouth_go_up_and_out(plan: FlowPlan) -> None:
 @cache
 def crops(london: Path, person: str) -> tuple[np.ndarray, np.ndarray]:
     """A person's neutral and smiling photograph as the model sees them, (128, 128, 3)."""
-    made = []
-    for name in (f"neutral_front/{person}_03.jpg", f"smiling_front/{person}_08.jpg"):
-        with Image.open(london / name) as opened:
-            pixels = np.asarray(opened.convert("RGB"))
-        template = (london / name).with_suffix(".tem")
-        if template.is_file():
-            eyes = read_landmarks(template).eyes
-        else:
-            (found,) = make_detector("bundled").detect(pixels)
-            eyes = found.eyes
-        made.append(crop(pixels, similarity_from_eyes(eyes, Frame(), SIZE), SIZE))
-    return made[0], made[1]
+    smiling = pixels(london / "smiling_front" / f"{person}_08.jpg")  # without a template
+    (found,) = make_detector("bundled").detect(smiling)
+    sides = (photo(london, person), truth(london, person)[:2]), (smiling, found.eyes)
+    neutral, happy = (crop(p, similarity_from_eyes(e, Frame(), SIZE), SIZE) for p, e in sides)
+    return neutral, happy
 
 
 def test_its_change_is_that_of_a_smile(london: Path, plan: FlowPlan) -> None:
@@ -153,16 +147,10 @@ def test_it_keeps_the_sharpness_of_a_face(london: Path, plan: FlowPlan) -> None:
 
 
 def test_translate_takes_it_without_being_told(london: Path) -> None:
-    photo = london / "neutral_front" / "001_03.jpg"  # its landmarks lie beside it
-    made = pixelreg.translate(photo, "smile")
-    with Image.open(photo) as before:
-        assert isinstance(made, Image.Image)
-        assert made.size == before.size
-        change = np.abs(np.asarray(made).astype(int) - np.asarray(before))
+    file = london / "neutral_front" / "001_03.jpg"  # its landmarks lie beside it
+    made = pixelreg.translate(file, "smile")
+    assert isinstance(made, Image.Image)
+    change = np.abs(np.asarray(made).astype(int) - photo(london))
     assert 0.5 < change.mean() < 5
-    by_hand = pixelreg.load(locator=Locator(eyes=tuple(read_eyes(photo))))
-    np.testing.assert_array_equal(np.asarray(by_hand.translate(photo, "happy")), np.asarray(made))
-
-
-def read_eyes(photo: Path) -> list[float]:
-    return read_landmarks(photo.with_suffix(".tem")).eyes.ravel().tolist()
+    by_hand = pixelreg.load(locator=Locator(eyes=tuple(truth(london)[:2].ravel())))
+    np.testing.assert_array_equal(np.asarray(by_hand.translate(file, "happy")), np.asarray(made))
