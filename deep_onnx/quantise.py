@@ -21,7 +21,7 @@ from pixelreg.arrays import Array, Pixels
 from pixelreg.data.crops import Progress, read_all, read_photo
 from pixelreg.data.layouts import scan
 from pixelreg.data.layouts.reading import walk
-from pixelreg.data.photos import Photo, Problem
+from pixelreg.data.photos import Photo, Problem, first_reason
 from pixelreg.errors import DataError, PixelregError, UnknownNameError, UsageError, need
 from pixelreg.faces.align import crop
 from pixelreg.faces.locate import Locator
@@ -144,10 +144,9 @@ def read_pictures(
             if len(crops) == count:
                 break
     if len(set(people)) < 2:
-        reason = f"; the first reason: {problems[0].reason}" if problems else ""
         raise DataError(
             f"{data} has {len(crops)} usable pictures of {len(set(people))} people; two people "
-            f"are needed, to measure on and to judge by{reason}"
+            f"are needed, to measure on and to judge by{first_reason(problems)}"
         )
     kept_apart = choose_held_out(people, JUDGED, seed)
     apart = np.array([person in kept_apart for person in people])

@@ -19,7 +19,7 @@ from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
 from pixelreg.models.model import Frame
-from pixelreg.models.plans import Change
+from pixelreg.models.plans import Change, as_unit, to_bytes
 from pixelreg.pictures.image import Picture
 from pixelreg.translator import Changer, Prepared, PreparedWhole, Target, Translator
 
@@ -109,9 +109,7 @@ class OnnxTranslator(Translator):
 
         A target is a name, all numbers of the condition, or some by name.
         """
-        made = self.model.predict(self._condition(target), crops)
-        pixels: Pixels = np.clip(np.rint(made * 255.0), 0, 255).astype(np.uint8)
-        return pixels
+        return to_bytes(self.model.predict(self._condition(target), crops))
 
     def prepare(self, picture: Picture, target: Target, path: Path | None = None) -> Prepared:
         """Find the faces and their changes once, or change the whole picture.
@@ -163,7 +161,7 @@ class OnnxTranslator(Translator):
 
     def _predicted(self, condition: tuple[float, ...], crop: Array) -> Change:
         made = self.model.predict(condition, crop[None])[0]
-        return Change(made - _unit(crop))
+        return Change(made - as_unit(crop))
 
     def _whole(self, condition: tuple[float, ...], picture: Picture) -> Floats:
         """The whole picture changed, (H, W, 3) float32 on [0, 1].
@@ -181,16 +179,10 @@ class OnnxTranslator(Translator):
         sides = max(1, int(width * factor)), max(1, int(height * factor))
         small = np.asarray(Image.fromarray(pixels).resize(sides, Image.Resampling.BICUBIC))
         change = self._predicted(condition, small).colour
-        made = _unit(values)
-        for channel in range(3):
-            plane = Image.fromarray(np.ascontiguousarray(change[..., channel]))
-            larger = plane.resize((width, height), Image.Resampling.BICUBIC)
-            made[..., channel] += np.asarray(larger)
+        planes = np.ascontiguousarray(change.transpose(2, 0, 1))
+        larger = [
+            np.asarray(Image.fromarray(p).resize((width, height), Image.Resampling.BICUBIC))
+            for p in planes
+        ]
+        made: Floats = as_unit(values) + np.stack(larger, axis=-1)
         return made
-
-
-def _unit(pixels: Array) -> Floats:
-    values: Floats = pixels.astype(np.float32)
-    if pixels.dtype == np.uint8:
-        values /= np.float32(255)
-    return values

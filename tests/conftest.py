@@ -7,7 +7,7 @@ import os
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core; more threads would be in the way
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,6 +106,16 @@ def tiny_onnx(tmp_path: Path) -> Callable[..., Path]:
 def large_face() -> np.ndarray:
     """A neutral face that detectors find, (256, 256, 3) uint8."""
     return pairs_array(2, "happy", 256)[0][1]
+
+
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """PyTorch on one thread: small networks are no faster on more, and round alike."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

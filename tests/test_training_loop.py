@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -130,13 +130,9 @@ def examples(count: int, seed: int = 0) -> Examples:
 
 
 @pytest.fixture(autouse=True)
-def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _same_everywhere(monkeypatch: pytest.MonkeyPatch, one_torch_thread: None) -> None:
     """One thread, to be as quick beside other work; checkpoints however long they take."""
     monkeypatch.setattr(loop, "SHARE", 0)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 NOBODY = examples(1).only(frozenset())

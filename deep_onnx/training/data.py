@@ -12,7 +12,7 @@ from pixelreg.arrays import Pixels
 from pixelreg.data.crops import Cutter, Progress, Stack, load_stack, read_all
 from pixelreg.data.expressions import canonical
 from pixelreg.data.pairs import Pair, Pairing, pair, targets
-from pixelreg.data.photos import Listing, Photo, Problem
+from pixelreg.data.photos import Listing, Photo, Problem, first_reason
 from pixelreg.errors import DataError, PixelregError, UnknownNameError, UsageError
 from pixelreg.faces.locate import Locator
 from pixelreg.fitting.recipe import choose_frame, choose_held_out, choose_pairings, provenance
@@ -191,8 +191,9 @@ def load_examples(
             crops[photo] = outcome
         advance(count)
     if not crops:
-        reason = f"; the first reason: {problems[0].reason}" if problems else ""
-        raise DataError(f"none of the {total} pictures in {listing.root} can be used{reason}")
+        raise DataError(
+            f"none of the {total} pictures in {listing.root} can be used{first_reason(problems)}"
+        )
     used = [each for stack in stacks.values() for each in stack.pairs]
     examples = Examples(
         choice.source,

@@ -13,7 +13,7 @@ import numpy as np
 
 from pixelreg.arrays import Pixels
 from pixelreg.data.pairs import Pair
-from pixelreg.data.photos import Photo, Problem
+from pixelreg.data.photos import Photo, Problem, first_reason
 from pixelreg.errors import DataError, PixelregError
 from pixelreg.faces.align import Similarity, crop, similarity_from_eyes, similarity_from_square
 from pixelreg.faces.landmarks import read_landmarks
@@ -94,8 +94,7 @@ def load_stack(
         if progress is not None:
             progress(len(kept) + len(problems), len(pairs))
     if not kept:
-        reason = f"; the first reason: {problems[0].reason}" if problems else ""
-        raise DataError(f"none of the {len(pairs)} pairs can be used{reason}")
+        raise DataError(f"none of the {len(pairs)} pairs can be used{first_reason(problems)}")
     sources, targets = (np.stack(side) for side in zip(*crops, strict=True))
     return Stack(tuple(kept), sources, targets, tuple(problems))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -35,6 +36,11 @@ class Problem:
 
     path: Path
     reason: str
+
+
+def first_reason(problems: Sequence[Problem]) -> str:
+    """How the message of an error ends that these problems are behind."""
+    return f"; the first reason: {problems[0].reason}" if problems else ""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from pixelreg.arrays import Pixels
 from pixelreg.data.crops import Cutter, Progress, read_all, read_photo
-from pixelreg.data.photos import Photo, Problem
+from pixelreg.data.photos import Photo, Problem, first_reason
 from pixelreg.errors import DataError, InvalidArrayError, PixelregError, UsageError
 from pixelreg.files import write_bytes
 
@@ -86,8 +86,9 @@ def write_sketches(
         if progress is not None:
             progress(len(written) + len(problems), len(photos))
     if not written:
-        reason = f"; the first reason: {problems[0].reason}" if problems else ""
-        raise DataError(f"none of the {len(photos)} photographs can be used{reason}")
+        raise DataError(
+            f"none of the {len(photos)} photographs can be used{first_reason(problems)}"
+        )
     return Sketched(tuple(written), tuple(problems))
 
 

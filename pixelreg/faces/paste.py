@@ -9,7 +9,7 @@ from PIL import Image
 
 from pixelreg.arrays import Array, Floats
 from pixelreg.faces.align import UNMOVED, Similarity
-from pixelreg.models.plans import Change
+from pixelreg.models.plans import Change, as_unit, to_bytes
 from pixelreg.pictures.warp import fetch_cubic
 
 # Centre, radii and fade of the face's ellipse, as fractions of the crop.
@@ -55,7 +55,7 @@ def paste_change(
         return result
     spread = _Spread(similarity, left, top, right - left, bottom - top)
     window = values[top:bottom, left:right]
-    moved = _unit(window)
+    moved = as_unit(window)
     if change.displacement is not None:
         steps = np.float32(strength) * spread.over_photo(change.displacement)
         moved = _moved(values, moved, similarity, (left, top), steps)
@@ -135,16 +135,10 @@ def _bounds(values: Array, similarity: Similarity, size: int) -> tuple[int, int,
     return int(left), int(top), min(int(right), values.shape[1]), min(int(bottom), values.shape[0])
 
 
-def _unit(values: Array) -> Floats:
-    floats: Floats = values.astype(np.float32)
-    return floats / np.float32(255) if values.dtype == np.uint8 else floats
-
-
 def _like(moved: Floats, window: Array) -> Array:
     """``moved`` in the type of ``window``, keeping the bits of what did not change."""
     if window.dtype == np.uint8:
-        result: Array = np.clip(np.rint(moved * np.float32(255)), 0, 255).astype(np.uint8)
-        return result
-    same = moved == _unit(window)
-    result = np.where(same, window, np.clip(moved, 0.0, 1.0)).astype(window.dtype)
+        return to_bytes(moved)
+    same = moved == as_unit(window)
+    result: Array = np.where(same, window, np.clip(moved, 0.0, 1.0)).astype(window.dtype)
     return result

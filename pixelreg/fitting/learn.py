@@ -21,6 +21,7 @@ from pixelreg.arrays import Float64
 from pixelreg.backends import get_backend
 from pixelreg.data.crops import Crops, Cutter, Progress, Stack
 from pixelreg.data.pairs import Pair, Pairing
+from pixelreg.data.photos import first_reason
 from pixelreg.errors import DataError, PixelregError
 from pixelreg.evaluation.comparison import UNTOUCHED, Scores
 from pixelreg.evaluation.metrics import mae, psnr, ssim
@@ -324,7 +325,7 @@ def _kept(target: str, tally: Tally, workers: Workers, pairing: Pairing) -> Sums
     learning, judged = (n for n, part in enumerate(tally.parts) if part.target == target)
     kept = SumsOf(tally, (learning, judged), workers)
     if not kept.pairs:
-        reason = f"; the first reason: {kept.problems[0].reason}" if kept.problems else ""
+        reason = first_reason(kept.problems)
         raise DataError(f"none of the {len(kept.problems)} pairs can be used{reason}")
     if tally.keep is not None:
         return kept

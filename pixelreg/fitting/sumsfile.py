@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelreg.arrays import Array
-from pixelreg.errors import ModelFileError, PixelregError
 from pixelreg.models import store
 from pixelreg.models.model import Frame, Provenance
 from pixelreg.models.store import (
@@ -80,12 +79,7 @@ def save(training: TrainingSums, path: Path) -> None:
 
 def load(path: Path) -> TrainingSums:
     """Read a ``.sums`` file and check all of it."""
-    metadata, tensors = store.read(path, FORMAT)
-    try:
-        return _assemble(metadata, tensors)
-    except (PixelregError, KeyError, TypeError, ValueError, OverflowError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise ModelFileError(f"{path} is not a usable file of sums: {reason}") from error
+    return store.read_as(path, FORMAT, _assemble)
 
 
 def tensors_of(prefix: str, sums: Sums) -> dict[str, Array]:

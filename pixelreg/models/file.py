@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pixelreg.arrays import Array
-from pixelreg.errors import ModelFileError, PixelregError, UnknownNameError, UsageError
+from pixelreg.errors import ModelFileError, UnknownNameError, UsageError
 from pixelreg.models import store
 from pixelreg.models.model import Model
 from pixelreg.models.plans import Plan, plan_class
@@ -46,7 +46,7 @@ def load(path: Path) -> Model:
             raise ModelFileError(f"{path} is larger than any model of pixelreg")
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
-    return _model(path, str(path))
+    return store.read_as(path, FORMAT, _assemble)
 
 
 def to_bytes(model: Model, dtype: str = "float32") -> bytes:
@@ -56,16 +56,7 @@ def to_bytes(model: Model, dtype: str = "float32") -> bytes:
 
 def from_bytes(content: bytes, name: str) -> Model:
     """Read a model file's bytes; ``name`` stands for the file in errors. See `load`."""
-    return _model(content, name)
-
-
-def _model(source: Path | bytes, name: str) -> Model:
-    metadata, tensors = store.read(source, FORMAT, name)
-    try:
-        return _assemble(metadata, tensors)
-    except (PixelregError, KeyError, TypeError, ValueError, OverflowError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise ModelFileError(f"{name} is not a usable model: {reason}") from error
+    return store.read_as(content, FORMAT, _assemble, name)
 
 
 def _tensors(model: Model, dtype: str) -> dict[str, Array]:

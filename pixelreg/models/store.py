@@ -7,18 +7,20 @@ else of a file is believed, files are written whole or not at all, and nothing i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
 from pixelreg.arrays import Array
-from pixelreg.errors import ModelFileError
+from pixelreg.errors import ModelFileError, PixelregError
 from pixelreg.files import write_atomically
 from pixelreg.models.model import Frame, Provenance
+
+T = TypeVar("T")
 
 MAX_SIDE = 4096
 MAX_HEADER_BYTES = 2**20
@@ -104,6 +106,26 @@ def read(
     name = name or str(source)
     metadata = read_metadata(source, format, name)
     return metadata, read_tensors(source, f"{name} is damaged, or is not {format.what}")
+
+
+def read_as(
+    source: Path | bytes,
+    format: Format,
+    assemble: Callable[[dict[str, Any], dict[str, Array]], T],
+    name: str = "",
+) -> T:
+    """What ``assemble`` makes of a file's metadata and tensors; see `read`.
+
+    What it finds wrong, an error of ours or of a value's type or range, is told of the file.
+    """
+    name = name or str(source)
+    metadata, tensors = read(source, format, name)
+    try:
+        return assemble(metadata, tensors)
+    except (PixelregError, KeyError, TypeError, ValueError, OverflowError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        usable = format.what.removeprefix("a ")
+        raise ModelFileError(f"{name} is not a usable {usable}: {reason}") from error
 
 
 def read_tensors(source: Path | bytes, complaint: str) -> dict[str, Array]:

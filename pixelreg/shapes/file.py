@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from pixelreg.arrays import Array
-from pixelreg.errors import ModelFileError, PixelregError
 from pixelreg.models import store
 from pixelreg.models.store import frame_of, provenance_of, text_of
 from pixelreg.shapes.components import Blendshapes
@@ -33,13 +32,7 @@ def to_bytes(shapes: Blendshapes) -> bytes:
 
 def load(path: Path) -> Blendshapes:
     """Read a file of blendshapes and check all of it."""
-    path = Path(path)
-    metadata, tensors = store.read(path, FORMAT)
-    try:
-        return _assemble(metadata, tensors)
-    except (PixelregError, KeyError, TypeError, ValueError, OverflowError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise ModelFileError(f"{path} is not a usable file of blendshapes: {reason}") from error
+    return store.read_as(Path(path), FORMAT, _assemble)
 
 
 def _tensors(shapes: Blendshapes) -> dict[str, Array]:
