@@ -22,3 +22,13 @@ else:
     from numpy import ndarray
 
     Array = Floats = Float64 = Pixels = ndarray
+
+
+def on_host(values: Any) -> Any:
+    """A tensor of PyTorch, on whichever device, as a NumPy array; anything else as it is."""
+    if not (hasattr(values, "detach") and hasattr(values, "cpu")):
+        return values
+    tensor = values.detach().cpu()
+    if tensor.is_floating_point() and tensor.element_size() < 4:
+        tensor = tensor.float()  # NumPy has no bfloat16 and no 8-bit floats
+    return tensor.numpy()

@@ -16,10 +16,17 @@ from pixelreg.regression import ESTIMATORS, estimator_class
 from pixelreg.regression.estimator import NotFittedError
 
 NON_DEFAULT = {
-    "rr": {"alpha": 2.0, "prior": "identity", "backend": "numpy", "threads": 1},
-    "kr": {"alpha": 2.0, "sigma": 0.5, "solver": "dense", "backend": "numpy", "threads": 1},
-    "mr": {"alpha": 2.0, "receptive_field": 5, "shape": (3, 3)},
-    "full": {"alpha": 2.0},
+    "rr": {"alpha": 2.0, "prior": "identity", "backend": "numpy", "threads": 1, "scale": 2.0},
+    "kr": {
+        "alpha": 2.0,
+        "sigma": 0.5,
+        "solver": "dense",
+        "backend": "numpy",
+        "threads": 1,
+        "scale": 2.0,
+    },
+    "mr": {"alpha": 2.0, "receptive_field": 5, "shape": (3, 3), "scale": 2.0},
+    "full": {"alpha": 2.0, "scale": 2.0},
     "flow": {"alpha": 2.0, "opening": -1.0, "amount": 0.1, "gain": 1.1},
 }
 

@@ -30,6 +30,7 @@ SAMPLE = 6  # pictures looked at before deciding whether a set shows photographs
 FOLDS = 5
 PAPER_SIZE = 128
 COMPUTING = ("backend", "threads")  # the estimators' parameters that leave the model as it is
+UNTOLD = (*COMPUTING, "scale")  # crops are bytes, whose scale is known
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class Recipe:
     threads: int | None = None
 
     def parameters(self) -> dict[str, Any]:
-        """All of the estimator's parameters by name, but for what they are computed with."""
+        """All of the estimator's parameters by name that tell one model from another."""
         params: dict[str, Any] = estimator_class(self.kind)(**self.settings).get_params()
-        return {name: value for name, value in params.items() if name not in COMPUTING}
+        return {name: value for name, value in params.items() if name not in UNTOLD}
 
     def estimator(self, **params: Any) -> Any:
         """The estimator with this recipe's parameters, or with those given instead."""

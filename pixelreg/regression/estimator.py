@@ -5,16 +5,25 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
 from pixelreg.arrays import Array, Float64
 from pixelreg.errors import InvalidArrayError, PixelregError, UsageError
 from pixelreg.models.sums import Sums
-from pixelreg.pictures.image import check_unit_range
+from pixelreg.regression.samples import (
+    as_unit,
+    check_names,
+    check_number_pairs,
+    check_numbers,
+    check_samples,
+    column_names,
+    is_unit,
+)
 
 E = TypeVar("E", bound="Estimator")
 
@@ -29,15 +38,40 @@ class Score:
     error: float
 
 
+class Pairs(NamedTuple):
+    """Pairs to learn from, alike and checked, and what is known of them: attributes by name."""
+
+    inputs: Array
+    targets: Array
+    facts: dict[str, Any]
+
+
 class NotFittedError(PixelregError, ValueError, AttributeError):
     """An estimator was asked to predict before it was fitted."""
 
 
+def not_fitted(message: str) -> NotFittedError:
+    """The error for a model without a fit; scikit-learn's own as well, where that is imported."""
+    exceptions = sys.modules.get("sklearn.exceptions")
+    if exceptions is None:
+        return NotFittedError(message)
+    bases = (NotFittedError, exceptions.NotFittedError)
+    both = type("NotFittedError", bases, {"__reduce__": lambda self: (not_fitted, self.args)})
+    error: NotFittedError = both(message)
+    return error
+
+
 class Estimator:
-    """Base of the estimators: ``get_params``, ``set_params`` and a short ``repr``.
+    """Base of the estimators: what scikit-learn expects of a regressor, without needing it.
 
     ``__init__`` stores its arguments untouched and ``fit`` checks them, so that scikit-learn's
-    ``clone`` works without scikit-learn being needed here.
+    ``clone``, ``Pipeline``, ``GridSearchCV`` and ``cross_val_score`` work. X and y may be arrays,
+    lists, data frames or tensors of PyTorch. The targets, y, are the paper's T.
+
+    Bytes (uint8) are pictures: 255 is white, floats beside them lie in [0, 1], and so do
+    predictions. Other numbers may have any range: predictions come back in the unit of y. They
+    are divided by ``scale``, where the estimator has it, before anything else, so alpha and sigma
+    mean what they mean for pictures where ``scale`` is the value of white.
 
     Class attributes tell `pixelreg.fitting` what differs between the kinds.
 
@@ -47,11 +81,61 @@ class Estimator:
         themselves.
     options : the parameters that the command line sets, by their option.
     grid : the parameters that K-fold cross-validation tries.
+    same_width : each target belongs to one input, a pixel, so y is as wide as X.
+    scale : the value of white in X and y where they are no bytes.
+    feature_names_in_ : names of the columns, where X was a data frame; X must then keep to them.
     """
 
     sums: ClassVar[type[Sums] | None] = None
     options: ClassVar[Mapping[str, str]] = {"alpha": "--lambda"}
     grid: ClassVar[Sequence[Mapping[str, float]]] = tuple({"alpha": alpha} for alpha in ALPHAS)
+    same_width: ClassVar[bool] = True
+    scale: float = 1.0
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn (1.6 or newer, which calls this) may expect: a multi-output regressor.
+
+        Numbers that say nothing of each other, as scikit-learn's checks draw them, are what
+        regression pixel by pixel is not made for, hence ``poor_score``.
+        """
+        from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="regressor",
+            target_tags=TargetTags(required=True, multi_output=True, single_output=False),
+            regressor_tags=RegressorTags(poor_score=self.same_width),
+            input_tags=InputTags(),
+        )
+
+    def fit(self: E, X: Any, y: Any) -> E:
+        """Learn from X and y, (n_samples, n_pixels) each."""
+        raise NotImplementedError
+
+    def predict(self, X: Any) -> Float64:
+        """Predict from (n_samples, n_pixels)."""
+        raise NotImplementedError
+
+    def score(self, X: Any, y: Any) -> float:
+        """R², the coefficient of determination, the mean over the targets' columns.
+
+        It is scikit-learn's ``r2_score``, but bytes are read on the scale of the predictions, and
+        a constant column counts as constant whatever rounding makes of its mean: 1 where the
+        prediction is exact, else 0. One sample has no R²: the result is NaN.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        InvalidArrayError
+            If the arrays do not fit each other or the model.
+        """
+        predicted = self.predict(X)
+        targets = check_numbers(y, "T")
+        if targets.dtype == np.uint8:
+            targets = as_unit(targets) * self.scale
+        if targets.shape != predicted.shape:
+            raise InvalidArrayError(f"T is {targets.shape}, but predictions are {predicted.shape}")
+        return _determination(targets, predicted)
 
     @classmethod
     def preference(cls, photographs: bool) -> int:
@@ -111,19 +195,80 @@ class Estimator:
 
     def _require_fitted(self, attribute: str) -> None:
         if not hasattr(self, attribute):
-            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit(X, T)")
+            raise not_fitted(f"this {type(self).__name__} is not fitted yet; call fit(X, y)")
+
+    def _pairs(self, X: Any, y: Any, more: bool = False) -> Pairs:
+        """Pairs to learn from, checked; ``more`` if this model has learnt from others already."""
+        scale = check_positive("scale", self.scale)
+        names = column_names(X)
+        if more:
+            check_names(type(self).__name__, getattr(self, "feature_names_in_", None), names)
+        inputs, targets = check_number_pairs(X, y, self.same_width, scale)
+        one_target = self.same_width and targets.shape[1] < inputs.shape[1]
+        if one_target:
+            targets = np.repeat(targets, inputs.shape[1], axis=1)
+        facts = {
+            "bytes_": inputs.dtype == np.uint8,
+            "one_target_": one_target,
+            "pictures_": is_unit(inputs, targets) and not one_target,
+            "feature_names_in_": names,
+        }
+        if more:
+            self._check_width(inputs.shape[1])
+            facts = self._joined_facts(facts)
+        return Pairs(inputs, targets, {k: v for k, v in facts.items() if v is not None})
+
+    def _joined_facts(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """What is known of all the pairs, from what was known and what is known of more."""
+        before = vars(self)
+        if before.get("one_target_", False) != facts["one_target_"]:
+            raise InvalidArrayError("T has one column in some of the pairs and not in others")
+        pictures = before.get("pictures_", True) and facts["pictures_"]
+        names = before.get("feature_names_in_")
+        return {**facts, "pictures_": pictures, "feature_names_in_": names}
+
+    def _facts(self) -> dict[str, Any]:
+        """What is known of the pairs that were learnt from; sums are of pairs of pictures."""
+        facts = {"bytes_": True, "one_target_": False, "pictures_": True}
+        return {name: getattr(self, name, value) for name, value in facts.items()}
+
+    def _note(self: E, facts: Mapping[str, Any]) -> E:
+        """Keep what is known of the pairs that were learnt from."""
+        vars(self).pop("feature_names_in_", None)
+        vars(self).update(facts)
+        return self
 
     def _inputs(self, X: Any, attribute: str) -> Array:
         """Samples to predict from, checked, of a model that has been fitted."""
         self._require_fitted(attribute)
-        inputs = check_samples(X)
+        names = getattr(self, "feature_names_in_", None)
+        check_names(type(self).__name__, names, column_names(X))
+        bytes_only = getattr(self, "bytes_", True)  # learnt from sums: those are of bytes
+        inputs = check_samples(X) if bytes_only else check_numbers(X, "X", self.scale)
         self._check_width(inputs.shape[1])
         return inputs
+
+    def _outputs(self, predicted: Float64) -> Float64:
+        """Predictions in the unit of the targets; one number a sample where one was learnt."""
+        if getattr(self, "one_target_", False):
+            predicted = predicted.mean(axis=1, keepdims=True)
+        return predicted if self.scale == 1.0 else predicted * self.scale
+
+    def _require_pictures(self, attribute: str) -> None:
+        self._require_fitted(attribute)
+        if not getattr(self, "pictures_", True):
+            raise UsageError(
+                f"this {type(self).__name__} was fitted on values that are no pictures in [0, 1]; "
+                "for grey levels as floats give scale=255"
+            )
 
     def _check_width(self, width: int) -> None:
         expected = getattr(self, "n_features_in_", width)
         if width != expected:
-            raise InvalidArrayError(f"X has {width} pixels, but the model was fitted on {expected}")
+            raise InvalidArrayError(
+                f"X has {width} features, but {type(self).__name__} is expecting {expected} "
+                f"features as input: it was fitted on {expected} pixels"
+            )
 
 
 def check_positive(name: str, value: Any) -> float:
@@ -133,35 +278,13 @@ def check_positive(name: str, value: Any) -> float:
     return float(value)
 
 
-def check_samples(values: Any, name: str = "X") -> Array:
-    """``values`` as an (n_samples, n_pixels) array of uint8, or of finite float64 in [0, 1]."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # rows of different lengths
-        raise InvalidArrayError(f"{name} must be (n_samples, n_pixels): {error}") from error
-    if array.ndim != 2 or 0 in array.shape:
-        raise InvalidArrayError(f"{name} must be (n_samples, n_pixels), not {array.shape}")
-    if array.dtype == np.uint8:
-        return array
-    if not np.issubdtype(array.dtype, np.floating):
-        raise InvalidArrayError(f"{name} must be uint8 or float in [0, 1], not {array.dtype}")
-    return check_unit_range(array, name)
-
-
-def check_pairs(X: Any, T: Any, same_width: bool = True) -> tuple[Array, Array]:
-    """Inputs and targets that fit each other, both uint8 or both float64."""
-    inputs, targets = check_samples(X, "X"), check_samples(T, "T")
-    if len(inputs) != len(targets):
-        raise InvalidArrayError(f"X has {len(inputs)} samples but T has {len(targets)}")
-    if same_width and inputs.shape != targets.shape:
-        raise InvalidArrayError(f"X is {inputs.shape} but T is {targets.shape}; they must be alike")
-    if inputs.dtype != targets.dtype:
-        inputs, targets = as_unit(inputs), as_unit(targets)
-    return inputs, targets
-
-
-def as_unit(samples: Array) -> Float64:
-    """Samples on [0, 1] as float64: uint8 is divided by 255."""
-    if samples.dtype == np.uint8:
-        return samples / 255.0
-    return samples.astype(np.float64, copy=False)
+def _determination(targets: Float64, predicted: Float64) -> float:
+    if len(targets) < 2:
+        return math.nan
+    left = np.sum((targets - predicted) ** 2, axis=0)
+    spread = np.sum((targets - targets.mean(axis=0)) ** 2, axis=0)
+    spread[np.ptp(targets, axis=0) == 0] = 0.0
+    scores = np.where(left == 0, 1.0, 0.0)
+    np.divide(left, spread, out=scores, where=spread > 0)
+    scores[spread > 0] = 1.0 - scores[spread > 0]
+    return float(scores.mean())

@@ -19,12 +19,8 @@ from pixelreg.errors import InvalidArrayError, UsageError, need
 from pixelreg.faces.paste import face_mask
 from pixelreg.models.plans import FlowPlan, Shape, plan_array
 from pixelreg.pictures.warp import fetch_linear, gaussian_blur
-from pixelreg.regression.estimator import (
-    Estimator,
-    as_unit,
-    check_pairs,
-    check_positive,
-)
+from pixelreg.regression.estimator import Estimator, check_positive
+from pixelreg.regression.samples import as_unit, check_pairs
 
 CHANGE_RADII = (0.33, 0.45)  # skin changes colour in a smaller ellipse than the one that moves
 FLOW_BLUR = 1.0  # pixels at 128, on every training flow
@@ -80,8 +76,8 @@ class FlowRidge(Estimator):
         self.amount = amount
         self.gain = gain
 
-    def fit(self, X: Any, T: Any) -> FlowRidge:
-        """Learn from X and T, (n_samples, S S 3) uint8 or float in [0, 1].
+    def fit(self, X: Any, y: Any) -> FlowRidge:
+        """Learn from X and y, (n_samples, S S 3) uint8 or float in [0, 1].
 
         Raises
         ------
@@ -92,7 +88,7 @@ class FlowRidge(Estimator):
         MissingExtraError
             If OpenCV is not installed.
         """
-        inputs, targets = check_pairs(X, T)
+        inputs, targets = check_pairs(X, y)
         alpha = check_positive("alpha", self.alpha)
         gain = check_positive("gain", self.gain)
         wanted = np.array([_finite("opening", self.opening), _finite("amount", self.amount)])

@@ -12,12 +12,8 @@ import numpy as np
 
 from pixelreg.arrays import Float64
 from pixelreg.models.plans import FactoredPlan, Shape, plan_array
-from pixelreg.regression.estimator import (
-    Estimator,
-    as_unit,
-    check_pairs,
-    check_positive,
-)
+from pixelreg.regression.estimator import Estimator, check_positive
+from pixelreg.regression.samples import as_unit
 
 
 class FullRidge(Estimator):
@@ -29,6 +25,7 @@ class FullRidge(Estimator):
     Parameters
     ----------
     alpha : lambda of Eq. 1. Above 0.
+    scale : the value of white where X and y are no bytes, see `Estimator`.
 
     Attributes
     ----------
@@ -38,11 +35,14 @@ class FullRidge(Estimator):
     n_features_in_ : number of input pixels, D.
     """
 
-    def __init__(self, alpha: float = 0.4) -> None:
-        self.alpha = alpha
+    same_width = False
 
-    def fit(self, X: Any, T: Any) -> FullRidge:
-        """Learn from X (n_samples, n_pixels) and T (n_samples, n_targets), uint8 or float.
+    def __init__(self, alpha: float = 0.4, scale: float = 1.0) -> None:
+        self.alpha = alpha
+        self.scale = scale
+
+    def fit(self, X: Any, y: Any) -> FullRidge:
+        """Learn from X (n_samples, n_pixels) and y (n_samples, n_targets), uint8 or numbers.
 
         Raises
         ------
@@ -51,7 +51,7 @@ class FullRidge(Estimator):
         UsageError
             If alpha is not above 0.
         """
-        inputs, targets = check_pairs(X, T, same_width=False)
+        inputs, targets, facts = self._pairs(X, y)
         alpha = check_positive("alpha", self.alpha)
         x, t = as_unit(inputs), as_unit(targets)
         samples, pixels = x.shape
@@ -67,7 +67,7 @@ class FullRidge(Estimator):
         gram[np.diag_indices_from(gram)] += alpha
         self.coef_basis_ = _solve_positive(gram, moment)
         self.n_features_in_ = pixels
-        return self
+        return self._note(facts)
 
     @property
     def coef_(self) -> Float64:
@@ -79,12 +79,11 @@ class FullRidge(Estimator):
     def predict(self, X: Any) -> Float64:
         """Predict from (n_samples, n_pixels): (n_samples, n_targets) float64, unclipped."""
         inputs = self._inputs(X, "basis_")
-        result: Float64 = (as_unit(inputs) @ self.basis_.T) @ self.coef_basis_
-        return result
+        return self._outputs((as_unit(inputs) @ self.basis_.T) @ self.coef_basis_)
 
     def to_plan(self, shape: Shape) -> FactoredPlan:
         """The fitted model as a plan for pictures of ``shape`` (H, W, C)."""
-        self._require_fitted("basis_")
+        self._require_pictures("basis_")
         # Faces are alike, so the dual's coefficients are large and cancel. An orthonormal basis of
         # the same span gives the same W with numbers that survive float32 and shorter types.
         basis, mixing = np.linalg.qr(self.basis_.T)

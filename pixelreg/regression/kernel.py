@@ -20,14 +20,8 @@ from pixelreg.backends.array import ArrayBackend, gaussian_kernel, kernel_blocks
 from pixelreg.errors import InvalidArrayError, UnknownNameError, UsageError
 from pixelreg.models.plans import KernelPlan, Shape, plan_array
 from pixelreg.models.sums import GREY_LEVELS, LevelSums
-from pixelreg.regression.estimator import (
-    ALPHAS,
-    Estimator,
-    Score,
-    as_unit,
-    check_pairs,
-    check_positive,
-)
+from pixelreg.regression.estimator import ALPHAS, Estimator, Score, check_positive
+from pixelreg.regression.samples import as_unit, check_pairs
 
 # At 1e-12 a set of nearly equal pixels comes 1.5e-8 away from the dense solve (sigma 0.3,
 # alpha 0.01); at 1e-13 the worst found is 4e-10, and the decomposition is still well above noise.
@@ -146,6 +140,7 @@ class PixelKernelRidge(Estimator):
         `pixelreg.regression.kernel`), for uint8 only; ``"auto"`` takes levels for uint8.
     backend : what sums and solves: auto, numpy, numba or cupy; auto decides by the work.
     threads : how many threads Numba may use; None for one a core.
+    scale : the value of white where X and y are no bytes, see `Estimator`.
 
     Attributes
     ----------
@@ -170,15 +165,19 @@ class PixelKernelRidge(Estimator):
         solver: str = "auto",
         backend: str = "auto",
         threads: int | None = None,
+        scale: float = 1.0,
     ) -> None:
         self.alpha = alpha
         self.sigma = sigma
         self.solver = solver
         self.backend = backend
         self.threads = threads
+        self.scale = scale
 
-    def fit(self, X: Any, T: Any) -> PixelKernelRidge:
-        """Learn from X and T, (n_samples, n_pixels) uint8 or float in [0, 1].
+    def fit(self, X: Any, y: Any) -> PixelKernelRidge:
+        """Learn from X and y, (n_samples, n_pixels) uint8 or numbers.
+
+        A y of one column is learnt by every pixel; predictions are then the pixels' mean.
 
         Raises
         ------
@@ -187,27 +186,28 @@ class PixelKernelRidge(Estimator):
         UsageError
             If a parameter is out of range, or the levels solver is asked for floats.
         """
-        inputs, targets = check_pairs(X, T)
+        inputs, targets, facts = self._pairs(X, y)
+        solver = self._choose(inputs)
         self._forget()
-        self.solver_ = self._choose(inputs)
+        self.solver_ = solver
         if self.solver_ == "levels":
-            return self._learn_levels(inputs, targets)
+            return self._learn_levels(inputs, targets)._note(facts)
         alpha, sigma = self._parameters()
         backend = get_backend(self.backend, 0, self.threads)  # for LAPACK, Numba gains nothing
         self.X_fit_ = as_unit(inputs)
         solution = backend.solve_dense(self.X_fit_, as_unit(targets), sigma, alpha)
         self.dual_coef_, self.backend_ = backend.to_host(solution), backend.name
         self.n_features_in_ = inputs.shape[1]
-        return self
+        return self._note(facts)
 
-    def partial_fit(self, X: Any, T: Any) -> PixelKernelRidge:
+    def partial_fit(self, X: Any, y: Any) -> PixelKernelRidge:
         """Learn from more pairs, with the levels solver; see `fit`."""
-        inputs, targets = check_pairs(X, T)
+        inputs, targets, facts = self._pairs(X, y, more=hasattr(self, "sums_"))
         self._check_width(inputs.shape[1])
         if self._choose(inputs) != "levels" or hasattr(self, "dual_coef_"):
             raise UsageError("partial_fit needs solver='levels' and uint8 pictures; use fit")
         self.solver_ = "levels"
-        return self._learn_levels(inputs, targets, getattr(self, "sums_", None))
+        return self._learn_levels(inputs, targets, getattr(self, "sums_", None))._note(facts)
 
     def merge(self, other: PixelKernelRidge) -> PixelKernelRidge:
         """Take in what ``other`` has learnt: the same as one fit on the pairs of both."""
@@ -215,22 +215,26 @@ class PixelKernelRidge(Estimator):
             model._require_fitted("solver_")
             if model.solver_ != "levels":
                 raise UsageError("merge needs models fitted by the levels solver")
-        sums = self.sums_ + other.sums_
-        return self._solve_levels(get_backend(self.backend, 0, self.threads), sums)
+        sums, facts = self.sums_ + other.sums_, self._joined_facts(other._facts())
+        made = self._solve_levels(get_backend(self.backend, 0, self.threads), sums)
+        return made._note(facts)
 
     def predict(self, X: Any) -> Float64:
-        """Predict from (n_samples, n_pixels): float64 on [0, 1], unclipped (Eq. 15)."""
+        """Predict from (n_samples, n_pixels): float64 on [0, 1], unclipped (Eq. 15).
+
+        Values that are no pictures come back in their own unit, see `Estimator`.
+        """
         inputs = self._inputs(X, "n_features_in_")
         if self.solver_ == "dense":
-            return self._predict_dense(as_unit(inputs))
+            return self._outputs(self._predict_dense(as_unit(inputs)))
         result: Float64 = np.empty(inputs.shape)
         for row, sample in zip(result, inputs, strict=True):
             row[:] = np.einsum("pr,pr->p", self.features_.of(sample), self.coef_)
-        return result
+        return self._outputs(result)
 
     def to_plan(self, shape: Shape) -> KernelPlan:
         """The fitted model as a plan for pictures of ``shape`` (H, W, C), on grey levels."""
-        self._require_fitted("n_features_in_")
+        self._require_pictures("n_features_in_")
         features, coefficients = self._on_levels()
         rank = features.table.shape[1]
         return KernelPlan(

@@ -16,12 +16,8 @@ import numpy as np
 from pixelreg.arrays import Array, Float64
 from pixelreg.errors import InvalidArrayError, UsageError
 from pixelreg.models.plans import Shape, SparsePlan, plan_array
-from pixelreg.regression.estimator import (
-    Estimator,
-    as_unit,
-    check_pairs,
-    check_positive,
-)
+from pixelreg.regression.estimator import Estimator, check_positive
+from pixelreg.regression.samples import as_unit
 
 BLOCK_NUMBERS = 4_000_000  # numbers held at once while solving: 32 MB of float64
 
@@ -33,8 +29,10 @@ class MaskedRidge(Estimator):
     ----------
     alpha : the ridge penalty on weights and bias. Above 0.
     receptive_field : side of the patch in pixels, odd. 1 is Pixel-RR.
-    shape : (H, W) or (H, W, C) of the pictures; None stands for squares of 1 or 3 channels. Each
-        channel sees its own channel only.
+    shape : (H, W) or (H, W, C) of the pictures; None stands for squares of 1 or 3 channels, and
+        for numbers of another count, which are no bytes, in one row. Each channel sees its own
+        channel only.
+    scale : the value of white where X and y are no bytes, see `Estimator`.
 
     Attributes
     ----------
@@ -49,13 +47,17 @@ class MaskedRidge(Estimator):
         alpha: float = 0.4,
         receptive_field: int = 3,
         shape: tuple[int, ...] | None = None,
+        scale: float = 1.0,
     ) -> None:
         self.alpha = alpha
         self.receptive_field = receptive_field
         self.shape = shape
+        self.scale = scale
 
-    def fit(self, X: Any, T: Any) -> MaskedRidge:
-        """Learn from X and T, (n_samples, n_pixels) uint8 or float in [0, 1].
+    def fit(self, X: Any, y: Any) -> MaskedRidge:
+        """Learn from X and y, (n_samples, n_pixels) uint8 or numbers.
+
+        A y of one column is learnt by every pixel; predictions are then the pixels' mean.
 
         Raises
         ------
@@ -64,9 +66,9 @@ class MaskedRidge(Estimator):
         UsageError
             If a parameter is out of range.
         """
-        inputs, targets = check_pairs(X, T)
+        inputs, targets, facts = self._pairs(X, y)
         alpha = check_positive("alpha", self.alpha)
-        shape = self._picture_shape(inputs.shape[1])
+        shape = self._picture_shape(inputs)
         self.offsets_ = patch_offsets(self.receptive_field)
         solved = solve_masked(
             as_unit(inputs).reshape(-1, *shape),
@@ -78,20 +80,20 @@ class MaskedRidge(Estimator):
         self.intercept_ = solved[-1].reshape(-1)
         self.shape_ = shape
         self.n_features_in_ = inputs.shape[1]
-        return self
+        return self._note(facts)
 
     def predict(self, X: Any) -> Float64:
-        """Predict from (n_samples, n_pixels): float64 on [0, 1], unclipped."""
+        """Predict from (n_samples, n_pixels): float64 on [0, 1], unclipped; see `Estimator`."""
         inputs = self._inputs(X, "coef_")
         pictures = as_unit(inputs).reshape(-1, *self.shape_)
         result = np.tile(self.intercept_, (len(inputs), 1))
         for shifted, weights in zip(_shifts(pictures, self.offsets_), self.coef_, strict=True):
             result += shifted.reshape(len(inputs), -1) * weights
-        return result
+        return self._outputs(result)
 
     def to_plan(self, shape: Shape) -> SparsePlan:
         """The fitted model as a plan for pictures of ``shape`` (H, W, C)."""
-        self._require_fitted("coef_")
+        self._require_pictures("coef_")
         if shape != self.shape_:
             raise InvalidArrayError(f"fitted on pictures {self.shape_}, not {shape}")
         return SparsePlan(
@@ -100,7 +102,8 @@ class MaskedRidge(Estimator):
             plan_array(self.intercept_.reshape(shape)),
         )
 
-    def _picture_shape(self, pixels: int) -> Shape:
+    def _picture_shape(self, inputs: Array) -> Shape:
+        pixels = inputs.shape[1]
         if self.shape is not None:
             height, width, *rest = self.shape
             shape = (int(height), int(width), int(rest[0]) if rest else 1)
@@ -108,6 +111,8 @@ class MaskedRidge(Estimator):
             channels = 1 if math.isqrt(pixels) ** 2 == pixels else 3
             side = math.isqrt(pixels // channels)
             shape = (side, side, channels)
+            if math.prod(shape) != pixels and inputs.dtype != np.uint8:
+                shape = (1, pixels, 1)
         if math.prod(shape) != pixels:
             raise InvalidArrayError(
                 f"X has {pixels} pixels, which is no picture of {shape}; give shape=(H, W, C)"

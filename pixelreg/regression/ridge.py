@@ -13,14 +13,8 @@ from pixelreg.backends.array import ArrayBackend
 from pixelreg.errors import UnknownNameError
 from pixelreg.models.plans import AffinePlan, Shape, plan_array
 from pixelreg.models.sums import PixelSums
-from pixelreg.regression.estimator import (
-    ALPHAS,
-    Estimator,
-    Score,
-    as_unit,
-    check_pairs,
-    check_positive,
-)
+from pixelreg.regression.estimator import ALPHAS, Estimator, Pairs, Score, check_positive
+from pixelreg.regression.samples import as_unit, check_pairs
 
 PRIORS = ("zero", "identity")
 SUM_WORK = 5  # operations on every value of the training pairs, see `get_backend`
@@ -65,6 +59,7 @@ class PixelRidge(Estimator):
         keeps what the training pairs say nothing about.
     backend : what sums and solves: auto, numpy, numba or cupy; auto decides by the work.
     threads : how many threads Numba may use; None for one a core.
+    scale : the value of white where X and y are no bytes, see `Estimator`.
 
     Attributes
     ----------
@@ -88,14 +83,18 @@ class PixelRidge(Estimator):
         prior: str = "zero",
         backend: str = "auto",
         threads: int | None = None,
+        scale: float = 1.0,
     ) -> None:
         self.alpha = alpha
         self.prior = prior
         self.backend = backend
         self.threads = threads
+        self.scale = scale
 
-    def fit(self, X: Any, T: Any) -> PixelRidge:
-        """Learn from X and T, (n_samples, n_pixels) uint8 or float in [0, 1].
+    def fit(self, X: Any, y: Any) -> PixelRidge:
+        """Learn from X and y, (n_samples, n_pixels) uint8 or numbers.
+
+        A y of one column is learnt by every pixel; predictions are then the pixels' mean.
 
         Raises
         ------
@@ -104,30 +103,30 @@ class PixelRidge(Estimator):
         UsageError
             If a parameter is out of range.
         """
-        return self._learn(*check_pairs(X, T))
+        pairs = self._pairs(X, y)
+        return self._learn(pairs)._note(pairs.facts)
 
-    def partial_fit(self, X: Any, T: Any) -> PixelRidge:
+    def partial_fit(self, X: Any, y: Any) -> PixelRidge:
         """Learn from more pairs; see `fit`."""
-        inputs, targets = check_pairs(X, T)
-        self._check_width(inputs.shape[1])
-        return self._learn(inputs, targets, getattr(self, "sums_", None))
+        pairs = self._pairs(X, y, more=hasattr(self, "sums_"))
+        return self._learn(pairs, getattr(self, "sums_", None))._note(pairs.facts)
 
     def merge(self, other: PixelRidge) -> PixelRidge:
         """Take in what ``other`` has learnt: the same as one fit on the pairs of both."""
         self._require_fitted("sums_")
         other._require_fitted("sums_")
-        sums = self.sums_ + other.sums_
-        return self._solve(get_backend(self.backend, sums.x.size, self.threads), sums)
+        sums, facts = self.sums_ + other.sums_, self._joined_facts(other._facts())
+        made = self._solve(get_backend(self.backend, sums.x.size, self.threads), sums)
+        return made._note(facts)
 
     def predict(self, X: Any) -> Float64:
-        """Predict from (n_samples, n_pixels): float64 on [0, 1], unclipped."""
+        """Predict from (n_samples, n_pixels): float64 on [0, 1], unclipped; see `Estimator`."""
         inputs = self._inputs(X, "coef_")
-        result: Float64 = as_unit(inputs) * self.coef_ + self.intercept_
-        return result
+        return self._outputs(as_unit(inputs) * self.coef_ + self.intercept_)
 
     def to_plan(self, shape: Shape) -> AffinePlan:
         """The fitted model as a plan for pictures of ``shape`` (H, W, C)."""
-        self._require_fitted("coef_")
+        self._require_pictures("coef_")
         return AffinePlan(
             plan_array(self.coef_.reshape(shape)), plan_array(self.intercept_.reshape(shape))
         )
@@ -151,9 +150,9 @@ class PixelRidge(Estimator):
         """See `Estimator`."""
         return self._solve(backend, sums)
 
-    def _learn(self, inputs: Array, targets: Array, before: PixelSums | None = None) -> PixelRidge:
-        backend = get_backend(self.backend, SUM_WORK * inputs.size, self.threads)
-        sums = backend.pixel_sums(inputs, targets)
+    def _learn(self, pairs: Pairs, before: PixelSums | None = None) -> PixelRidge:
+        backend = get_backend(self.backend, SUM_WORK * pairs.inputs.size, self.threads)
+        sums = backend.pixel_sums(pairs.inputs, pairs.targets)
         return self._solve(backend, sums if before is None else backend.to_device(before) + sums)
 
     def _solve(self, backend: ArrayBackend, sums: PixelSums) -> PixelRidge:

@@ -9,7 +9,8 @@ import numpy as np
 
 from pixelreg.arrays import Array
 from pixelreg.errors import DataError, InvalidArrayError
-from pixelreg.regression.estimator import Estimator, Score, as_unit, check_pairs
+from pixelreg.regression.estimator import Estimator, Score
+from pixelreg.regression.samples import as_unit, check_pairs
 
 
 def grouped_scores(
