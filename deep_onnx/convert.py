@@ -17,27 +17,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deep_onnx.architectures import action_units
 from deep_onnx.card import Card
-from deep_onnx.file import quiet
+from deep_onnx.weights import State, in_colour, is_average, read_checkpoint, read_tables, under
 from pixelreg.data.expressions import canonical
-from pixelreg.errors import ModelFileError, UnknownNameError, UsageError, need
+from pixelreg.errors import ModelFileError, UnknownNameError, UsageError
 from pixelreg.models.model import Frame, Provenance
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from deep_onnx.export import Exported
 
-State = dict[str, "Tensor"]
+__all__ = ["ARCHITECTURES", "Conversion", "convert", "fill", "read_checkpoint"]
 
 STATISTICS = ("batch", "running")
 SHOWN = 4  # names that a message lists
-WRAPPERS = ("state_dict", "model", "netG", "G", "generator")  # keys that a state dict may lie under
 _COUNTED = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -52,6 +51,7 @@ class Conversion:
     placement : one of `deep_onnx.card.PLACEMENTS`; None for the architecture's default.
     frame : where the eyes stand in the crops of the placement ``"face"``.
     statistics : what batch norms use: ``"batch"``, or the ``"running"`` ones of the file.
+    part : where the generator's weights lie in a file that holds several, such as ``"netG_A"``.
     """
 
     targets: tuple[str, ...] = ()
@@ -60,6 +60,7 @@ class Conversion:
     placement: str | None = None
     frame: Frame = field(default_factory=Frame)
     statistics: str = "batch"
+    part: str = ""
     provenance: Provenance = field(default_factory=Provenance)
 
 
@@ -72,12 +73,7 @@ def convert(architecture: str, checkpoint: Path, output: Path, options: Conversi
     theirs = ARCHITECTURES[architecture]
     if options.statistics == "running" and not theirs.batch_norms:
         raise UsageError(f"{architecture} has no batch norms whose statistics could be used")
-    state = read_checkpoint(checkpoint)
-    try:
-        module, card = theirs.build(state, options)
-        fill(module, state, options.statistics)
-    except ValueError as error:
-        raise ModelFileError(f"{checkpoint} is no {architecture} generator: {error}") from error
+    place, module, card = find_generator(architecture, checkpoint, options)
     import torch
 
     from deep_onnx.export import export_onnx
@@ -93,7 +89,56 @@ def convert(architecture: str, checkpoint: Path, output: Path, options: Conversi
         vectors = [card.targets[name] for name in (*card.targets, *card.targets)[:2]]
         inputs[card.condition_input] = torch.tensor(vectors, dtype=torch.float32)
     notes = {"repository": theirs.repository, "norm_statistics": options.statistics}
-    return export_onnx(Export(module.eval(), card, inputs), output, options.provenance, notes)
+    notes |= {"weights": place} if place else {}
+    done = export_onnx(Export(module.eval(), card, inputs), output, options.provenance, notes)
+    return replace(done, weights=place)
+
+
+def find_generator(
+    architecture: str, checkpoint: Path, options: Conversion
+) -> tuple[str, nn.Module, Card]:
+    """The one generator of a file: where it lies, its network with its weights, and its card."""
+    theirs = ARCHITECTURES[architecture]
+    matches: dict[str, tuple[nn.Module, Card]] = {}
+    faults: list[Exception] = []
+    for table in under(read_tables(checkpoint), theirs.ends):
+        if options.part not in table.place:
+            continue
+        try:
+            state = theirs.coloured(table.state)
+            module, card = theirs.build(state, options)
+            fill(module, state, options.statistics)
+        except (ValueError, UsageError) as error:
+            faults.append(error)
+        else:
+            matches[table.place] = module, card
+    place = _chosen(checkpoint, list(matches), options.part, faults, architecture)
+    module, card = matches[place]
+    for name, value in module.state_dict().items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ModelFileError(f"{checkpoint}: {name} holds numbers that are not finite")
+    return place, module, card
+
+
+def _chosen(
+    checkpoint: Path, places: list[str], part: str, faults: list[Exception], architecture: str
+) -> str:
+    """The one place of several where a generator was found; of two, the moving average's."""
+    averaged = [place for place in places if is_average(place)]
+    if len(places) == 1 or (len(averaged) == 1 and len(places) == 2):
+        return (averaged or places)[0]
+    if places:
+        raise UsageError(
+            f"{checkpoint} holds {len(places)} {architecture} generators: "
+            f"{', '.join(place or 'one under no name' for place in places)}; choose with --part"
+        )
+    if not faults:
+        raise UsageError(f"{checkpoint} holds no weights whose place has {part!r} in its name")
+    # What was asked wrongly is asked of weights that fit; else the largest table is told of.
+    asked = [error for error in faults if isinstance(error, UsageError)]
+    if asked:
+        raise asked[0]
+    raise ModelFileError(f"{checkpoint} is no {architecture} generator: {faults[0]}") from faults[0]
 
 
 def _stargan(state: State, options: Conversion) -> tuple[nn.Module, Card]:
@@ -175,19 +220,24 @@ def _unet(state: State) -> tuple[nn.Module, int]:
     width, channels = _shape(state, "model.model.0.weight")[:2]
     if depth < 2:
         raise ValueError("it has no layer inside its outermost one")
-    if channels != 3:
-        raise ValueError(f"it takes pictures of {channels} channels, not 3")
+    _check_channels(channels)
     return UNet(width=width, depth=depth), 2**depth
 
 
 def _resnet(state: State) -> tuple[nn.Module, int]:
     from deep_onnx.architectures.cyclegan import MULTIPLE, ResNetGenerator
 
-    width = _shape(state, "model.1.weight")[0]
+    width, channels = _shape(state, "model.1.weight")[:2]
+    _check_channels(channels)
     blocks = _count(state, r"model\.\d+\.conv_block\.1\.weight")
     # Dropout, which has no weights, moves the second convolution of a block from place 5 to 6.
     moved = _count(state, r"model\.\d+\.conv_block\.6\.weight", 4)
     return ResNetGenerator(width, blocks, dropout=0.5 if moved else 0.0), MULTIPLE
+
+
+def _check_channels(channels: int) -> None:
+    if channels != 3:
+        raise ValueError(f"it takes pictures of {channels} channels, not 3 or 1")
 
 
 def _trunk(state: State) -> tuple[int, int, int]:
@@ -228,74 +278,51 @@ def _one_hot(names: Sequence[str]) -> dict[str, tuple[float, ...]]:
     return {name: tuple(float(name == other) for other in names) for name in names}
 
 
+def _grey_trunk(state: State) -> State:
+    """StarGAN's or GANimation's weights in colour; what goes in has what comes out, and more."""
+    last = "img_reg.0"
+    if f"{last}.weight" not in state:
+        numbers = [int(m[1]) for m in map(re.compile(r"main\.(\d+)\.weight").fullmatch, state) if m]
+        last = f"main.{max(numbers, default=0)}"
+    out = state.get(f"{last}.weight")
+    if out is None or out.ndim != 4 or out.shape[0] != 1:
+        return state
+    return in_colour(state, "main.0", last, condition=_shape(state, "main.0.weight")[1] - 1)
+
+
+def _grey_pair(state: State) -> State:
+    """pix2pix's or CycleGAN's weights in colour, on whichever side they are grey."""
+    if "model.model.0.weight" in state:
+        return in_colour(state, "model.model.0", "model.model.3", axis=1)
+    numbers = [int(m[1]) for m in map(re.compile(r"model\.(\d+)\.weight").fullmatch, state) if m]
+    _shape(state, "model.1.weight")
+    return in_colour(state, "model.1", f"model.{max(numbers)}")
+
+
 class Theirs(NamedTuple):
     """Somebody else's code that trains an architecture.
 
     build : from a checkpoint's weights to a network for them, and its card.
+    ends : names by which its weights are known wherever they lie in a file.
+    coloured : from weights of a network for grey pictures to those of one for coloured ones.
     """
 
     repository: str
     build: Callable[[State, Conversion], tuple[nn.Module, Card]]
+    ends: tuple[str, ...]
+    coloured: Callable[[State], State]
     batch_norms: bool = True
 
 
 _PAIRED = "junyanz/pytorch-CycleGAN-and-pix2pix"
+_TRUNK = (("main.0.weight",), _grey_trunk, False)
+_PAIR = (("model.model.0.weight", "model.1.weight"), _grey_pair)
 ARCHITECTURES = {
-    "stargan": Theirs("yunjey/stargan", _stargan, batch_norms=False),
-    "ganimation": Theirs("albertpumarola/GANimation", _ganimation, batch_norms=False),
-    "pix2pix": Theirs(_PAIRED, _unpaired_or_paired("pix2pix")),
-    "cyclegan": Theirs(_PAIRED, _unpaired_or_paired("cyclegan")),
+    "stargan": Theirs("yunjey/stargan", _stargan, *_TRUNK),
+    "ganimation": Theirs("albertpumarola/GANimation", _ganimation, *_TRUNK),
+    "pix2pix": Theirs(_PAIRED, _unpaired_or_paired("pix2pix"), *_PAIR),
+    "cyclegan": Theirs(_PAIRED, _unpaired_or_paired("cyclegan"), *_PAIR),
 }
-
-
-def read_checkpoint(path: Path) -> State:
-    """The tensors of a checkpoint by name, without the prefix ``module.`` of data parallelism."""
-    torch = need("torch", "torch", "train", "reading a checkpoint")
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
-    with file:
-        try:
-            with quiet():
-                loaded = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # zip, pickle and torch each have several errors
-            raise ModelFileError(f"{path} {_fault(error)}") from error
-    state = _unwrapped(loaded)
-    if not state:
-        raise ModelFileError(f"{path} holds no table of weights: save model.state_dict()")
-    while all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): value for name, value in state.items()}
-    broken = [n for n, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
-    if broken:
-        raise ModelFileError(f"{path}: {broken[0]} holds numbers that are not finite")
-    return {name: v.float() if v.is_floating_point() else v for name, v in state.items()}
-
-
-def _fault(error: Exception) -> str:
-    from pickle import UnpicklingError
-
-    if isinstance(error, UnpicklingError) and "Unsupported" in str(error):
-        return (
-            "holds Python objects beside weights, which could run any code; nothing was run. "
-            "Save model.state_dict() instead"
-        )
-    return "is no checkpoint of torch.save, or damaged"
-
-
-def _unwrapped(loaded: Any) -> State:
-    """The state dict, which may lie one table deeper."""
-    import torch
-
-    for found in (loaded, *(loaded.get(key) for key in WRAPPERS if isinstance(loaded, dict))):
-        if isinstance(found, dict) and found:
-            names_and_tensors = (
-                isinstance(name, str) and isinstance(value, torch.Tensor)
-                for name, value in found.items()
-            )
-            if all(names_and_tensors):
-                return dict(found)
-    return {}
 
 
 def fill(module: nn.Module, state: State, statistics: str = "batch") -> None:

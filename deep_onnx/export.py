@@ -43,12 +43,16 @@ SWITCHED = (  # modules that do something else while training
 
 @dataclass(frozen=True)
 class Exported:
-    """An ONNX file that was written, how large it is, and how far from the module; see `parity`."""
+    """An ONNX file that was written, how large it is, and how far from the module; see `parity`.
+
+    weights : where they lay in a file that held more; empty where that was all of it.
+    """
 
     path: Path
     parameters: int
     bytes: int
     parity: float
+    weights: str = ""
 
 
 def export_onnx(

@@ -45,7 +45,7 @@ FLOORS = (
 DEEP_FLOORS = (
     ("registry", "card"),
     ("file",),
-    ("session",),
+    ("session", "values", "weights"),
     ("model",),
     ("translator",),
     ("quantise",),
@@ -80,7 +80,7 @@ DOORS = {
     "trimesh": ("pixelreg.shapes.folders",),
     "av": ("pixelreg.video",),
     "cupy": ("pixelreg.backends.cupy",),
-    "pickle": ("deep_onnx.convert",),  # the name of its error alone
+    "pickle": ("deep_onnx.weights",),  # the name of its error alone
 }
 REGISTRIES = {
     "ESTIMATORS": ESTIMATORS,

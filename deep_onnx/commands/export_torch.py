@@ -17,7 +17,10 @@ from pixelreg.models.model import Frame, Provenance
 @click.command("export-torch")
 @click.argument("architecture", metavar="ARCH", type=click.Choice(list(ARCHITECTURES)))
 @click.option(
-    "--checkpoint", required=True, type=options.FILE, help="The generator's state dict (.pth)."
+    "--checkpoint",
+    required=True,
+    type=options.FILE,
+    help="The generator's weights (.pth, .pt, .ckpt, .safetensors), also among others in one file.",
 )
 @click.option(
     "--targets",
@@ -54,6 +57,11 @@ from pixelreg.models.model import Frame, Provenance
     "were stored in training.",
 )
 @click.option(
+    "--part",
+    default="",
+    help="Which of several generators in one file: a part of its name, such as netG_A.",
+)
+@click.option(
     "--training-set", default="", help="Name of the training pictures, for pixelreg info."
 )
 @click.option("--licence", default="", help="Licence of the weights, for pixelreg info.")
@@ -70,6 +78,7 @@ def export_torch(
     placement: str | None,
     frame: tuple[float, float, float, float] | None,
     statistics: str,
+    part: str,
     training_set: str,
     licence: str,
     output: Path,
@@ -99,6 +108,7 @@ def export_torch(
         placement=placement,
         frame=Frame() if frame is None else Frame(frame[:2], frame[2:]),
         statistics=statistics,
+        part=part,
         provenance=Provenance(training_set=training_set, licence=licence),
     )
     done = convert(architecture, checkpoint, output, conversion)
@@ -108,6 +118,8 @@ def export_torch(
         "parameters": done.parameters,
         "bytes": done.bytes,
         "parity": done.parity,
+        "weights": done.weights,
     }
     weight = f"{done.parameters:,} parameters, {done.bytes / 1e6:.1f} MB"
-    report(facts, as_json, f"{done.path}: {weight}, within {done.parity:.0e} of PyTorch")
+    chosen = f" (weights under {done.weights})" if done.weights else ""
+    report(facts, as_json, f"{done.path}: {weight}, within {done.parity:.0e} of PyTorch{chosen}")

@@ -128,15 +128,18 @@ def read_as(
         raise ModelFileError(f"{name} is not a usable {usable}: {reason}") from error
 
 
-def read_tensors(source: Path | bytes, complaint: str) -> dict[str, Array]:
-    """The tensors of a file or of its bytes; ``complaint`` begins the error."""
+def read_tensors(source: Path | bytes, complaint: str, kind: str = "numpy") -> dict[str, Array]:
+    """The tensors of a file or of its bytes; ``complaint`` begins the error.
+
+    ``kind`` is ``"pt"`` for PyTorch's tensors of a file: NumPy has no bfloat16.
+    """
     from safetensors import SafetensorError, safe_open
     from safetensors.numpy import load
 
     try:
         if isinstance(source, bytes):
             return load(source)
-        with safe_open(source, "numpy") as file:
+        with safe_open(source, kind) as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise ModelFileError(f"{complaint}: {error}") from error
