@@ -20,9 +20,12 @@ KEY = "pixelreg"  # of the entry in `metadata_props`
 SCHEMA, VERSION = "pixelreg-onnx", 1
 TARGET_KINDS = ("expression", "action-units", "blendshapes", "domain", "mask", "noise")
 PLACEMENTS = ("face", "square", "whole")
-COLOURS = ("RGB", "BGR")
+GREY, CHANNELS_LAST = "grey", "NHWC"
+COLOURS = ("RGB", "BGR", GREY)
+LAYOUTS = ("NCHW", CHANNELS_LAST)
 IMAGE_ELEMENTS = ("float32", "float16", "float64", "uint8")
-CONDITION_ELEMENTS = ("float32", "float16", "float64")
+LABEL_ELEMENTS = ("int64", "int32")
+CONDITION_ELEMENTS = ("float32", "float16", "float64", *LABEL_ELEMENTS)
 MAX_SIDE = 4096
 MAX_META_BYTES = 2**20
 
@@ -69,7 +72,12 @@ class Card:
     condition : names of the condition's entries, in order; empty where there is none.
     image_input, condition_input, output : names in the graph; an absent input is empty.
     size : side in pixels of the pictures that the model was trained on.
+    colour : order of the channels, or ``"grey"`` for one channel. What comes out may have one in
+        any case.
+    layout : order of the axes of the image that goes in; what comes out tells its own.
     value_range : what 0 and 255 become.
+    output_range : what stands for 0 and 255 in what comes out; None for the same.
+    shape : (height, width) where the network takes rectangles; ``size`` is then the longer side.
     placement : ``"face"`` (the crop of a face, aligned to ``frame``), ``"square"`` (the centre
         square) or ``"whole"`` (the picture as it is).
     frame : where the eyes stand in the crop; None unless the placement is ``"face"``.
@@ -91,7 +99,10 @@ class Card:
     dynamic: bool = False
     multiple: int = 1
     colour: str = "RGB"
+    layout: str = "NCHW"
     value_range: tuple[float, float] = (-1.0, 1.0)
+    output_range: tuple[float, float] | None = None
+    shape: tuple[int, int] | None = None
     placement: str = "square"
     frame: Frame | None = None
     parameters: int = 0
@@ -106,9 +117,18 @@ class Card:
         """What models of its task do."""
         return TASKS[self.task]
 
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the pictures that the model was trained on."""
+        return self.shape or (self.size, self.size)
+
     def to_json(self) -> str:
-        """The card as one JSON value."""
-        return json.dumps({"schema": SCHEMA, "version": VERSION, **asdict(self)})
+        """The card as one JSON value; what few models need is left out where it is not needed."""
+        values = asdict(self)
+        for name in ("layout", "output_range", "shape"):
+            if values[name] == type(self).__dataclass_fields__[name].default:
+                del values[name]
+        return json.dumps({"schema": SCHEMA, "version": VERSION, **values})
 
 
 def card_from_json(text: str, where: str) -> Card:
@@ -129,7 +149,8 @@ def card_of(contents: Contents, meta: Path | None = None) -> Card:
     """What is to be known of a model before it runs: what its file says, or a JSON file instead.
 
     That file holds the fields of a card. Schema and version may be left out, and what the graph
-    tells: the names of the only image that goes in and comes out, and the size.
+    tells: the names of the only image that goes in and comes out, its size, shape, layout and
+    colour, and the name of the only other input.
     """
     name = contents.name
     if meta is None:
@@ -138,7 +159,8 @@ def card_of(contents: Contents, meta: Path | None = None) -> Card:
                 f"{name} does not say how it is to be run; describe it in a JSON file (--meta)"
             )
         return card_from_json(contents.metadata[KEY], name)
-    values = {"schema": SCHEMA, "version": VERSION, **_defaults(contents), **_fields(meta)}
+    said = _fields(meta)
+    values = {"schema": SCHEMA, "version": VERSION, **_defaults(contents, said), **said}
     try:
         text = json.dumps(values)
     except RecursionError as error:
@@ -152,7 +174,7 @@ def check_graph(card: Card, contents: Contents) -> None:
         _check_names(card, contents)
         if card.does.changes:
             _check_image(card, _named(contents.inputs, card.image_input))
-            _check_output(_named(contents.outputs, card.output))
+            _check_output(card, _named(contents.outputs, card.output))
         if card.condition_input:
             _check_condition(card, _named(contents.inputs, card.condition_input))
     except ValueError as error:
@@ -173,8 +195,11 @@ def _typed(values: dict[str, Any]) -> dict[str, Any]:
         typed["targets"] = {str(k): tuple(map(_number, v)) for k, v in typed["targets"].items()}
     if "condition" in typed:
         typed["condition"] = tuple(map(_text, typed["condition"]))
-    for name in ("condition_range", "value_range"):
-        if name in typed:
+    if typed.get("shape") is not None:
+        height, width = typed["shape"]
+        typed["shape"] = (height, width)
+    for name in ("condition_range", "value_range", "output_range"):
+        if typed.get(name) is not None:
             low, high = typed[name]
             typed[name] = (_number(low), _number(high))
     return typed
@@ -207,6 +232,7 @@ def _check(card: Card) -> None:
         ("target_kind", TARGET_KINDS),
         ("placement", PLACEMENTS),
         ("colour", COLOURS),
+        ("layout", LAYOUTS),
     ):
         if getattr(card, name) not in choices:
             raise ValueError(f"{name} is {getattr(card, name)!r}, not one of {', '.join(choices)}")
@@ -216,6 +242,13 @@ def _check(card: Card) -> None:
         raise ValueError("parameters must not be negative")
     if card.value_range[0] >= card.value_range[1]:
         raise ValueError("value_range must go from a lower to a higher number")
+    if card.output_range and card.output_range[0] >= card.output_range[1]:
+        raise ValueError("output_range must go from a lower to a higher number")
+    if card.shape is not None:
+        if any(type(side) is not int or side < 1 for side in card.shape):
+            raise ValueError(f"shape must be height and width, not {card.shape!r}")
+        if card.dynamic or max(card.shape) != card.size:
+            raise ValueError("a shape goes with pictures of one size, and size is its longer side")
     if card.condition_range[0] >= card.condition_range[1]:
         raise ValueError("condition_range must go from a lower to a higher number")
     if not isinstance(card.notes, Mapping):
@@ -249,19 +282,57 @@ def _fields(meta: Path) -> dict[str, Any]:
     return values
 
 
-def _defaults(contents: Contents) -> dict[str, Any]:
-    """What a graph says without words."""
+def _defaults(contents: Contents, said: Mapping[str, Any]) -> dict[str, Any]:
+    """What a graph says without words, beside what is said of it."""
     defaults: dict[str, Any] = {"architecture": "unknown", "parameters": contents.parameters}
     images = [value for value in contents.inputs if value.dims and len(value.dims) == 4]
     if len(images) == 1:
-        defaults["image_input"] = images[0].name
-        height, width = (images[0].dims or ())[2:]
-        defaults["dynamic"] = not isinstance(height, int) and not isinstance(width, int)
-        if isinstance(height, int):
-            defaults["size"] = height
+        defaults |= _image_defaults(images[0], said)
+    others = [value for value in contents.inputs if value not in images]
+    if len(others) == 1 and (said.get("condition") or others[0].element in LABEL_ELEMENTS):
+        defaults |= _label_defaults(others[0], said)
     if len(contents.outputs) == 1:
         defaults["output"] = contents.outputs[0].name
+        if contents.outputs[0].element == "uint8":
+            defaults["output_range"] = (0, 255)
     return defaults
+
+
+def _image_defaults(value: Value, said: Mapping[str, Any]) -> dict[str, Any]:
+    dims = value.dims or ()
+    last = dims[3] in (1, 3) and dims[1] not in (1, 3)
+    layout = said.get("layout", LAYOUTS[last])
+    channels, height, width = _axes(layout, dims)
+    defaults: dict[str, Any] = {"image_input": value.name, "layout": layout}
+    sides = [side for side in (height, width) if isinstance(side, int)]
+    defaults["dynamic"] = not sides
+    if sides:
+        defaults["size"] = max(sides)
+    if len(set(sides)) == 2:
+        defaults["shape"] = (height, width)
+    if channels == 1:
+        defaults["colour"] = GREY
+    if value.element == "uint8":
+        defaults["value_range"] = (0, 255)
+    return defaults
+
+
+def _label_defaults(value: Value, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an input of numbers beside the image: its name, and a label's name and range."""
+    defaults: dict[str, Any] = {"condition_input": value.name}
+    targets = said.get("targets")
+    vectors = list(targets.values()) if isinstance(targets, dict) else []
+    if value.element in LABEL_ELEMENTS and all(
+        isinstance(v, list) and len(v) == 1 for v in vectors
+    ):
+        largest = max((v[0] for v in vectors if isinstance(v[0], int)), default=1)
+        defaults |= {"condition": [value.name], "condition_range": (0, max(1, largest))}
+    return defaults
+
+
+def _axes(layout: str, dims: tuple[Any, ...]) -> tuple[Any, Any, Any]:
+    """Channels, height and width of four axes."""
+    return (dims[3], dims[1], dims[2]) if layout == CHANNELS_LAST else (dims[1], dims[2], dims[3])
 
 
 def _check_names(card: Card, contents: Contents) -> None:
@@ -280,35 +351,47 @@ def _check_image(card: Card, value: Value) -> None:
         raise ValueError(f"{where} holds {value.element or 'something else'}, not colours")
     if value.dims is None or len(value.dims) != 4:
         raise ValueError(f"{where} has the shape {_shape(value)}, not (N, 3, H, W)")
-    batch, channels, *sides = value.dims
-    if isinstance(batch, int) and batch != 1:
-        raise ValueError(f"{where} takes {batch} pictures at once; one, or any number, is needed")
-    if isinstance(channels, int) and channels != 3:
-        raise ValueError(f"{where} has {channels} channels, not 3")
+    channels, *sides = _axes(card.layout, value.dims)
+    wanted = 1 if card.colour == GREY else 3
+    if isinstance(channels, int) and channels != wanted:
+        raise ValueError(
+            f"{where} has {channels} channels, not {wanted}: its shape is {_shape(value)}, the "
+            f"description says layout {card.layout} and colour {card.colour}"
+        )
     if not card.dynamic and card.size % card.multiple:
         raise ValueError(f"its size, {card.size}, is no multiple of {card.multiple}")
-    for side in sides:
+    for side, said in zip(sides, card.sides, strict=True):
         if isinstance(side, int) and card.dynamic:
             raise ValueError(f"{where} takes {side} pixels a side, the description says any")
-        if isinstance(side, int) and side != card.size:
-            raise ValueError(f"{where} takes {side} pixels a side, the description {card.size}")
+        if isinstance(side, int) and side != said:
+            raise ValueError(f"{where} takes {side} pixels a side, the description {said}")
 
 
-def _check_output(value: Value) -> None:
+def _check_output(card: Card, value: Value) -> None:
     if value.dims is None:
         return
-    channels = value.dims[1] if len(value.dims) == 4 else 0
-    if isinstance(channels, int) and channels != 3:
-        raise ValueError(f"the output {value.name!r} is {_shape(value)}, not (N, 3, H, W)")
+    first, last = (value.dims[1], value.dims[3]) if len(value.dims) == 4 else (0, 0)
+    open_last = card.layout == CHANNELS_LAST and not isinstance(last, int)
+    if isinstance(first, int) and first not in (1, 3) and last not in (1, 3) and not open_last:
+        raise ValueError(
+            f"the output {value.name!r} is {_shape(value)}, not (N, 3, H, W) or (N, H, W, 3)"
+        )
 
 
 def _check_condition(card: Card, value: Value) -> None:
     where = f"the input {value.name!r}"
     if value.element not in CONDITION_ELEMENTS:
         raise ValueError(f"{where} holds {value.element or 'something else'}, not real numbers")
+    asked = len(card.condition)
+    if value.element in LABEL_ELEMENTS:
+        numbers = (number for vector in card.targets.values() for number in vector)
+        if any(number != int(number) for number in numbers):
+            raise ValueError(f"{where} takes whole numbers, and targets have others")
+    if value.dims is not None and len(value.dims) == 1 and asked == 1:
+        return
     if value.dims is None or len(value.dims) != 2:
         raise ValueError(f"{where} has the shape {_shape(value)}, not (N, numbers)")
-    width, asked = value.dims[1], len(card.condition)
+    width = value.dims[1]
     if isinstance(width, int) and width != asked:
         raise ValueError(f"{where} takes {width} numbers, the description names {asked}")
 

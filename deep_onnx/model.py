@@ -10,12 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from deep_onnx.card import Card
+from deep_onnx.card import CHANNELS_LAST, Card
 from deep_onnx.file import OnnxFile, open_file
 from deep_onnx.session import Session
+from deep_onnx.values import (
+    arranged,
+    centre,
+    filled,
+    from_values,
+    in_colour,
+    pad,
+    planes,
+    to_values,
+)
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.data.expressions import canonical, in_order
 from pixelreg.errors import InvalidArrayError, ModelFileError, UnknownNameError, UsageError
+from pixelreg.models.plans import as_unit
 from pixelreg.translator import Target
 
 BATCH_PIXELS = 2**19  # in one run: 32 pictures of 128 x 128
@@ -52,23 +63,32 @@ class OnnxModel:
         """Change pictures (N, H, W, 3), uint8 or float in [0, 1], by one number an entry.
 
         They come back float32 on [0, 1], unclipped. Sides that are no multiples of the card's are
-        padded for the network and cut again.
+        padded for the network and cut again. Of squares, a network for rectangles changes the
+        middle.
         """
-        card = self.card
         if pictures.ndim != 4 or pictures.shape[3] != 3 or 0 in pictures.shape[1:]:
             raise InvalidArrayError(f"pictures must be (N, H, W, 3), not {pictures.shape}")
-        height, width = pictures.shape[1:3]
-        if not card.dynamic and (height, width) != (card.size, card.size):
-            raise InvalidArrayError(
-                f"this model takes pictures of {card.size} x {card.size} pixels, "
-                f"not {width} x {height}"
-            )
+        rows, columns = self._window(*pictures.shape[1:3])
         made = np.empty(pictures.shape, np.float32)
-        count = self._at_once(height * width)
+        if pictures[:, rows, columns].shape != pictures.shape:
+            made[:] = as_unit(pictures)
+        count = self._at_once((rows.stop - rows.start) * (columns.stop - columns.start))
         for start in range(0, len(pictures), count):
-            part = np.s_[start : start + count]
+            part = np.s_[start : start + count, rows, columns]
             made[part] = self._batch(condition, pictures[part])
         return made
+
+    def _window(self, height: int, width: int) -> tuple[slice, slice]:
+        """Rows and columns of a picture that the network takes."""
+        card = self.card
+        if card.dynamic or (height, width) == card.sides:
+            return slice(0, height), slice(0, width)
+        if card.shape and height == width == card.size:
+            return centre((height, width), card.sides)
+        rows, columns = card.sides
+        raise InvalidArrayError(
+            f"this model takes pictures of {columns} x {rows} pixels, not {width} x {height}"
+        )
 
     def noise(self, count: int, seed: int) -> Floats:
         """(count, numbers) float32 from N(0, 1); the first rows do not depend on the count."""
@@ -83,31 +103,39 @@ class OnnxModel:
 
     def invent(self, noise: Floats) -> Pixels:
         """Pictures (N, S, S, 3) uint8 from noise (N, numbers) float32."""
-        low, high = self.card.value_range
-        parts = []
-        for start in range(0, len(noise), BATCH):
-            part = np.ascontiguousarray(noise[start : start + BATCH])
-            made = self.run({self.card.condition_input: part})
-            if made.ndim != 4 or made.shape[:2] != (len(part), 3):
-                raise ModelFileError(f"{self.name} gives {made.shape}, not pictures (N, 3, H, W)")
-            levels = np.rint((made.astype(np.float64) - low) * (255.0 / (high - low)))
-            parts.append(np.clip(levels, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1))
+        card = self.card
+        low, high = card.output_range or card.value_range
+        parts, batch = [], self._fixed(card.condition_input)
+        for start in range(0, len(noise), batch or BATCH):
+            part = np.ascontiguousarray(noise[start : start + (batch or BATCH)])
+            given = self.run({card.condition_input: filled(part, batch)})
+            last = card.layout == CHANNELS_LAST or given.shape[1:2] not in ((1,), (3,))
+            sides = given.shape[1:3] if last else given.shape[2:]
+            made = planes(card, given, sides)
+            if made is None or len(made) < len(part):
+                raise ModelFileError(f"{self.name} gives {given.shape}, not pictures (N, 3, H, W)")
+            levels = np.rint((made[: len(part)].astype(np.float64) - low) * (255.0 / (high - low)))
+            parts.append(in_colour(card, np.clip(levels, 0, 255).astype(np.uint8)))
         pixels: Pixels = np.concatenate(parts)
-        if self.card.colour == "BGR":
-            pixels = pixels[..., ::-1]
         return np.ascontiguousarray(pixels)
 
     def warm_up(self) -> float:
         """Seconds that the first run took; on black, where there was none yet."""
         if self.session.warm_up_s is None:
-            size = self.card.size
-            black = np.zeros((1, size, size, 3), np.uint8)
+            black = np.zeros((1, *self.card.sides, 3), np.uint8)
             self._batch((0.0,) * len(self.card.condition), black)
         return self.session.warm_up_s or 0.0
 
     def _at_once(self, pixels: int) -> int:
-        image = next(v for v in self.session.contents.inputs if v.name == self.card.image_input)
-        return 1 if image.dims and image.dims[0] == 1 else max(1, BATCH_PIXELS // pixels)
+        return self._fixed(self.card.image_input) or max(1, BATCH_PIXELS // pixels)
+
+    def _fixed(self, name: str) -> int | None:
+        """The batch that an input must have; None for any."""
+        dims = self._dims(name)
+        return dims[0] if dims and isinstance(dims[0], int) else None
+
+    def _dims(self, name: str) -> tuple[int | str | None, ...] | None:
+        return next(value.dims for value in self.session.contents.inputs if value.name == name)
 
     def inputs(
         self, condition: Sequence[float], pictures: Array
@@ -116,21 +144,25 @@ class OnnxModel:
         card = self.card
         elements = {value.name: value.element for value in self.session.contents.inputs}
         values, inside = pad(to_values(card, pictures, elements[card.image_input]), card.multiple)
-        inputs = {card.image_input: values}
+        inputs = {card.image_input: arranged(card, values, self._fixed(card.image_input))}
         if card.condition_input:
-            numbers = np.array([condition] * len(values), elements[card.condition_input])
-            inputs[card.condition_input] = numbers
+            batch = len(inputs[card.image_input])
+            numbers = np.array([condition] * batch, elements[card.condition_input])
+            dims = self._dims(card.condition_input)
+            inputs[card.condition_input] = numbers[:, 0] if dims and len(dims) == 1 else numbers
         return inputs, inside
 
     def _batch(self, condition: Sequence[float], pictures: Array) -> Floats:
         inputs, inside = self.inputs(condition, pictures)
-        made, shape = self.run(inputs), inputs[self.card.image_input].shape
-        if made.shape != shape:
+        given, values = self.run(inputs), inputs[self.card.image_input]
+        last = self.card.layout == CHANNELS_LAST
+        made = planes(self.card, given, values.shape[1:3] if last else values.shape[2:])
+        if made is None or len(made) != len(values):
             raise ModelFileError(
-                f"{self.name} gives {made.shape} for pictures of {shape}; "
+                f"{self.name} gives {given.shape} for pictures of {values.shape}; "
                 "the multiple that its description names may be wrong"
             )
-        return from_values(self.card, made[inside])
+        return from_values(self.card, made[inside][: len(pictures)])
 
 
 def open_generator(path: Path, **options: Any) -> OnnxModel:
@@ -143,42 +175,6 @@ def open_generator(path: Path, **options: Any) -> OnnxModel:
             f"{card.task!r}; change pictures with: pixelreg apply"
         )
     return OnnxModel.of(file, **options)
-
-
-def to_values(card: Card, pictures: Array, element: str) -> Array:
-    """Pictures (N, H, W, 3), uint8 or float in [0, 1], as the graph takes them.
-
-    They become (N, 3, H, W) of NumPy's type ``element``, contiguous, in the card's order of colours
-    and on its scale.
-    """
-    low, high = card.value_range
-    most = 255.0 if pictures.dtype == np.uint8 else 1.0
-    values = pictures.astype(np.float32) * np.float32((high - low) / most) + np.float32(low)
-    if card.colour == "BGR":
-        values = values[..., ::-1]
-    if element == "uint8":
-        values = np.clip(np.rint(values), 0, 255)
-    return np.ascontiguousarray(values.transpose(0, 3, 1, 2), dtype=element)
-
-
-def from_values(card: Card, values: Array) -> Floats:
-    """(N, 3, H, W) as the graph gives it -> (N, H, W, 3) float32 on [0, 1], unclipped."""
-    low, high = card.value_range
-    scaled = (values.astype(np.float32) - np.float32(low)) / np.float32(high - low)
-    pictures: Floats = scaled.transpose(0, 2, 3, 1)
-    return pictures[..., ::-1] if card.colour == "BGR" else pictures
-
-
-def pad(values: Array, multiple: int) -> tuple[Array, tuple[slice, ...]]:
-    """(..., H, W) with both sides whole multiples, its borders mirrored, and where the old lies."""
-    margins, inside = [(0, 0)] * (values.ndim - 2), [slice(None)] * (values.ndim - 2)
-    for side in values.shape[-2:]:
-        more = -side % multiple
-        margins.append((more // 2, more - more // 2))
-        inside.append(slice(more // 2, more // 2 + side))
-    if not any(map(any, margins)):
-        return values, tuple(inside)
-    return np.pad(values, margins, mode="reflect"), tuple(inside)
 
 
 def targets_of(card: Card) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import io
 import os
+import re
 import threading
 import time
 import warnings
@@ -132,9 +133,32 @@ class Session:
                 read_config_from_model=0,
             )
         except Exception as error:  # as in `run`
-            raise ModelFileError(
-                f"{contents.name} is refused by onnxruntime: {first_line(error)}"
-            ) from error
+            reason = _too_new(str(error), self._ort) or first_line(_plain_words(error))
+            raise ModelFileError(f"{contents.name} {reason}") from error
+
+
+def _too_new(said: str, ort: Any) -> str:
+    """That a file is of a newer version than onnxruntime reads; empty if it said something else."""
+    # The version, what it is of where a set of operators has it, and the newest.
+    found = re.search(r"IR version: (\d+), ()max supported IR version: (\d+)", said) or re.search(
+        r"Opset (\d+) is under development.* domain (\S+) is till opset (\d+)", said
+    )
+    if not found:
+        return ""
+    has, domain, newest = found.groups()
+    what = f"the operators of {domain} (opset)" if domain else "ONNX's file format (IR)"
+    return (
+        f"has version {has} of {what}, and the newest that can be read is {newest}, with "
+        f"onnxruntime {ort.__version__}; install a newer one (python -m pip install -U onnxruntime), or "
+        "export the model again for that version"
+    )
+
+
+def _plain_words(error: Exception) -> str:
+    """What onnxruntime says, without where in its source it says so."""
+    said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error))
+    said = re.sub(r"\S*/\S+\.(cc|h):\d+ [^\n]*?\) (?=[A-Z])", "", said)
+    return f"is refused by onnxruntime: {said}"
 
 
 def missing_gpu() -> str:

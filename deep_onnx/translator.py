@@ -15,6 +15,7 @@ from deep_onnx.card import Card
 from deep_onnx.file import OnnxFile, open_file
 from deep_onnx.model import OnnxModel, condition_of, name_of, targets_of
 from deep_onnx.session import Session
+from deep_onnx.values import centre
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
@@ -115,11 +116,15 @@ class OnnxTranslator(Translator):
         """Find the faces and their changes once, or change the whole picture.
 
         See `Translator.prepare`. Models that take whole pictures, but of one size only, get
-        the centre square.
+        the centre square; those that take rectangles get the largest one in the middle, on
+        which they see the picture made as large as they need it.
         """
-        if self.card.placement != "whole" or not self.card.dynamic:
-            return super().prepare(picture, target, path)
-        return PreparedWhole(picture, self._whole(self._condition(target), picture))
+        card = self.card
+        if card.placement == "whole" and card.dynamic:
+            return PreparedWhole(picture, self._whole(self._condition(target), picture))
+        if card.placement != "face" and card.shape:
+            return PreparedWhole(picture, self._rectangle(self._condition(target), picture))
+        return super().prepare(picture, target, path)
 
     def computed_by(self, target: Any, pictures: int = 1) -> str:
         """What runs the model."""
@@ -176,13 +181,37 @@ class OnnxTranslator(Translator):
         if factor >= 1:
             whole: Floats = self.model.predict(condition, values[None])[0]
             return whole
-        sides = max(1, int(width * factor)), max(1, int(height * factor))
-        small = np.asarray(Image.fromarray(pixels).resize(sides, Image.Resampling.BICUBIC))
-        change = self._predicted(condition, small).colour
-        planes = np.ascontiguousarray(change.transpose(2, 0, 1))
-        larger = [
-            np.asarray(Image.fromarray(p).resize((width, height), Image.Resampling.BICUBIC))
-            for p in planes
-        ]
-        made: Floats = as_unit(values) + np.stack(larger, axis=-1)
+        sides = max(1, int(height * factor)), max(1, int(width * factor))
+        made: Floats = as_unit(values) + self._resized(condition, pixels, sides)
         return made
+
+    def _rectangle(self, condition: tuple[float, ...], picture: Picture) -> Floats:
+        """As `_whole`, but changed in the largest rectangle of the network's proportions."""
+        pixels = picture.pixels
+        values = pixels if picture.exact is None else picture.exact
+        sides = self.card.sides
+        factor = min(has / needed for has, needed in zip(pixels.shape, sides, strict=False))
+        window = centre(pixels.shape[:2], [max(1, round(side * factor)) for side in sides])
+        made: Floats = as_unit(values).copy()
+        if pixels[window].shape[:2] == sides:
+            made[window] = self.model.predict(condition, values[window][None])[0]
+        else:
+            made[window] += self._resized(condition, pixels[window], sides)
+        return made
+
+    def _resized(
+        self, condition: tuple[float, ...], pixels: Pixels, sides: tuple[int, int]
+    ) -> Floats:
+        """What a picture, made to have other sides, changes by, at the size that it had."""
+        small = _resize(Image.fromarray(pixels), sides)
+        change = self._predicted(condition, small).colour
+        larger = [
+            _resize(Image.fromarray(np.ascontiguousarray(plane)), pixels.shape[:2])
+            for plane in change.transpose(2, 0, 1)
+        ]
+        return np.stack(larger, axis=-1)
+
+
+def _resize(image: Image.Image, sides: tuple[int, ...]) -> Array:
+    height, width = sides
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from deep_onnx.file import OnnxFile, open_file
-from deep_onnx.model import OnnxModel, from_values, to_values
+from deep_onnx.model import OnnxModel
 from deep_onnx.portrait.labels import COMPONENTS, LABELS
 from deep_onnx.portrait.windows import WINDOWED, Centres
+from deep_onnx.values import from_values, to_values
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.errors import InvalidArrayError, ModelFileError
 
