@@ -149,8 +149,8 @@ def _too_new(said: str, ort: Any) -> str:
     what = f"the operators of {domain} (opset)" if domain else "ONNX's file format (IR)"
     return (
         f"has version {has} of {what}, and the newest that can be read is {newest}, with "
-        f"onnxruntime {ort.__version__}; install a newer one (python -m pip install -U onnxruntime), or "
-        "export the model again for that version"
+        f"onnxruntime {ort.__version__}; install a newer one (python -m pip install -U "
+        "onnxruntime), or export the model again for that version"
     )
 
 
