@@ -128,6 +128,12 @@ folders: 2 from neutral to happy
 neutral/ana.png ana neutral, Happiness/ana.JPEG ana happy, Big_Grin/ana.png ana big-grin
 neutral/team/ben.bmp team/ben neutral, smile/team/ben.webp team/ben happy, ? overview.png
 
+by-person: 3 from neutral to happy
+ana/neutral.png ana neutral, ana/Happy.JPG ana happy, ana/Big_Grin.png ana big-grin
+team/ben/ben_neutral.png team/ben neutral, team/ben/ben_smile.png team/ben happy
+eva/0_neutral.jpg eva neutral, eva/happy_2.jpg eva happy 2, eva/big-grin.png eva big-grin
+? logo.png
+
 stargan: 2 from neutral to happy
 train/neutral/7.jpg train/7 neutral, train/happy/7.jpg train/7 happy
 test/neutral/7.jpg test/7 neutral, test/happy/7.jpg test/7 happy
@@ -161,7 +167,7 @@ def test_layout(tmp_path: Path, layout: str, asked: str) -> None:
 
 
 def test_every_layout_has_a_test() -> None:
-    assert {*SETS, "ckplus", "pix2pix", "csv"} == set(layout_names())
+    assert {*SETS, "ckplus", "pix2pix", "csv", "flat"} == set(layout_names())
 
 
 def test_kdef_reports_black_files_and_leaves_damaged_ones_to_the_reader(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import click
 from deep_onnx.registry import ARCHITECTURES
 from pixelreg.commands import options
 from pixelreg.commands.console import progress as reading_bar
-from pixelreg.commands.console import say, show_found
+from pixelreg.commands.console import report_problems, say, show_found
 from pixelreg.commands.main import LazyGroup
 from pixelreg.errors import MissingExtraError, PixelregError, UsageError, need
 
@@ -34,7 +34,7 @@ class Request:
     """What the command line asked for.
 
     name : of the architecture; algorithm : its class; arguments : its dataclass.
-    data, layout, source, expressions, locator : where the pictures are, and which.
+    data, layout, views, source, expressions, locator : where the pictures are, and which.
     holdout, keep, validate_every, sample_every, device, threads, resume, output, as_json : see
         ``pixelreg train ARCH --help``.
     """
@@ -42,8 +42,9 @@ class Request:
     name: str
     algorithm: type[Algorithm]
     arguments: Any
-    data: Path
+    data: tuple[Path, ...]
     layout: str
+    views: tuple[str, ...]
     source: str | None
     expressions: tuple[str, ...]
     locator: Locator
@@ -139,8 +140,8 @@ def _examples(request: Request) -> tuple[Examples, Examples]:
     from deep_onnx.training.data import Learns, split
 
     loaded = (_portraits if request.algorithm.learns is Learns.MASKS else _pictures)(request)
-    for problem in loaded.problems:
-        say(f"  warning: left out: {problem.reason}")
+    total = len(loaded.examples.pictures) + len(loaded.problems)
+    report_problems(loaded.problems, total, "pairs or pictures")
     aligned = "centre squares" if loaded.examples.frame is None else "aligned by the eyes"
     examples, held_out = split(loaded.examples, request.holdout, request.arguments.seed)
     say(
@@ -151,10 +152,11 @@ def _examples(request: Request) -> tuple[Examples, Examples]:
 
 
 def _pictures(request: Request) -> Loaded:
-    from deep_onnx.training.data import choose, load_examples
-    from pixelreg.data.layouts import scan
+    from deep_onnx.training.data import Learns, choose, load_examples
+    from pixelreg.data.pools import scan_all
 
-    listing = scan(request.data, request.layout)
+    pairs = request.algorithm.learns is not Learns.PICTURES
+    listing = scan_all(request.data, request.layout, pairs, request.views)
     choice = choose(
         request.algorithm.learns, listing, request.source, request.expressions, request.name
     )
@@ -168,8 +170,10 @@ def _portraits(request: Request) -> Loaded:
 
     if request.source or request.expressions or request.layout != "auto":
         raise UsageError(f"{request.name} knows no expressions: leave out --layout, --from, --expr")
+    if len(request.data) > 1 or request.views:
+        raise UsageError(f"{request.name} takes one folder of portraits: --data once, no --views")
     with reading_bar("reading") as update:
-        return load_portrait_examples(request.data, request.arguments.size, update)
+        return load_portrait_examples(request.data[0], request.arguments.size, update)
 
 
 def _settings(arguments: Any) -> dict[str, Any]:

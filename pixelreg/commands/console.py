@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from pixelreg.data.crops import Progress
     from pixelreg.data.pairs import Pairing
     from pixelreg.data.photos import Listing, Problem
+
+
+SHOWN = 3  # files that a line names
+REASONS = 6  # lines on files that were left out
+_FILES = re.compile(r"\S+\.\w{2,5}\b")
 
 
 def say(message: str) -> None:
@@ -59,7 +65,8 @@ def progress(label: str) -> Iterator[Progress]:
 
 def show_found(listing: Listing, pairings: dict[str, Pairing]) -> None:
     """Say what a folder holds: people, pairs, and everything that is left out."""
-    say(f"{listing.root}: layout {listing.layout}, {len(listing.people)} people")
+    for part in listing.parts or (listing,):
+        say(f"{part.root}: layout {part.layout}, {len(part.people)} people")
     for name, pairing in pairings.items():
         line = f"  {name}: {len(pairing.pairs)} pairs"
         if pairing.unpaired:
@@ -67,10 +74,36 @@ def show_found(listing: Listing, pairings: dict[str, Pairing]) -> None:
         say(line)
     for reason, count in listing.skipped:
         say(f"  {count} left out: {reason}")
-    for problem in listing.problems[:5]:
-        say(f"  warning: {problem.path.name}: {problem.reason}")
-    if len(listing.problems) > 5:
-        say(f"  warning: {len(listing.problems) - 5} more; see: pixelreg data list")
+    for line in summed_up(listing.problems):
+        say(f"  warning: {line}")
+
+
+def summed_up(problems: Sequence[Problem], of: str = "") -> list[str]:
+    """A line for each thing that is wrong: how many files, ``of`` how many, what, and which.
+
+    Advice is left out, as it may be another command's.
+    """
+    alike: dict[str, list[Problem]] = {}
+    for problem in problems:
+        alike.setdefault(_FILES.sub("FILE", _reason(problem)), []).append(problem)
+    lines = [f"{len(same)}{of} left out: {_told(same)}" for same in alike.values()]
+    more = len(lines) - REASONS
+    return [*lines[:REASONS], f"and {more} more reasons"] if more > 0 else lines
+
+
+def _told(problems: Sequence[Problem]) -> str:
+    reason, names = _reason(problems[0]), [problem.path.name for problem in problems]
+    if any(name in reason for name in names[:1]):
+        return reason if len(names) == 1 else f"{reason}, and {len(names) - 1} more like it"
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{reason} ({', '.join(names[:SHOWN])}{more})"
+
+
+def _reason(problem: Problem) -> str:
+    """What is wrong with a file; what reads a picture begins with its path, and ends in advice."""
+    reason = problem.reason.partition("; ")[0]
+    about, colon, rest = reason.partition(": ")
+    return rest if colon and re.search(r"\.\w{2,5}$", about) else reason
 
 
 def problem_lines(problems: Sequence[Problem]) -> list[str]:
@@ -83,7 +116,9 @@ def problem_facts(problems: Sequence[Problem]) -> list[dict[str, str]]:
     return [{"path": str(problem.path), "reason": problem.reason} for problem in problems]
 
 
-def report_problems(problems: Sequence[Problem]) -> None:
-    """Say which pairs could not be used."""
-    for problem in problems:
-        say(f"  warning: pair left out: {problem.reason}")
+def report_problems(problems: Sequence[Problem], total: int, what: str = "pairs") -> None:
+    """Say in a line for each reason which of so many pairs could not be used, and what helps."""
+    for line in summed_up(problems, f" of {total} {what}"):
+        say(f"  warning: {line}")
+    if any("no face was found" in problem.reason for problem in problems):
+        say("  (pictures that are face crops already are taken as they are with --no-align)")

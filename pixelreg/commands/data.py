@@ -13,7 +13,7 @@ from pixelreg.commands.console import problem_facts, problem_lines, progress, re
 from pixelreg.commands.main import LazyGroup
 from pixelreg.data.expressions import canonical
 from pixelreg.data.layouts import scan
-from pixelreg.data.pairs import Pair, pair, targets
+from pixelreg.data.pairs import Pair, no_pairs, pair, targets
 from pixelreg.data.photos import Listing, Photo
 from pixelreg.errors import DataError, UnknownNameError
 
@@ -54,31 +54,44 @@ def data() -> None:
 @click.command("list")
 @click.argument("folder", type=options.FOLDER)
 @options.layout
+@options.source
 @options.as_json
-def list_(folder: Path, layout: str, as_json: bool) -> None:
+def list_(
+    folder: Path, layout: str, views: tuple[str, ...], source: str | None, as_json: bool
+) -> None:
     """Show what FOLDER holds: layout, people, expressions, pairs, problems.
+
+    Without any pair it fails, and says why and what to do, unless the layout is of single pictures.
 
     \b
     Example:
       pixelreg data list KDEF/
     """
-    listing = scan(folder, layout)
+    listing = scan(folder, layout, views=views)
+    start = canonical(source or listing.source)
     pairings = {}
-    if listing.source in listing.expressions:
-        names = targets(listing, listing.source)
-        pairings = {name: pair(listing, listing.source, name) for name in names}
+    if start in listing.expressions:
+        names = targets(listing, start)
+        pairings = {name: pair(listing, start, name) for name in names}
     facts = {
         "layout": listing.layout,
         "people": len(listing.people),
         "photos": len(listing.photos),
         "expressions": listing.expressions,
-        "source": listing.source,
+        "source": start,
         "pairs": {name: len(pairing.pairs) for name, pairing in pairings.items()},
         "unpaired": {name: len(p.unpaired) for name, p in pairings.items() if p.unpaired},
         "left_out": dict(listing.skipped),
         "problems": problem_facts(listing.problems),
     }
-    report(facts, as_json, "\n".join(_listed(listing, facts["pairs"])))
+    text = "\n".join(_listed(listing, start, facts["pairs"]))
+    failed = listing.paired and not pairings
+    if failed and not as_json:
+        say(text)
+    else:
+        report(facts, as_json, text)
+    if failed:
+        raise no_pairs(listing, start)
 
 
 @click.command()
@@ -151,6 +164,7 @@ def sketch(
     folder: Path,
     out: Path,
     layout: str,
+    views: tuple[str, ...],
     expressions: tuple[str, ...],
     size: int | None,
     blur: float,
@@ -170,7 +184,7 @@ def sketch(
     """
     from pixelreg.data.sketch import write_sketches
 
-    listing = scan(folder, layout)
+    listing = scan(folder, layout, pairs=False, views=views)
     photos = _chosen(listing, expressions)
     cutter = _cutter(listing, photos, size, locator)
     with progress("drawing") as update:
@@ -181,12 +195,16 @@ def sketch(
     report(facts, as_json, "\n".join(problem_lines(done.problems)), written)
 
 
-def _listed(listing: Listing, pairs: Any) -> Iterator[str]:
+def _listed(listing: Listing, start: str, pairs: Any) -> Iterator[str]:
     yield f"layout       {listing.layout}"
     yield f"people       {len(listing.people)}"
     yield f"photos       {len(listing.photos)}"
     for name, count in listing.expressions.items():
-        note = "start" if name == listing.source else f"{pairs.get(name, 0)} pairs"
+        note = f"{pairs.get(name, 0)} pairs"
+        if not listing.paired:
+            note = "without partners"
+        elif name == start:
+            note = "start"
         yield f"  {name.ljust(14)} {count} photos, {note}"
     for reason, count in listing.skipped:
         yield f"left out     {count}: {reason}"

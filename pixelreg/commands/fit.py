@@ -16,8 +16,8 @@ from pixelreg.commands import options
 from pixelreg.commands.console import progress, report_problems, say, show_found
 from pixelreg.commands.fit_report import cv_table, save_sums, tell, write_sheet
 from pixelreg.data.crops import Cutter
-from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import Pair, Pairing
+from pixelreg.data.pools import scan_all
 from pixelreg.errors import PixelregError, UsageError
 from pixelreg.faces.locate import Locator
 from pixelreg.fitting.checkpoint import Checkpoint, facts_of, fingerprint
@@ -109,8 +109,9 @@ from pixelreg.regression import ESTIMATORS
 )
 @options.as_json
 def fit(
-    data: Path,
+    data: tuple[Path, ...],
     layout: str,
+    views: tuple[str, ...],
     source: str | None,
     expressions: tuple[str, ...],
     kind: str,
@@ -145,6 +146,7 @@ def fit(
       pixelreg fit --data KDEF/
       pixelreg fit --data KDEF/ --preset paper
       pixelreg fit --data london/ --expr happy --model kr --cv -o happy.safetensors
+      pixelreg fit --data KDEF/ --data RaFD/ --model rr
       pixelreg fit --data part1/ --model rr --sums part1.sums
     """
     settings = check_settings(None if kind == "auto" else kind, alpha, sigma, prior)
@@ -153,7 +155,7 @@ def fit(
     streaming = {"--sums": sums_file, "--resume": resume, "--cluster": cluster}
     asked = ", ".join(name for name, value in streaming.items() if value)
     _check_streaming(asked, None if kind == "auto" else kind, cv)
-    listing = scan(data, layout)
+    listing = scan_all(data, layout, views=views)
     pairings = choose_pairings(listing, source or listing.source, expressions)
     show_found(listing, pairings)
     pairs = [pair for pairing in pairings.values() for pair in pairing.pairs]
@@ -181,7 +183,7 @@ def fit(
         )
         checkpoint = Checkpoint(partial, mark, _resumes(partial, resume))
     fitted = _learn(pairings, recipes, held_out, cutter, checkpoint, cluster, seed if cv else None)
-    report_problems([problem for done in fitted.values() for problem in done.problems])
+    report_problems([problem for done in fitted.values() for problem in done.problems], len(pairs))
     for target, done in fitted.items():
         computing.show(done.backend)
         if cv:
@@ -294,5 +296,5 @@ def _alignment(frame: Frame | None, pairs: Sequence[Pair], locator: Locator) -> 
     given = sum(photo.landmarks is not None for photo in photos)
     ways = [f"{given} pictures by their landmark files"] if given else []
     if given < len(photos):
-        ways.append(f"{len(photos) - given} by the {locator.detector_.name} detector")
-    return f"aligned by the eyes: {', '.join(ways)}"
+        ways.append(f"{len(photos) - given} pictures by the {locator.detector_.name} detector")
+    return f"to be aligned by the eyes: {', '.join(ways)}"

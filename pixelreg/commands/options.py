@@ -70,9 +70,32 @@ MODEL_FILE = Output(".safetensors", "the model file")
 SUMS_FILE = Output(".sums", "the file of sums")
 ONNX_FILE = Output(".onnx", "the ONNX file")
 
-data = click.option("--data", required=True, type=FOLDER, help="Folder (or CSV) of pictures.")
-layout = click.option(
-    "--layout", default="auto", show_default=True, help="How the folder is laid out."
+
+def stacked(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several decorators as one, the first on top."""
+    return lambda function: reduce(lambda f, d: d(f), reversed(decorators), function)
+
+
+def _views(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(filter(None, (view.strip() for view in (value or "").split(","))))
+
+
+data = click.option(
+    "--data",
+    required=True,
+    multiple=True,
+    type=FOLDER,
+    help="Folder (or CSV table) of pictures; repeated, several sets are pooled.",
+)
+layout = stacked(
+    click.option("--layout", default="auto", show_default=True, help="How the folder is laid out."),
+    click.option(
+        "--views",
+        callback=_views,
+        metavar="CODES",
+        help="Sides to take of sets that show several, by the set's codes (KDEF: S,FL,HL,HR,FR; "
+        "RaFD: 090,000,045,135,180; London: 1 to 5), or all. [default: the front]",
+    ),
 )
 source = click.option(
     "--from", "source", help="Expression to start from. [default: the layout's, mostly neutral]"
@@ -92,11 +115,6 @@ def integer(name: str, low: int, high: int, default: int, help: str) -> Callable
 def output(kind: click.Path, default: str, help: str) -> Callable[[Any], Any]:
     """-o, the file or folder to write."""
     return click.option("-o", "--output", type=kind, default=default, show_default=True, help=help)
-
-
-def stacked(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Several decorators as one, the first on top."""
-    return lambda function: reduce(lambda f, d: d(f), reversed(decorators), function)
 
 
 _computing_options = stacked(

@@ -107,6 +107,7 @@ def blendshape(
     picture: Path | None,
     on_face: bool,
     layout: str,
+    views: tuple[str, ...],
     source: str | None,
     expressions: tuple[str, ...],
     size: int,
@@ -133,7 +134,7 @@ def blendshape(
     if kind == MESH:
         found = _meshes(data, source or "neutral", expressions)
     else:
-        listing = scan(data, layout)
+        listing = scan(data, layout, views=views)
         pairings = choose_pairings(listing, source or listing.source, expressions)
         show_found(listing, pairings)
         pairs = [pair for pairing in pairings.values() for pair in pairing.pairs]
@@ -185,7 +186,7 @@ def _flow(listing: Listing, pairs: Sequence[Pair], locator: Locator, size: int, 
     frame = choose_frame(listing, pairs, locator)
     with progress("reading") as update:
         stack = load_stack(pairs, size, frame, locator, update)
-    report_problems(stack.problems)
+    report_problems(stack.problems, len(pairs))
     say("finding the flow")
     vertices = flow_lattice(stack.sources, stack.targets, step)
     say("learning the components")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 CANONICAL = (
     "neutral",
@@ -28,6 +29,7 @@ _SYNONYMS = {
     "A": "a",
     "B": "b",
 }
+LONGEST_CODE = 2  # letters; shorter words may be initials
 _NAMES = {word: name for name, words in _SYNONYMS.items() for word in words.split()}
 
 
@@ -35,15 +37,23 @@ def canonical(name: str) -> str:
     """The canonical name of an expression.
 
     name : a canonical name, a data set's own code (``"HA"``, ``"NE"``) or a common synonym
-        (``"happiness"``, ``"smile"``), in any case.
+        (``"happiness"``, ``"smile"``), in any case and Unicode form, perhaps behind a number
+        (``"0_neutral"``).
 
     Returns: One of :data:`CANONICAL`, or ``"A"``/``"B"`` for the sides of an A/B set. A name that
     is neither is returned in lower case, blanks and underscores as hyphens (``"Big_Smile"`` gives
     ``"big-smile"``), because a folder may show anything: ``"photo"``, ``"sketch"``.
     """
-    lowered = name.lower()
+    lowered = unicodedata.normalize("NFC", name.lower())
     word = re.sub(r"[\s_-]+", "-", lowered).strip("-")
-    return _NAMES.get(word, word) or lowered
+    bare = re.sub(r"^\d+[-.]+", "", word)
+    return _NAMES.get(word) or _NAMES.get(bare) or (bare if bare in CANONICAL else word) or lowered
+
+
+def words_of(name: str) -> list[str]:
+    """The words that mean an expression: its canonical name and synonyms, codes left out."""
+    words = [name, *_SYNONYMS.get(name, "").split()]
+    return [word for word in words if len(word) > LONGEST_CODE]
 
 
 def in_order(names: set[str]) -> list[str]:

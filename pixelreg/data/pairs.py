@@ -12,6 +12,8 @@ from pixelreg.data.expressions import canonical
 from pixelreg.data.photos import Listing, Photo
 from pixelreg.errors import DataError, UnknownNameError, UsageError
 
+SHOWN = 3  # names that a message lists
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -55,6 +57,33 @@ def pair(listing: Listing, source: str, target: str) -> Pairing:
         pairs += found
         unpaired += left
     return Pairing(tuple(pairs), tuple(unpaired))
+
+
+def no_pairs(listing: Listing, source: str, target: str = "") -> DataError:
+    """Why a listing has no pairs, of one target or of any, and what can be done."""
+    start, wanted = canonical(source), canonical(target) if target else "another expression"
+    both = f"{start!r} and {wanted!r}" if target else f"{start!r} and {wanted}"
+    said = f"{listing.root} has no person with both {both}"
+    people: dict[str, list[str]] = defaultdict(list)
+    for photo in listing.photos:
+        if photo.person not in people[photo.expression]:
+            people[photo.expression].append(photo.person)
+    if start not in people:
+        known = ", ".join(listing.expressions)
+        return DataError(f"{said}: nobody is shown {start!r}; choose with --from: {known}")
+    others = [target] if target else [name for name in listing.expressions if name != start]
+    if not others:
+        return DataError(f"{said}: all pictures show {start!r}; add pictures that show more")
+    shown = "; ".join(f"{name} shows {_some(people[name])}" for name in [start, *others][:SHOWN])
+    return DataError(
+        f"{said}: {shown}. Name the pictures of one person alike (neutral/ana.png, happy/ana.png), "
+        "or list them in a CSV table person,expression,path"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def targets(listing: Listing, source: str) -> tuple[str, ...]:

@@ -53,6 +53,8 @@ class Listing:
     problems : files that look like pictures but could not be placed.
     aligned : True where the pictures of a pair lie pixel on pixel as published.
     skipped : (reason, count) of pictures left out on purpose, such as views from the side.
+    paired : whether such sets have pairs at all.
+    parts : the sets of a pool, see `pixelreg.data.pools`; empty for one folder.
     """
 
     layout: str
@@ -62,6 +64,8 @@ class Listing:
     source: str = "neutral"
     aligned: bool = False
     skipped: tuple[tuple[str, int], ...] = ()
+    paired: bool = True
+    parts: tuple[Listing, ...] = ()
 
     @property
     def people(self) -> dict[str, int]:

@@ -14,7 +14,15 @@ from pixelreg.arrays import Pixels
 from pixelreg.backends import get_backend
 from pixelreg.data.crops import Stack, read_photo
 from pixelreg.data.download import data_source, source_names
-from pixelreg.data.pairs import Pair, Pairing, grouped_folds, grouped_holdout, pair, targets
+from pixelreg.data.pairs import (
+    Pair,
+    Pairing,
+    grouped_folds,
+    grouped_holdout,
+    no_pairs,
+    pair,
+    targets,
+)
 from pixelreg.data.photos import Listing, Problem
 from pixelreg.errors import DataError, PixelregError, UsageError
 from pixelreg.evaluation.comparison import Scores
@@ -168,18 +176,17 @@ def choose_kind(frame: Frame | None, settings: Mapping[str, Any], among: Sequenc
 
 def choose_pairings(listing: Listing, source: str, wanted: Sequence[str]) -> dict[str, Pairing]:
     """The pairs of every wanted expression, or of every one that has any, by canonical name."""
+    if source == listing.source and source not in listing.expressions:
+        raise no_pairs(listing, source)
     names = tuple(wanted) or targets(listing, source)
     pairings = {}
     for name in names:
         pairing = pair(listing, source, name)
         if not pairing.pairs:
-            raise DataError(f"{listing.root} has no person with both {source!r} and {name!r}")
+            raise no_pairs(listing, source, name)
         pairings[pairing.pairs[0].target.expression] = pairing
     if not pairings:
-        raise DataError(
-            f"{listing.root} has no person with both {source!r} and another expression; "
-            "see what was found with: pixelreg data list"
-        )
+        raise no_pairs(listing, source)
     return pairings
 
 
@@ -238,13 +245,15 @@ def make_model(
 
 def provenance(listing: Listing, pairs: Sequence[Pair]) -> Provenance:
     """Where a model learnt from these pairs of a listing comes from, as of today."""
-    known = data_source(listing.layout) if listing.layout in source_names() else None
+    parts = listing.parts or (listing,)
+    known = [data_source(p.layout) for p in parts if p.layout in source_names()]
+    own = [p.root.resolve().name for p in parts if p.layout not in source_names()]
     return Provenance(
-        training_set=known.title if known else listing.root.resolve().name,
+        training_set=" + ".join(dict.fromkeys([*(each.title for each in known), *own])),
         people=len({pair.person for pair in pairs}),
         pairs=len(pairs),
-        licence=known.licence if known else "",
-        attribution=known.attribution if known else "",
+        licence="; ".join(dict.fromkeys(each.licence for each in known)),
+        attribution="; ".join(dict.fromkeys(each.attribution for each in known)),
         pixelreg_version=__version__,
         date=datetime.date.today().isoformat(),
     )

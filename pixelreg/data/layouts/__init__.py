@@ -5,13 +5,25 @@ A layout is an entry of its file's ``SETS`` and, unless names tell all (see `nam
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
 from pixelreg.data.layouts.named import NUMBERED, SETS
-from pixelreg.data.layouts.reading import NAMES, PICTURES, TABLE, Layout, Reading, Tree, walk
+from pixelreg.data.layouts.reading import (
+    ASKED,
+    NAMES,
+    PICTURES,
+    TABLE,
+    Layout,
+    Reading,
+    Tree,
+    left_out,
+    walk,
+)
+from pixelreg.data.names import one_spelling
 from pixelreg.data.photos import Listing
-from pixelreg.errors import DataError, UnknownNameError
+from pixelreg.errors import DataError, UnknownNameError, UsageError
 
 _HERE = "pixelreg.data.layouts"
 
@@ -28,8 +40,10 @@ LAYOUTS = {
     "ab-folders": f"{_HERE}.folders:SETS",
     "stargan": f"{_HERE}.folders:SETS",
     "sketches": f"{_HERE}.folders:SETS",
+    "by-person": f"{_HERE}.folders:SETS",
     "folders": f"{_HERE}.folders:SETS",
     "pix2pix": f"{_HERE}.folders:SETS",
+    "flat": f"{_HERE}.folders:SETS",
 }
 
 
@@ -38,7 +52,14 @@ def layout_names() -> tuple[str, ...]:
     return tuple(LAYOUTS)
 
 
-def scan(root: Path, layout: str = "auto") -> Listing:
+def tells_people(layout: str) -> bool:
+    """Whether names in such a set are codes by which a published set knows its people."""
+    return _layout(layout).codes
+
+
+def scan(
+    root: Path, layout: str = "auto", pairs: bool = True, views: Sequence[str] = ()
+) -> Listing:
     """Find the photographs of a data set.
 
     root : the set's folder, or a CSV file of ``person,expression,path``.
@@ -46,18 +67,23 @@ def scan(root: Path, layout: str = "auto") -> Listing:
         because somebody wrote it for the purpose; else the layout that explains the most file
         names, the earlier one of :func:`layout_names` where two explain equally many; and only
         where none explains any, pictures are opened to see whether they hold two side by side.
+    pairs : whether pairs are needed; else a folder that no layout explains is read as it is.
+    views : from which sides, by the set's own codes, or ``"all"``; empty for the front alone.
     """
     root = Path(root)
     if layout != "auto" and layout not in LAYOUTS:
         raise UnknownNameError("layout", layout, ("auto", *LAYOUTS))
     tree, layout = _open(root, layout)
     if layout == "auto":
-        layout, reading = _best(tree)
+        layout, reading = _best(tree, pairs)
     else:
         reading = _layout(layout).read(tree)
+    if views and layout != "auto":
+        reading = _layout(layout).read(tree, _known_views(layout, views))
     if not reading.photos:
         raise DataError(_nothing_found(root, layout, tree, reading))
-    photos = sorted(reading.photos, key=lambda photo: (photo.path, photo.half or ""))
+    photos = sorted(one_spelling(reading.photos), key=lambda p: (p.path, p.half or ""))
+    skipped = reading.skipped + left_out(tree)
     return Listing(
         layout=layout,
         root=root,
@@ -65,8 +91,21 @@ def scan(root: Path, layout: str = "auto") -> Listing:
         problems=(*tree.problems, *reading.problems),
         source=reading.source,
         aligned=reading.aligned,
-        skipped=tuple(sorted(item for item in reading.skipped.items() if item[1])),
+        skipped=tuple(sorted(item for item in skipped.items() if item[1])),
+        paired=_layout(layout).paired,
     )
+
+
+def _known_views(layout: str, asked: Sequence[str]) -> Sequence[str]:
+    known = _layout(layout).views
+    if not known:
+        raise UsageError(f"the layout {layout!r} knows no views: leave out --views")
+    if "all" in asked:
+        return known
+    for view in asked:
+        if view.upper() not in known:
+            raise UnknownNameError(f"view of {layout}", view, (*known, "all"))
+    return [view.upper() for view in asked]
 
 
 def _layout(name: str) -> Layout:
@@ -86,18 +125,18 @@ def _open(root: Path, layout: str) -> tuple[Tree, str]:
     if not root.exists():
         raise DataError(f"no such folder: {root}")
     for name in LAYOUTS if layout == "auto" else (layout,):
-        if _layout(name).file == root.suffix.lower():
+        if root.suffix.lower() in _layout(name).files:
             return Tree(root.parent, (), (Path(root.name),)), name
     raise DataError(f"{root} is a file; give the folder of the data set, or a CSV file")
 
 
-def _best(tree: Tree) -> tuple[str, Reading]:
+def _best(tree: Tree, pairs: bool) -> tuple[str, Reading]:
     """The layout that explains a folder best; ``"auto"`` and an empty reading where none does."""
     layouts = {name: _layout(name) for name in LAYOUTS}
-    for turn in (TABLE, NAMES, PICTURES):
+    for turn in (TABLE, NAMES, PICTURES) if pairs else (TABLE, NAMES, PICTURES, ASKED):
         readings = {name: each.read(tree) for name, each in layouts.items() if each.turn == turn}
         best = max(readings, key=lambda name: readings[name].recognised)
-        if readings[best].recognised:
+        if readings[best].recognised or (turn == ASKED and tree.pictures):
             return best, readings[best]
     return "auto", Reading()
 

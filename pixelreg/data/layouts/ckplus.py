@@ -72,5 +72,7 @@ def _expression(label: Path) -> str | None:
 
 
 SETS = {
-    "ckplus": Layout("S005/001/S005_001_00000011.png with S005_001_00000011_emotion.txt", _fill)
+    "ckplus": Layout(
+        "S005/001/S005_001_00000011.png with S005_001_00000011_emotion.txt", _fill, codes=True
+    )
 }

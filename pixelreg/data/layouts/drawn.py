@@ -95,8 +95,17 @@ def _used(tree: Tree) -> set[_View]:
 
 
 SETS = {
-    "cuhk": Layout("f-005-01.jpg with F2-005-01-sz1.jpg", _fill_cuhk, source="photo", aligned=True),
+    "cuhk": Layout(
+        "f-005-01.jpg with F2-005-01-sz1.jpg",
+        _fill_cuhk,
+        source="photo",
+        aligned=True,
+        codes=True,
+    ),
     "cufsf": Layout(
-        "original_sketch/00001.jpg with photo/00001fb010_930831.tif", _fill_cufsf, source="photo"
+        "original_sketch/00001.jpg with photo/00001fb010_930831.tif",
+        _fill_cufsf,
+        source="photo",
+        codes=True,
     ),
 }

@@ -1,25 +1,31 @@
 """Sets of folders, where folders say what is shown and the file name says who.
 
-- ``folders``: ``neutral/NAME.png``, ``happy/NAME.png``;
+- ``by-person``: ``NAME/neutral.jpg``, ``NAME/happy.jpg``;
+- ``folders``: ``neutral/NAME.png``, ``happy/NAME.png``, or ``happy/NAME_happy.png``;
 - ``stargan``: ``train/happy/NAME.jpg``, ``test/happy/NAME.jpg``;
 - ``ab-folders``: ``trainA/NAME.jpg``, ``trainB/NAME.jpg`` (and ``testA``, ``testB``);
 - ``sketches``: ``photo/PERSON/TAKE.png``, ``sketch/PERSON/TAKE.png``;
-- ``pix2pix``: ``train/1.jpg``, both pictures side by side.
+- ``pix2pix``: ``train/1.jpg``, both pictures side by side;
+- ``flat``: pictures in a folder, each of somebody else, that have no partners.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
-from pixelreg.data.expressions import CANONICAL, canonical
-from pixelreg.data.layouts.reading import PICTURES, Layout, Reading, Tree, picture_size
+from pixelreg.data.expressions import CANONICAL, LONGEST_CODE, canonical, words_of
+from pixelreg.data.layouts.reading import ASKED, PICTURES, Layout, Reading, Tree, picture_size
+from pixelreg.data.names import key, one_spelling, without_words
 from pixelreg.data.photos import Photo, Problem
 
 _SPLITS = frozenset({"train", "test", "val", "valid", "validation"})
 _AB = re.compile(r"(train|test|val)_?([AB])", re.IGNORECASE)
 _KINDS = ("photo", "sketch")
+# A frame of CK+, as its copies by expression keep it: person, sequence, number in it.
+_FRAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})", re.IGNORECASE)
 
 
 def _without_wrapper(tree: Tree) -> list[tuple[Path, tuple[str, ...]]]:
@@ -46,8 +52,56 @@ def _fill_folders(tree: Tree, reading: Reading) -> None:
         if len(parts) < 2 or parts[0].lower() in _SPLITS:
             reading.strange(path)
         else:
-            reading.photos.append(Photo(_stem(parts[1:]), canonical(parts[0]), path))
+            reading.photos.append(_shown(_stem(parts[1:]), parts[0], path))
     _finish(reading)
+
+
+def _fill_people(tree: Tree, reading: Reading) -> None:
+    """One folder for each person; the file's name without its suffix says what is shown.
+
+    The name may hold the person's as well, before or after, and a number of the take:
+    ``ana/ana_happy_2.jpg``.
+    """
+    for path, parts in _without_wrapper(tree):
+        if len(parts) < 2 or parts[0].lower() in _SPLITS:
+            reading.strange(path)
+        else:
+            name = without_words(path.stem, [parts[-2]])
+            shown, take = canonical(name), ""
+            numbered = re.fullmatch(r"(.*?)[\s_.-]*(\d+)", name)
+            if numbered and shown not in CANONICAL and canonical(numbered[1]) in CANONICAL:
+                shown, take = canonical(numbered[1]), numbered[2]
+            reading.photos.append(Photo("/".join(parts[:-1]), shown, path, take))
+    # Folders that are called after expressions hold people, and codes may be initials.
+    known = {
+        key(photo.person)
+        for photo in reading.photos
+        if photo.expression in CANONICAL
+        and canonical(photo.path.parent.name) not in CANONICAL
+        and re.search(rf"[^\W\d_]{{{LONGEST_CODE + 1}}}", photo.path.stem)
+    }
+    people: dict[str, set[str]] = defaultdict(set)
+    for photo in reading.photos:
+        people[photo.expression].add(key(photo.person))
+    reading.recognised = sum(
+        key(photo.person) in known
+        and (photo.expression in CANONICAL or len(people[photo.expression]) > 1)
+        for photo in reading.photos
+    )
+    reading.start_from_what_is_there()
+
+
+def _fill_flat(tree: Tree, reading: Reading) -> None:
+    """Every picture shows one person of its own."""
+    for path, parts in _without_wrapper(tree):
+        reading.photos.append(Photo(_stem(parts), "photo", path))
+
+
+def _shown(name: str, folder: str, path: Path) -> Photo:
+    frame = _FRAME.fullmatch(name)
+    if frame is None:
+        return Photo(name, canonical(folder), path)
+    return Photo(frame[1].upper(), canonical(folder), path, f"{frame[2]}-{frame[3]}")
 
 
 def _fill_stargan(tree: Tree, reading: Reading) -> None:
@@ -59,8 +113,8 @@ def _fill_stargan(tree: Tree, reading: Reading) -> None:
         if len(parts) < 3 or parts[0].lower() not in _SPLITS:
             reading.strange(path)
         else:
-            person = f"{parts[0].lower()}/{_stem(parts[2:])}"
-            reading.photos.append(Photo(person, canonical(parts[1]), path))
+            photo = _shown(_stem(parts[2:]), parts[1], path)
+            reading.photos.append(replace(photo, person=f"{parts[0].lower()}/{photo.person}"))
     _finish(reading)
 
 
@@ -84,14 +138,29 @@ def _finish(reading: Reading) -> None:
     """Count as recognised what a folder's name or a partner of the same name confirms.
 
     Any folder of folders would fit otherwise, and win over the sets with names of their own.
+    Files that repeat their folder's word, ``happy/ana_happy.png``, have partners without it.
     """
-    shown: dict[str, set[str]] = defaultdict(set)
-    for photo in reading.photos:
-        shown[photo.person].add(photo.expression)
+    bare = [
+        replace(p, person=without_words(p.person, words_of(p.expression))) for p in reading.photos
+    ]
+    reading.photos = max(map(one_spelling, (reading.photos, bare)), key=_partnered)
+    people = _expressions(reading.photos)
     reading.recognised = sum(
-        photo.expression in CANONICAL or len(shown[photo.person]) > 1 for photo in reading.photos
+        photo.expression in CANONICAL or len(people[photo.person]) > 1 for photo in reading.photos
     )
     reading.start_from_what_is_there()
+
+
+def _expressions(photos: list[Photo]) -> dict[str, set[str]]:
+    """What every person shows."""
+    people: dict[str, set[str]] = defaultdict(set)
+    for photo in photos:
+        people[photo.person].add(photo.expression)
+    return people
+
+
+def _partnered(photos: list[Photo]) -> int:
+    return sum(len(shown) > 1 for shown in _expressions(photos).values())
 
 
 def _fill_pix2pix(tree: Tree, reading: Reading) -> None:
@@ -147,8 +216,10 @@ SETS = {
         source="photo",
         aligned=True,
     ),
+    "by-person": Layout("NAME/neutral.jpg with NAME/happy.jpg", _fill_people),
     "folders": Layout("neutral/NAME.png with happy/NAME.png", _fill_folders),
     "pix2pix": Layout(
         "train/1.jpg twice as wide as high", _fill_pix2pix, source="A", aligned=True, turn=PICTURES
     ),
+    "flat": Layout("NAME.jpg, any pictures", _fill_flat, source="photo", turn=ASKED, paired=False),
 }

@@ -17,11 +17,14 @@ from pixelreg.data.photos import Photo, Problem
 class NamedSet:
     """How a set names its pictures. Patterns fit a whole name without its suffix, in any case.
 
-    name : pattern of a picture with the groups ``person`` and perhaps ``session`` and
-        ``expression`` (without it, a picture is neutral).
+    name : pattern of a picture with the groups ``person`` and perhaps ``session``, ``expression``
+        (without it, a picture is neutral) and ``view``.
     left_out : reason -> pattern of pictures that are known and left out.
     expressions : the set's words in lower case; None where `canonical` knows them.
     look : says what is wrong with a picture whose name fits, if anything.
+    views : codes of ``view``, the front first; others are left out for the reason ``side``, unless
+        they are asked for.
+    view : the code of ``view`` where the name does not give it plainly.
     """
 
     name: str
@@ -31,12 +34,18 @@ class NamedSet:
     folder: str | None = None
     landmarks: str | None = None
     look: Callable[[Path], str | None] | None = None
+    views: tuple[str, ...] = ()
+    side: str = ""
+    view: Callable[[re.Match[str]], str] | None = None
 
     def fill(self, tree: Tree, reading: Reading) -> None:
         """Every picture as its name says."""
         others = frozenset(tree.others)
         for path, relative in tree.pictures:
             match, reason = self._match(path)
+            view = self._view(match) if match is not None and reason is None else ""
+            if view and view not in (reading.views or self.views[:1]):
+                reason = self.side
             if match is None:
                 reading.strange(path)
             elif reason is not None:
@@ -46,8 +55,15 @@ class NamedSet:
             else:
                 beside = self.landmarks and relative.with_suffix(self.landmarks)
                 landmarks = tree.root / beside if beside in others else None
-                reading.photos.append(self._photo(match, path, landmarks))
+                turned = view if view not in self.views[:1] else ""
+                reading.photos.append(self._photo(match, path, landmarks, turned))
         reading.recognised = len(reading.photos) + reading.skipped.total()
+
+    def _view(self, match: re.Match[str]) -> str:
+        """The side from which a picture shows somebody; "" for sets that know no sides."""
+        if not self.views:
+            return ""
+        return self.view(match) if self.view else match["view"].upper()
 
     def _match(self, path: Path) -> tuple[re.Match[str] | None, str | None]:
         """How a name fits, and the reason to leave the picture out."""
@@ -59,9 +75,13 @@ class NamedSet:
                 return match, reason
         return None, None
 
-    def _photo(self, match: re.Match[str], path: Path, landmarks: Path | None) -> Photo:
+    def _photo(
+        self, match: re.Match[str], path: Path, landmarks: Path | None, turned: str
+    ) -> Photo:
+        """A photo; those from a side are a session of their own, so that sides make pairs."""
         person, session = self.person(match["person"]), match.groupdict().get("session", "")
-        return Photo(person, self._expression(match), path, session.upper(), landmarks)
+        session = "-".join(filter(None, (session.upper(), turned)))
+        return Photo(person, self._expression(match), path, session, landmarks)
 
     def _expression(self, match: re.Match[str]) -> str:
         """What is shown; "" for a word that the set does not use."""
@@ -96,41 +116,49 @@ def _black(path: Path) -> str | None:
 
 
 _CODE = "(?P<expression>AF|AN|DI|HA|NE|SA|SU)"
-_SIDE = f"{_CODE}(FL|HL|HR|FR)"  # full left to full right; S is straight
+_SIDES = ("S", "FL", "HL", "HR", "FR")  # straight; full left to full right
+_VIEW = f"{_CODE}(?P<view>FL|HL|S|HR|FR)"
 _RAFD = r"(?P<person>\d+)_[A-Za-z]+_(?:fe)?male_(?P<expression>[A-Za-z]+)"
 _PLAIN = ("neutral", "happy", "sad", "afraid", "angry", "surprised", "disgusted")
 _CATEGORIES = (*_PLAIN, *(f"compound-{number:02}" for number in range(8, 27)))
 
 
 def _named(example: str, name: str, **more: Any) -> Layout:
-    return Layout(example, NamedSet(name, **more).fill)
+    return Layout(example, NamedSet(name, **more).fill, views=more.get("views", ()), codes=True)
+
+
+def _london_view(match: re.Match[str]) -> str:
+    """1 to 5, left to right: 01 to 05 are neutral, 06 to 10 smile."""
+    return str((int(match["expression"]) - 1) % 5 + 1)
 
 
 SETS = {
     # The averages of KDEF: the two "people" are all women (F) and all men (M).
     "akdef": _named(
         "FHAS.JPG",
-        f"(?P<person>[FM]){_CODE}S",
-        left_out={"not a straight view": f"[FM]{_SIDE}"},
+        f"(?P<person>[FM]){_VIEW}",
+        views=_SIDES,
+        side="not a straight view",
     ),
     # Karolinska Directed Emotional Faces: sitting, sex and number, expression, angle.
     "kdef": _named(
         "KDEF/AF01/AF01NES.JPG",
-        rf"(?P<session>[AB])(?P<person>[FM]\d\d){_CODE}S",
-        left_out={
-            "not a straight view": rf"[AB][FM]\d\d{_SIDE}",
-            "an average face of AKDEF": f"[FM]{_CODE}(FL|HL|S|HR|FR)",
-        },
+        rf"(?P<session>[AB])(?P<person>[FM]\d\d){_VIEW}",
+        left_out={"an average face of AKDEF": f"[FM]{_CODE}(FL|HL|S|HR|FR)"},
+        views=_SIDES,
+        side="not a straight view",
         look=_black,
     ),
     # Radboud Faces Database: angle (090 is from the front), person, group, sex, expression, gaze.
     "rafd": _named(
         "Rafd090_28_Caucasian_male_angry_frontal.jpg",
-        f"Rafd090_{_RAFD}_frontal",
+        rf"Rafd(?P<view>\d\d\d)_{_RAFD}_frontal",
         left_out={
             "gaze to the side": f"Rafd090_{_RAFD}_(left|right)",
-            "not from the frontal camera": rf"Rafd\d\d\d_{_RAFD}_(frontal|left|right)",
+            "not from the frontal camera": rf"Rafd\d\d\d_{_RAFD}_(left|right)",
         },
+        views=("090", "000", "045", "135", "180"),
+        side="not from the frontal camera",
     ),
     # Bosphorus: person, kind of picture (N neutral, E expression), its name, take.
     "bosphorus": _named(
@@ -153,7 +181,10 @@ NUMBERED = {
         "neutral_front/001_03.jpg",
         r"(?P<person>\d{3})_(?P<expression>\d\d)",
         left_out={"not a frontal view": r"\d{3}_\d\d"},
-        expressions={"03": "neutral", "08": "happy"},
+        expressions={f"{n:02}": "neutral" if n < 6 else "happy" for n in range(1, 11)},
+        views=("3", "1", "2", "4", "5"),
+        side="not a frontal view",
+        view=_london_view,
         folder=r"(neutral|smiling)_\w+",
         landmarks=".tem",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,10 @@ from pixelreg.data.photos import Photo, Problem
 
 # Formats that Pillow lists but needs an outside program or a plug-in to draw.
 _NOT_PICTURES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
+# What holds pictures to people, though not to an installation without a plug-in for it.
+_CAMERAS = (".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf")
+_UNREAD = frozenset((".heic", ".heif", ".hif", ".avif", ".jxl", ".psd", ".svg", *_CAMERAS))
+_VIDEOS = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".wmv", ".3gp"))
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,10 @@ class Tree:
 
 @dataclass
 class Reading:
-    """What one layout found; ``recognised`` counts the picture files that it could explain."""
+    """What one layout found; ``recognised`` counts the picture files that it could explain.
+
+    ``views`` are the sides to take of sets that show several, by their codes; empty for the front.
+    """
 
     example: str = ""
     source: str = "neutral"
@@ -40,6 +47,7 @@ class Reading:
     problems: list[Problem] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     recognised: int = 0
+    views: tuple[str, ...] = ()
 
     def strange(self, path: Path) -> None:
         """Note a picture whose place or name is not one of the layout's."""
@@ -53,8 +61,8 @@ class Reading:
 
 
 # When a layout gets its turn to explain a folder: somebody wrote a table for the purpose, file
-# names tell, or pictures must be opened.
-TABLE, NAMES, PICTURES = range(3)
+# names tell, or pictures must be opened; some only where they are asked for.
+TABLE, NAMES, PICTURES, ASKED = range(4)
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,10 @@ class Layout:
 
     source, aligned : of a `Listing`, unless ``fill`` finds out better.
     turn : when it is tried: layouts of a later turn only where those before explain nothing.
+    files : suffixes of single files that are such a set.
+    paired : whether such sets have pairs.
+    views : codes of the sides from which such sets show faces, the front first.
+    codes : whether names tell by the codes of a published set who it is.
     """
 
     example: str
@@ -70,11 +82,15 @@ class Layout:
     source: str = "neutral"
     aligned: bool = False
     turn: int = NAMES
-    file: str | None = None
+    files: tuple[str, ...] = ()
+    paired: bool = True
+    views: tuple[str, ...] = ()
+    codes: bool = False
 
-    def read(self, tree: Tree) -> Reading:
-        """What a folder holds by this layout."""
-        reading = Reading(self.example, self.source, self.aligned)
+    def read(self, tree: Tree, views: Sequence[str] = ()) -> Reading:
+        """What a folder holds by this layout, from the front or from some sides."""
+        known = [view for view in self.views if view in views]
+        reading = Reading(self.example, self.source, self.aligned, views=tuple(known))
         self.fill(tree, reading)
         return reading
 
@@ -89,6 +105,18 @@ def picture_suffixes() -> frozenset[str]:
         for suffix, kind in extensions.items()
         if kind in Image.OPEN and kind not in _NOT_PICTURES
     )
+
+
+def left_out(tree: Tree) -> Counter[str]:
+    """Files of a folder that hold pictures, but none that can be read, by what they are."""
+    found: Counter[str] = Counter()
+    for path in tree.others:
+        suffix = path.suffix.lower()
+        if suffix in _VIDEOS:
+            found[f"video ({suffix})"] += 1
+        elif suffix in _UNREAD:
+            found[f"picture of a kind that Pillow does not read here ({suffix})"] += 1
+    return found
 
 
 def picture_size(path: Path) -> tuple[int, int] | None:

@@ -1,20 +1,29 @@
-"""A CSV table with the columns ``person``, ``expression`` and ``path``, and perhaps ``session``.
+"""A table with the columns ``person``, ``expression`` and ``path``, and perhaps ``session``.
 
-Paths are relative to the table. The header is required, in any order and case.
+Paths are relative to the table. The header is required, in any order and case. Cells may be parted
+by commas, semicolons or tabs, and the text be UTF-8 or UTF-16, as spreadsheets write it.
 """
 
 from __future__ import annotations
 
 import csv
+import io
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from pixelreg.data.expressions import canonical
 from pixelreg.data.layouts.reading import TABLE, Layout, Reading, Tree, picture_suffixes
+from pixelreg.data.names import Finder
 from pixelreg.data.photos import Photo, Problem
 from pixelreg.errors import DataError
 
 _COLUMNS = ("person", "expression", "path")
+_SUFFIXES = (".csv", ".tsv", ".txt")
+_DELIMITERS = ",;\t|"
+_BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+_HEAD = 2**14  # bytes that hold the header
 
 
 def _fill(tree: Tree, reading: Reading) -> None:
@@ -26,17 +35,18 @@ def _fill(tree: Tree, reading: Reading) -> None:
         raise DataError(f"{tree.root} holds several tables ({names}); name the one to use")
     if tables:
         _read_table(tables[0], reading)
-        listed = {photo.path for photo in reading.photos}
-        unlisted = sum(path not in listed for path, _ in tree.pictures)
+        listed = {os.path.normpath(photo.path) for photo in reading.photos}
+        unlisted = sum(os.path.normpath(path) not in listed for path, _ in tree.pictures)
         reading.skipped.update({"not in the table": unlisted} if unlisted else {})
 
 
 def _read_table(table: Path, reading: Reading) -> None:
     suffixes = picture_suffixes()
     seen: set[Path] = set()
+    files = Finder(table.parent)
     for line, row in _rows(table):
         person, expression, name = (row.get(column, "") for column in _COLUMNS)
-        path = table.parent / name
+        path = files.find(name) if name else table
         if not (person and expression and name):
             reason = f"line {line} lacks a person, an expression or a path"
             reading.problems.append(Problem(table, reason))
@@ -57,33 +67,70 @@ def _read_table(table: Path, reading: Reading) -> None:
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Line numbers and rows, with lower-case column names and stripped cells."""
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = [name.strip().lower() for name in next(reader, [])]
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    stripped = (cell.strip() for cell in cells)
-                    yield reader.line_num, dict(zip(header, stripped, strict=False))
+        text = _decoded(table.read_bytes(), "strict")
     except UnicodeDecodeError as error:
         raise DataError(f"{table} is not UTF-8 text; save it again as UTF-8") from error
-    except (OSError, csv.Error) as error:
+    except OSError as error:
+        raise DataError(f"cannot read the table {table}: {error}") from error
+    skipped, delimiter = _dialect(text)
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        for _ in range(skipped):
+            next(reader, [])
+        header = _header(next(reader, []))
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                stripped = (cell.strip() for cell in cells)
+                yield reader.line_num, dict(zip(header, stripped, strict=False))
+    except csv.Error as error:
         raise DataError(f"cannot read the table {table}: {error}") from error
 
 
+def _decoded(content: bytes, errors: str) -> str:
+    """A table's text; UTF-16 without its mark shows by every other byte of its header being 0."""
+    encoding = next((name for mark, name in _BOMS.items() if content.startswith(mark)), "utf-8")
+    if encoding == "utf-8" and 0 in (content[:1] + content[1:2])[:2]:
+        encoding = "utf-16-be" if content[0] == 0 else "utf-16-le"
+    return content.decode(encoding, errors)
+
+
+def _dialect(text: str) -> tuple[int, str]:
+    """How many lines stand before the header, and what parts its cells."""
+    first = text.partition("\n")[0]
+    said = re.fullmatch(r'"?sep=(.)"?', first.strip("\r"))  # Excel's own note of it
+    if said:
+        return 1, said[1]
+    header = first.lower()
+    fitting = [d for d in _DELIMITERS if set(_COLUMNS) <= set(_header(_cells(header, d)))]
+    return 0, (fitting or [","])[0]
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line], delimiter=delimiter), [])
+
+
+def _header(cells: list[str]) -> list[str]:
+    return [name.strip().lower() for name in cells]
+
+
 def _is_table(path: Path) -> bool:
-    return path.suffix.lower() == ".csv"
+    return path.suffix.lower() in _SUFFIXES
 
 
 def _has_columns(table: Path) -> bool:
     try:
-        # Text that is not UTF-8 is for the reading of the rows to complain about.
-        with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            header = next(csv.reader(file), [])
+        with table.open("rb") as file:
+            # Text that is not UTF-8 is for the reading of the rows to complain about.
+            text = _decoded(file.read(_HEAD), "replace")
+        skipped, delimiter = _dialect(text)
+        lines = text.splitlines()[skipped : skipped + 1]
+        return bool(lines) and set(_COLUMNS) <= set(_header(_cells(lines[0], delimiter)))
     except (OSError, csv.Error):
         return False
-    return set(_COLUMNS) <= {name.strip().lower() for name in header}
 
 
 SETS = {
-    "csv": Layout("a CSV file with person,expression,path", _fill, turn=TABLE, file=".csv"),
+    "csv": Layout(
+        "a table (CSV, TSV) with person,expression,path", _fill, turn=TABLE, files=_SUFFIXES
+    ),
 }
