@@ -47,7 +47,8 @@ def translate(
 
     Parameters
     ----------
-    image : a path, encoded bytes, a PIL image, or an array (H, W[, C]) uint8 or float in [0, 1].
+    image : a path, encoded bytes, a PIL image, or an array (H, W[, C]) uint8 or float in [0, 1];
+        several as an array (N, H, W, C); or a tensor of PyTorch, channels first.
     target : the expression, such as ``"happy"``; numbers for models that take them.
     model : the model file, or None.
     strength : s in x + s (y - x); 0 gives the input bit for bit.

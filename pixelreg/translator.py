@@ -7,11 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from pixelreg.arrays import Floats, Pixels
+from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.backends import get_backend, plan_work
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.data.expressions import canonical
@@ -22,6 +22,7 @@ from pixelreg.faces.paste import face_mask, paste_change
 from pixelreg.models.model import Frame, Model
 from pixelreg.models.plans import Change, Plan
 from pixelreg.pictures.image import ImageLike, Picture, read, restore, unchanged
+from pixelreg.pictures.stacks import stack_of
 
 # A name; or, for models that take numbers, all of them in order, or some by name.
 Target: TypeAlias = "str | Sequence[float] | Mapping[str, float]"
@@ -166,7 +167,7 @@ class Translator(ABC):
         Parameters
         ----------
         image : a path, encoded bytes, a PIL image, or an array (H, W[, C]) uint8 or float in
-            [0, 1].
+            [0, 1]; several as an array (N, H, W, C); or a tensor of PyTorch, channels first.
         target : one of `targets`, or a synonym of one; numbers for models that take them.
         strength : s in x + s (y - x); 0 gives the input bit for bit.
 
@@ -181,6 +182,9 @@ class Translator(ABC):
         ImageError, InvalidArrayError, FaceError
             If the image cannot be read, or no face is found in it.
         """
+        if (stack := stack_of(image)) is not None:
+            made = [self.translate(each, target, strength) for each in stack]
+            return cast(Array, stack.restored(made))
         path = Path(image) if isinstance(image, (str, Path)) else None
         picture = read(image)
         changed = self.translate_picture(picture, target, strength, path)
@@ -189,7 +193,7 @@ class Translator(ABC):
     def translate_batch(
         self, images: Iterable[ImageLike], target: Target, strength: float = 1.0
     ) -> list[ImageLike]:
-        """`translate` for several images."""
+        """`translate` for several images: any iterable of them, or an array (N, H, W, C)."""
         return [self.translate(image, target, strength) for image in images]
 
     def translate_picture(

@@ -222,21 +222,6 @@ def test_what_cannot_be_read_is_counted_and_named(tmp_path) -> None:
     }
 
 
-def test_a_folder_to_be_changed_names_what_it_leaves(tmp_path, command: Command) -> None:
-    for name in ("a.png", "b.tga", "sub/c.jpg"):
-        picture(tmp_path / "in" / name, (130, 130))
-    for name in ("d.heic", "e.mp4", ".hidden.heic"):
-        (tmp_path / "in" / name).write_bytes(b"x")
-    result = command("apply", tmp_path / "in", "--no-align", "-o", tmp_path / "out")
-    assert result.code == 0, result.err
-    assert "3 of 3 pictures" in result.err
-    assert "2 other files left out (1 .heic, 1 .mp4)" in result.err
-    for name in ("a.png", "b.tga", "sub/c.jpg"):
-        (tmp_path / "in" / name).unlink()
-    empty = command("apply", tmp_path / "in", "--no-align", "-o", tmp_path / "out")
-    assert "holds no picture that can be read; 2 other files" in empty.error
-
-
 def kdef(root: Path, *views: str) -> Path:
     names = [f"AF01{shown}{view}.JPG" for shown in ("NE", "HA") for view in views]
     return pictures(root, *(f"KDEF/AF01/{name}" for name in names))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import math
+import os
+import pydoc
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -328,3 +334,94 @@ def test_public_names_are_listed_and_lazy() -> None:
         assert getattr(pixelreg, name) is not None
     with pytest.raises(AttributeError, match="nothing"):
         _ = pixelreg.nothing
+
+
+def test_a_stack_of_pictures_comes_back_as_one(model_file) -> None:
+    stack = np.stack([pixels(seed=k) for k in range(3)])
+    for given in (stack, stack / 255, (stack / 255).astype(np.float32), stack[..., :1]):
+        made = pixelreg.translate(given, "happy", model_file)
+        assert (made.shape, made.dtype) == (given.shape, given.dtype)
+        for one, other in zip(given, made, strict=True):
+            assert np.array_equal(pixelreg.translate(one, "happy", model_file), other)
+    assert np.array_equal(pixelreg.translate(stack, "happy", model_file, strength=0), stack)
+    assert pixelreg.translate(stack[:0], "happy", model_file).shape == stack[:0].shape
+    translator = pixelreg.load(model_file)
+    batch = translator.translate_batch(stack, "happy")
+    assert np.array_equal(np.stack(batch), translator.translate(stack, "happy"))
+    with pytest.raises(InvalidArrayError, match=r"\(N, H, W, 3\), not \(3, 32, 32, 2\)"):
+        pixelreg.translate(stack[..., :2], "happy", model_file)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float32", "float64", "float16", "bfloat16"])
+def test_tensors_come_back_as_they_came(model_file, kind) -> None:
+    torch = pytest.importorskip("torch", reason="tensors need PyTorch")
+    dtype = getattr(torch, kind)
+    array = pixels()
+    last = torch.tensor(array)
+    last = last.to(dtype) if kind == "uint8" else (last / 255).to(dtype)
+    values = last.numpy() if kind == "uint8" else last.to(torch.float64).numpy()
+    expected = pixelreg.translate(values, "happy", model_file)
+    near = {"uint8": 0, "float16": 1e-3, "bfloat16": 1e-2}.get(kind, 1e-6)
+    first = last.permute(2, 0, 1)
+    for given in (last, first, torch.stack([first, first.flip(2)]), torch.stack([last])):
+        made = pixelreg.translate(given.clone(), "happy", model_file)
+        assert (made.shape, made.dtype, made.device) == (given.shape, given.dtype, given.device)
+        shown = made if made.ndim == 3 else made[0]
+        shown = shown.permute(1, 2, 0) if shown.shape[0] == 3 else shown
+        assert np.abs(shown.double().numpy() - np.clip(expected, 0, 255)).max() <= near
+        same = pixelreg.translate(given, "happy", model_file, strength=0)
+        assert torch.equal(same, given)
+
+
+def test_tensors_that_are_no_pictures_and_gradients(model_file) -> None:
+    torch = pytest.importorskip("torch", reason="tensors need PyTorch")
+    with pytest.raises(InvalidArrayError, match=r"\(3, H, W\) or \(N, 3, H, W\), not \(7, 8, 9\)"):
+        pixelreg.translate(torch.rand(7, 8, 9), "happy", model_file)
+    with pytest.raises(InvalidArrayError, match="NaN"):
+        pixelreg.translate(torch.full((3, 32, 32), torch.nan), "happy", model_file)
+    learning = torch.rand(3, 32, 32, requires_grad=True)
+    made = pixelreg.translate(learning, "happy", model_file)
+    assert not made.requires_grad
+    grey = pixelreg.translate(torch.rand(32, 32), "happy", model_file)
+    assert grey.shape == (32, 32)
+    two = torch.rand(2, 3, 32, 32)
+    batch = pixelreg.load(model_file).translate_batch(two, "happy")
+    assert torch.equal(torch.stack(batch), pixelreg.translate(two, "happy", model_file))
+
+
+def test_help_says_how_to_begin() -> None:
+    text = pydoc.render_doc(pixelreg, renderer=pydoc.plaintext)
+    for name in ("translate(image", "load(path", "PixelRidge(alpha=0.4).fit(X, T)", "class Transl"):
+        assert name in text
+    assert pixelreg.regression.PixelRidge is PixelRidge
+    for line in (pixelreg.__doc__ or "").splitlines():
+        for module, name in re.findall(r"`(pixelreg(?:\.\w+)*)\.(\w+)`", line):
+            found = importlib.import_module(module)
+            assert hasattr(found, name) or importlib.import_module(f"{module}.{name}")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("pixelreg ap", {"apply"}),
+        ("pixelreg data s", {"sketch", "synthesise"}),
+        ("pixelreg fit --mod", {"--model"}),
+        ("pixelreg fit --model f", {"full", "flow"}),
+    ],
+)
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+def test_the_shell_completes(words, expected, shell) -> None:
+    cli = Path(__file__).parents[1] / "cli.py"
+    place = str(len(words.split()) - 1) if shell == "bash" else words.split()[-1]
+    environment = {
+        **os.environ,
+        "_PIXELREG_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": place,
+    }
+    done = subprocess.run(
+        [sys.executable, str(cli)], env=environment, capture_output=True, text=True, check=True
+    )
+    found = {line.split(",")[1].split("\t")[0] for line in done.stdout.splitlines()}
+    assert expected <= found
+    assert not found & {"merge", "download", "--lambda", "rr"}

@@ -10,7 +10,7 @@ import click
 from pixelreg.api import bundled_model, default_model
 from pixelreg.commands import options
 from pixelreg.commands.console import progress, say
-from pixelreg.commands.jobs import Job, left_out, plan_jobs, run_jobs, told
+from pixelreg.commands.jobs import Job, plan_jobs, run_jobs
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
@@ -133,8 +133,6 @@ def apply(
         return 0
     with progress("applying") as update:
         failures = run_jobs(jobs, work, update)
-    if others := left_out([Path(path) for path in inputs], jobs[0].folder):
-        say(told(others))
     return _summary(jobs, failures, _found_by(locator))
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from pixelreg.data.crops import read_all
-from pixelreg.data.layouts.reading import picture_suffixes
 from pixelreg.errors import ImageError, PixelregError, UsageError
 from pixelreg.pictures.image import READABLE_SUFFIXES, SUFFIX_FORMATS
 
@@ -95,53 +93,21 @@ def _suffix_for(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix in SUFFIX_FORMATS:
         return path.suffix
-    return ".jpg" if suffix in (".jfif", ".jpe") else ".png"
+    return ".jpg" if suffix in READABLE_SUFFIXES else ".png"  # .jfif and .jpe are JPEG
 
 
 def _pictures(folder: Path, leave_out: Path) -> list[Path]:
     """All pictures below a folder, hidden ones and earlier outputs left out."""
-    files = [path for path in _files(folder, leave_out) if path.suffix.lower() in readable()]
-    if not files:
-        raise ImageError(f"{folder} holds no picture{_but(left_out([folder], leave_out))}")
-    return files
-
-
-def left_out(inputs: Sequence[Path], output: Path | None = None) -> Counter[str]:
-    """What folders hold beside the pictures that can be changed: how many files of each suffix."""
-    return Counter(
-        path.suffix.lower() or "without a suffix"
-        for folder in inputs
-        if folder.is_dir()
-        for path in _files(folder, output or folder / ".none")
-        if path.suffix.lower() not in readable()
-    )
-
-
-def told(others: Counter[str]) -> str:
-    """The files that `left_out` counted, in words; empty where there are none."""
-    if not others:
-        return ""
-    count = sum(others.values())
-    return f"{count} other files left out ({', '.join(f'{n} {s}' for s, n in others.items())})"
-
-
-def readable() -> frozenset[str]:
-    """Suffixes of the pictures of a folder that are changed: all that Pillow reads here."""
-    return READABLE_SUFFIXES | picture_suffixes()
-
-
-def _but(others: Counter[str]) -> str:
-    return f" that can be read; {told(others)}" if others else ""
-
-
-def _files(folder: Path, leave_out: Path) -> list[Path]:
-    """All files below a folder, hidden ones and earlier outputs left out."""
     away = leave_out.resolve()
     inside = folder.resolve() in away.parents
-    return [
+    files = [
         path
         for path in sorted(folder.rglob("*"))
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in READABLE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and not (inside and away in path.resolve().parents)
         and path.is_file()
     ]
+    if not files:
+        raise ImageError(f"{folder} holds no picture")
+    return files
