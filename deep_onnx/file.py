@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deep_onnx.card import KEY, Card, card_of, check_graph
 from pixelreg.errors import ModelFileError, PixelregError, need
+from pixelreg.files import mistaken
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+HEAD = 1024  # bytes that tell what a file is
 MAX_BYTES = 2**31  # a protocol buffer cannot be larger
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # the wire types; 3 and 4 are groups, long given up
 MAX_FIELD = 2**29
@@ -142,6 +144,8 @@ def read(path: Path) -> Contents:
         raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
     if not data:
         raise ModelFileError(f"{path} is empty (0 bytes)")
+    if says := mistaken(data[:HEAD]):
+        raise ModelFileError(f"{path} {says}")
     return check(data, str(path))
 
 

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from deep_onnx.file import check, quiet
+from deep_onnx.file import HEAD, check, quiet
 from pixelreg.errors import ModelFileError, need
+from pixelreg.files import mistaken
 from pixelreg.models import store
 
 if TYPE_CHECKING:
@@ -25,14 +26,11 @@ State = dict[str, "Tensor"]
 
 COMPILED = "_orig_mod."  # what torch.compile puts before the names of any part
 DEEPEST = 4  # tables within tables
-HEAD = 1024  # bytes that tell what a file is
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, ITU-R BT.601
 _KINDS = (
-    (rb"version https://git-lfs", "is a pointer of Git LFS, not the file; fetch it: git lfs pull"),
-    (rb"\s*<(!doctype|html|\?xml)", "is a web page, not the file; download it again"),
-    (rb"\x89HDF", "is an HDF5 file, as Keras writes; only checkpoints of PyTorch are read"),
-    (rb"GGUF", "is a GGUF file; only checkpoints of PyTorch are read"),
-    (rb"\x93NUMPY", "is an array of NumPy; only checkpoints of PyTorch are read"),
+    (b"\x89HDF", "is an HDF5 file, as Keras writes; only checkpoints of PyTorch are read"),
+    (b"GGUF", "is a GGUF file; only checkpoints of PyTorch are read"),
+    (b"\x93NUMPY", "is an array of NumPy; only checkpoints of PyTorch are read"),
 )
 _RESAVE = "Save model.state_dict() with torch.save instead"
 
@@ -143,9 +141,9 @@ def _loaded(path: Path) -> Any:
         raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size:
         return store.read_tensors(path, f"{path} is a damaged .safetensors file", "pt")
-    for pattern, says in _KINDS:
-        if re.match(pattern, head, re.IGNORECASE):
-            raise ModelFileError(f"{path} {says}")
+    says = mistaken(head) or next((says for magic, says in _KINDS if head.startswith(magic)), "")
+    if says:
+        raise ModelFileError(f"{path} {says}")
     try:
         with quiet(), torch.serialization.safe_globals(_harmless()):
             return torch.load(path, map_location="cpu", weights_only=True)

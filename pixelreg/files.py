@@ -1,9 +1,10 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and what is no file at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -35,6 +36,15 @@ def write_atomically(
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``, whole or not at all; see `write_atomically`."""
     write_atomically(path, lambda file: file.write(content))
+
+
+def mistaken(head: bytes) -> str:
+    """What people take for the file that they wanted, by how it begins; empty for anything else."""
+    if head.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file; fetch it: git lfs pull"
+    if re.match(rb"\s*<(!doctype|html|\?xml)", head, re.IGNORECASE):
+        return "is a web page, not the file; download it again"
+    return ""
 
 
 def scratch_of(path: Path) -> Path:

@@ -312,3 +312,20 @@ def test_one_bad_pair_is_left_out_aloud(scene: Path, command: Command, tmp_path:
     (warning,) = [line for line in result.err.splitlines() if "warning" in line]
     assert "AF01NES.JPG is 64x64 but AF01HAS.JPG is 64x48" in warning
     assert command(*shlex.split(FIT), scene / "lonely", "--holdout", 0, *out).code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html>\n<html><body>Not found</body></html>", "download it again"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
+def test_what_is_no_model_at_all_is_called_by_its_name(
+    tmp_path: Path, command: Command, content: bytes, says: str, suffix: str
+) -> None:
+    file = tmp_path / f"m{suffix}"
+    file.write_bytes(content)
+    result = command("info", file)
+    assert (result.code, says in result.error) == (1, True), result.error

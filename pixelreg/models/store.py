@@ -17,7 +17,7 @@ import numpy as np
 
 from pixelreg.arrays import Array
 from pixelreg.errors import ModelFileError, PixelregError
-from pixelreg.files import write_atomically
+from pixelreg.files import mistaken, write_atomically
 from pixelreg.models.model import Frame, Provenance
 
 T = TypeVar("T")
@@ -149,6 +149,8 @@ def read_metadata(source: Path | bytes, format: Format, name: str = "") -> dict[
     """What a file says of itself, before anything else of it is believed."""
     name = name or str(source)
     length, text = _header(source, name, format.most)
+    if says := mistaken(length.to_bytes(8, "little") + text):
+        raise ModelFileError(f"{name} {says}")
     if not 2 <= length <= format.most or len(text) < length:
         raise ModelFileError(f"{name} is not a .safetensors file, or is cut short")
     try:
