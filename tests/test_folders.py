@@ -15,7 +15,7 @@ from pixelreg.commands.console import summed_up
 from pixelreg.data.layouts import scan
 from pixelreg.data.names import one_spelling, without_words
 from pixelreg.data.pairs import grouped_holdout, pair
-from pixelreg.data.photos import Photo, Problem
+from pixelreg.data.photos import Photo, Problem, first_reason
 from pixelreg.data.pools import scan_all
 from pixelreg.errors import DataError, UnknownNameError, UsageError
 from pixelreg.fitting.recipe import provenance
@@ -330,3 +330,28 @@ def test_problems_are_summed_up_without_advice_of_other_commands() -> None:
     assert len(summed_up(odd)) == 3
     many = [Problem(Path(f"{n}.jpg"), "reason " + "x" * n) for n in range(9)]
     assert summed_up(many)[-1] == "and 3 more reasons"
+
+
+def test_the_first_reason_names_no_option_that_is_not_there() -> None:
+    photos = [Problem(Path("a.jpg"), "a.jpg: no face was found; give the eyes with --eyes")]
+    assert first_reason(photos) == (
+        "; the first reason: a.jpg: no face was found; take face crops as they are with --no-align"
+    )
+
+
+def test_faceless_pictures_of_a_set_of_faces_are_one_warning(
+    tmp_path, london: Path, command: Command
+) -> None:
+    people = [f"{n:03}" for n in range(1, 5)]
+    for folder, code in (("neutral_front", "03"), ("smiling_front", "08")):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        for person in people:
+            picture(tmp_path / "set" / folder / f"{person}_{code}.jpg", (200, 200))
+    first = london / "neutral_front" / "001_03.tem"
+    shutil.copy(first, tmp_path / "set" / "neutral_front")
+    out = tmp_path / "m.safetensors"
+    result = command("fit", "--data", tmp_path / "set", "--size", 16, "--model", "rr", "-o", out)
+    assert result.code == 1
+    assert "no face was found" in result.error
+    assert "--no-align" in result.error
+    assert "--eyes" not in result.err

@@ -9,7 +9,7 @@ import click
 from deep_onnx.quantise import KINDS, LEAST_PSNR, card_to_quantise, read_pictures
 from deep_onnx.quantise import quantise as write_quantised
 from pixelreg.commands import options
-from pixelreg.commands.console import progress, report, say
+from pixelreg.commands.console import progress, report, report_problems, say
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
 
@@ -70,8 +70,8 @@ def quantise(
     card = card_to_quantise(model)
     with progress("reading pictures") as update:
         calibration = read_pictures(data, card, locator, pictures, seed, update)
-    for problem in calibration.problems:
-        say(f"  warning: picture left out: {problem.reason}")
+    count = len(calibration.measured) + len(calibration.judged) + len(calibration.problems)
+    report_problems(calibration.problems, count, "pictures")
     done = write_quantised(model, output, to, calibration, force)
     if done.psnr < LEAST_PSNR:
         say(f"written all the same: {done.psnr:.1f} dB is less than {LEAST_PSNR:g}")

@@ -120,5 +120,7 @@ def report_problems(problems: Sequence[Problem], total: int, what: str = "pairs"
     """Say in a line for each reason which of so many pairs could not be used, and what helps."""
     for line in summed_up(problems, f" of {total} {what}"):
         say(f"  warning: {line}")
-    if any("no face was found" in problem.reason for problem in problems):
+    from pixelreg.data.photos import NO_FACE
+
+    if any(NO_FACE in problem.reason for problem in problems):
         say("  (pictures that are face crops already are taken as they are with --no-align)")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pixelreg.commands import options
-from pixelreg.commands.console import problem_facts, problem_lines, progress, report, say
+from pixelreg.commands.console import problem_facts, problem_lines, progress, report, say, summed_up
 from pixelreg.commands.main import LazyGroup
 from pixelreg.data.expressions import canonical
 from pixelreg.data.layouts import scan
@@ -192,7 +192,8 @@ def sketch(
     count, people = len(done.written), len({photo.person for photo in done.written})
     facts = {"pairs": count, "folder": str(out), "problems": problem_facts(done.problems)}
     written = f"wrote {count} photographs of {people} people, and their sketches, into {out}"
-    report(facts, as_json, "\n".join(problem_lines(done.problems)), written)
+    lost = [f"problem      {line}" for line in summed_up(done.problems)]
+    report(facts, as_json, "\n".join(lost), written)
 
 
 def _listed(listing: Listing, start: str, pairs: Any) -> Iterator[str]:

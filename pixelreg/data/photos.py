@@ -10,6 +10,8 @@ from typing import Literal
 
 from pixelreg.data.expressions import in_order
 
+NO_FACE = "no face was found"
+
 
 @dataclass(frozen=True)
 class Photo:
@@ -39,8 +41,15 @@ class Problem:
 
 
 def first_reason(problems: Sequence[Problem]) -> str:
-    """How the message of an error ends that these problems are behind."""
-    return f"; the first reason: {problems[0].reason}" if problems else ""
+    """How the message of an error ends that these problems are behind.
+
+    Advice is left out, as it may be another command's, but for what all that read pairs take.
+    """
+    if not problems:
+        return ""
+    reason = problems[0].reason.partition("; ")[0]
+    advice = "; take face crops as they are with --no-align" if NO_FACE in reason else ""
+    return f"; the first reason: {reason}{advice}"
 
 
 @dataclass(frozen=True)
