@@ -115,7 +115,7 @@ def quantise(
 
 
 def read_pictures(
-    data: Path,
+    data: Path | Sequence[Path],
     card: Card,
     locator: Locator,
     count: int,
@@ -124,10 +124,11 @@ def read_pictures(
 ) -> Calibration:
     """Read and crop pictures as the model's card says, ``count`` of them chosen by ``seed``.
 
-    They are those of a folder or of a data set of a known layout; of a data set, pictures of what
+    They are those of folders or of data sets of a known layout; of a data set, pictures of what
     the model starts from are taken where there are any.
     """
-    photos = _photos(data, card.source)
+    folders = [data] if isinstance(data, Path) else data
+    photos = [photo for folder in folders for photo in _photos(folder, card.source)]
     order = np.random.default_rng(seed).permutation(len(photos))
     crops: list[Pixels] = []
     people: list[str] = []
@@ -144,8 +145,9 @@ def read_pictures(
             if len(crops) == count:
                 break
     if len(set(people)) < 2:
+        named = ", ".join(map(str, folders))
         raise DataError(
-            f"{data} has {len(crops)} usable pictures of {len(set(people))} people; two people "
+            f"{named} has {len(crops)} usable pictures of {len(set(people))} people; two people "
             f"are needed, to measure on and to judge by{first_reason(problems)}"
         )
     kept_apart = choose_held_out(people, JUDGED, seed)

@@ -154,12 +154,21 @@ def _loaded(path: Path) -> Any:
 def _harmless() -> list[Any]:
     """What training code keeps beside weights, and which does nothing when it is read."""
     import argparse
+    from collections import defaultdict
+    from types import SimpleNamespace
 
     import numpy as np
 
-    scalar = np.float64(0).__reduce__()[0]
+    # Numbers and arrays of NumPy, by the names that its versions before and since 2 write.
+    makers = [np.float64(0).__reduce__()[0], np.empty(0).__reduce__()[0]]
+    named = [
+        (maker, f"numpy.{core}.multiarray.{maker.__name__}")
+        for maker in makers
+        for core in ("core", "_core")
+    ]
     kinds = {type(np.dtype(code)) for code in "?bBhHiIlLqQefd"}
-    return [argparse.Namespace, scalar, np.dtype, *kinds]
+    plain = [argparse.Namespace, SimpleNamespace, defaultdict, dict, list, type(Path())]
+    return [*named, *kinds, *plain, np.dtype, np.ndarray]
 
 
 def _fault(path: Path, head: bytes, error: Exception) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,8 @@ PLACES = {
     "among numbers": {**UNET, "epoch": 3, "best": 0.5},
     "options": {"model": UNET, "args": argparse.Namespace(lr=1e-4, name="x")},
     "numbers of NumPy": {"model": UNET, "loss": np.float64(0.25), "step": np.int64(3)},
+    "arrays and paths": {"model": UNET, "losses": np.ones(3), "folder": Path("a") / "b"},
+    "lucidrains": {**prefixed(OTHER, "online_model."), **prefixed(UNET, "ema_model.module.")},
 }  # fmt: skip
 
 
@@ -82,6 +86,17 @@ def test_a_generator_is_found_wherever_it_lies(tmp_path, place) -> None:
     assert (other - expected).abs().max() > 1e-3  # the weights that are not to be taken tell
     if "average" in place:
         assert "ema" in found
+
+
+@pytest.mark.parametrize("core", ["core", "_core"])
+def test_numbers_of_older_and_newer_numpy_are_read(tmp_path, core) -> None:
+    file = io.BytesIO(torch_file({"model": UNET, "loss": np.float64(0.25)}))
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(tmp_path / "net.pth", "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(name, re.sub(rb"numpy\._?core", f"numpy.{core}".encode(), content))
+    found, _, _ = find_generator("pix2pix", tmp_path / "net.pth", SMALL)
+    assert found == "model"
 
 
 def test_of_several_generators_one_is_asked_for(tmp_path) -> None:

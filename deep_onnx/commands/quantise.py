@@ -26,8 +26,9 @@ from pixelreg.faces.locate import Locator
 @click.option(
     "--data",
     required=True,
+    multiple=True,
     type=options.FOLDER,
-    help="Folder of pictures, or data set, such as the model will be given.",
+    help="Folder of pictures, or data set, such as the model will be given; may be repeated.",
 )
 @click.option(
     "--pictures",
@@ -46,7 +47,7 @@ from pixelreg.faces.locate import Locator
 def quantise(
     model: Path,
     to: str,
-    data: Path,
+    data: tuple[Path, ...],
     pictures: int,
     seed: int,
     force: bool,

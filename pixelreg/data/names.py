@@ -29,14 +29,25 @@ def one_spelling(photos: Sequence[Photo]) -> list[Photo]:
 
     Spellings stay apart where two of them show one expression in one session: they are two people.
     """
-    spelt: dict[str, dict[str, None]] = defaultdict(dict)
+    keys = {person: key(person) for person in {photo.person for photo in photos}}
+    spelt: dict[str, set[str]] = defaultdict(set)
     shown: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for photo in photos:
-        spelt[key(photo.person)][photo.person] = None
-        shown[key(photo.person), photo.expression, photo.session].add(photo.person)
+        spelt[keys[photo.person]].add(photo.person)
+        shown[keys[photo.person], photo.expression, photo.session].add(photo.person)
     apart = {person for (person, *_), names in shown.items() if len(names) > 1}
-    first = {k: composed(min(names)) for k, names in spelt.items() if k not in apart}
-    return [replace(p, person=first.get(key(p.person), p.person)) for p in photos]
+    first = {
+        name: composed(min(names))
+        for person, names in spelt.items()
+        for name in names
+        if person not in apart
+    }
+    return [
+        photo
+        if first.get(photo.person, photo.person) == photo.person
+        else replace(photo, person=first[photo.person])
+        for photo in photos
+    ]
 
 
 class Finder:

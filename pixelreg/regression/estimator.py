@@ -71,7 +71,8 @@ class Estimator:
     Bytes (uint8) are pictures: 255 is white, floats beside them lie in [0, 1], and so do
     predictions. Other numbers may have any range: predictions come back in the unit of y. They
     are divided by ``scale``, where the estimator has it, before anything else, so alpha and sigma
-    mean what they mean for pictures where ``scale`` is the value of white.
+    mean what they mean for pictures where ``scale`` is the value of white. Scorers of scikit-learn
+    compare predictions with y as it stands, so that with them bytes need ``scale=255``.
 
     Class attributes tell `pixelreg.fitting` what differs between the kinds.
 
