@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin, TiffTags
 
 from pixelreg import __version__
-from pixelreg.pictures.pillow import DAMAGE, XMP, kept_exif
+from pixelreg.pictures.pillow import DAMAGE, DETAILS, XMP, kept_exif
 
 GPS, DESCRIPTION, PHOTOSHOP, PROFILE = 0x8825, 270, 34377, 34675
 ACROSS, DOWN, UNIT = 282, 283, 296  # resolution; 2 is inches
@@ -78,6 +78,10 @@ class About:
         """The colour profile alone, without which colours would be others."""
         return About(profile=self.profile)
 
+    def plain(self) -> About:
+        """Without what stands in blocks of its own: EXIF's camera settings and places."""
+        return replace(self, exif=_first_block(self.exif))
+
     def without_place(self) -> About:
         """Without where the picture was taken."""
         return replace(self, exif=_placeless_exif(self.exif), xmp=_placeless_xmp(self.xmp))
@@ -94,8 +98,8 @@ class About:
             options |= {"extra": self._segments(), "comment": self._note()[:LONGEST]}
         elif format == "PNG":
             options["pnginfo"] = self._png_texts()
-        elif format == "GIF" and self._note():
-            options["comment"] = self._note()[:LONGEST]
+        elif format == "GIF":
+            options["comment"] = b"\n".join(filter(None, (self._note(), self._gif_mark())))
         return {key: value for key, value in options.items() if value}
 
     def tags(self) -> dict[int, Any]:
@@ -124,6 +128,12 @@ class About:
     def _note(self) -> bytes:
         """The comment; where there is none, the texts of a PNG."""
         return self.comment or "\n".join(f"{key}: {text}" for key, text, *_ in self.text).encode()
+
+    def _gif_mark(self) -> bytes:
+        """GIF has no place for XMP but its comment."""
+        return (
+            f"Changed with pixelreg {__version__}: {_EDITED}".encode() if _marked(self.xmp) else b""
+        )
 
     def _segments(self) -> bytes:
         """XMP and IPTC as a JPEG has them."""
@@ -255,6 +265,10 @@ def _upright_xmp(xmp: bytes) -> bytes:
     return _THUMBNAILS.sub(b"", _TURNED.sub(rb"\g<1>1", xmp))
 
 
+def _marked(xmp: bytes) -> bool:
+    return _OLD_MARKS.search(xmp) is not None
+
+
 def _placeless_xmp(xmp: bytes) -> bytes:
     return _PLACES_TOLD.sub(b"", xmp)
 
@@ -284,6 +298,15 @@ def _marked_xmp(xmp: bytes) -> bytes:
         known, ends = _EMPTY, list(_END.finditer(_EMPTY))
     place = ends[-1].start()
     return known[:place] + mark + known[place:]
+
+
+def _first_block(exif: bytes) -> bytes:
+    tags = _loaded(exif)
+    for tag in (DETAILS, GPS):
+        if tag in tags:
+            del tags[tag]
+        tags._ifds.pop(tag, None)
+    return tags.tobytes() if len(tags) else b""
 
 
 def _placeless_exif(exif: bytes) -> bytes:

@@ -33,9 +33,14 @@ def deep_values(opened: Image.Image, content: bytes | None) -> Array | None:
     if opened.mode in ("I", "F") or opened.mode.startswith("I;16"):
         values = np.asarray(opened)
         return (values.astype("=u2") if values.dtype.kind == "u" else values)[..., None]
-    if content is None or opened.format not in ("PNG", "TIFF"):
-        return None
-    return _both_bytes(content)
+    several = getattr(opened, "n_frames", 1) > 1
+    if (
+        content is None
+        or opened.format not in ("PNG", "TIFF")
+        or (opened.format == "PNG" and several)
+    ):
+        return None  # an animation's frames are put together of 8 bits
+    return _both_bytes(content, opened.tell())
 
 
 def white_of(values: Array) -> float:
@@ -55,20 +60,21 @@ def white_of(values: Array) -> float:
     return _SIXTEEN if highest <= _SIXTEEN else float(2**31 - 1)
 
 
-def _both_bytes(content: bytes) -> Array | None:
+def _both_bytes(content: bytes, page: int) -> Array | None:
     with Image.open(io.BytesIO(content)) as high:
+        high.seek(page)
         raw = _raw_mode(high)
         if ";16" in raw and _in_planes(high):
-            return read_other(content, "the picture")
+            return read_other(content, "the picture", page)
         if raw == "LA;16B":
             # Grey and opacity, four bytes a pixel, are read as if they were four channels.
-            return _planes(content, "RGBA").view(">u2").astype("=u2")
+            return _planes(content, page, "RGBA").view(">u2").astype("=u2")
         if not raw.startswith(("RGB;16", "RGBA;16")):
             return None
         other = raw[:-1] + ("L" if raw.endswith("B") or _swapped(raw) else "B")
         high.load()
         upper = np.asarray(high).astype(np.uint16)
-    return (upper << 8) | _planes(content, other)
+    return (upper << 8) | _planes(content, page, other)
 
 
 def _in_planes(image: Image.Image) -> bool:
@@ -87,9 +93,10 @@ def _raw_mode(image: Image.Image) -> str:
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
-def _planes(content: bytes, raw: str) -> Array:
+def _planes(content: bytes, page: int, raw: str) -> Array:
     """A file's values, unpacked in another way."""
     with Image.open(io.BytesIO(content)) as image:
+        image.seek(page)
         tiles: Any = getattr(image, "tile")  # noqa: B009 (of files alone)
         made = []
         for tile in tiles:
@@ -103,7 +110,7 @@ def _planes(content: bytes, raw: str) -> Array:
         return np.asarray(image)
 
 
-def read_other(content: bytes, name: str) -> Array | None:
+def read_other(content: bytes, name: str, page: int = 0) -> Array | None:
     """A TIFF that Pillow cannot take, such as one of colours in floats or in planes: (H, W, C).
 
     None for other files.
@@ -114,7 +121,7 @@ def read_other(content: bytes, name: str) -> Array | None:
 
     tifffile = need("tifffile", "tifffile", "formats", f"reading {name}, a TIFF of a rare kind,")
     try:
-        values = np.asarray(tifffile.imread(io.BytesIO(content), key=0))
+        values = np.asarray(tifffile.imread(io.BytesIO(content), key=page))
     except Exception as error:  # tifffile raises what its codecs do
         raise ImageError(f"{name} cannot be read, by Pillow or tifffile: {error}") from error
     if values.ndim == 3 and values.shape[0] in (3, 4) and values.shape[2] > 4:

@@ -69,7 +69,7 @@ def read(source: ImageLike, background: tuple[int, int, int] = WHITE) -> Picture
     if isinstance(source, Image.Image):
         with told_clearly("the picture"):
             source.load()
-            return _from_pil(source, "the picture", None, background)
+            return picture_of(source, "the picture", None, background)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return read_bytes(bytes(source), "the picture", background)
     if isinstance(source, (str, os.PathLike)):
@@ -99,7 +99,7 @@ def read_bytes(content: bytes, name: str, background: tuple[int, int, int] = WHI
                 raise
             return _from_values(_stored_parts(values), About(), "TIFF", background)
         with opened:
-            picture = _from_pil(opened, name, content, background)
+            picture = picture_of(opened, name, content, background)
             count = getattr(opened, "n_frames", 1)
     several = f"only the first of its {count} pictures was taken" if count > 1 else ""
     return replace(picture, notes=(*picture.notes, *filter(None, (note, several))))
@@ -128,7 +128,7 @@ def read_reduced(path: Path, most: Callable[[int, int], float]) -> tuple[Pixels,
             return read_bytes(content, str(path)).pixels, 1
         opened.draft(None, (width // factor, height // factor))
         opened.load()
-        return _from_pil(opened, str(path), content, WHITE).pixels, factor
+        return picture_of(opened, str(path), content, WHITE).pixels, factor
 
 
 def content_of(path: Path) -> bytes:
@@ -188,10 +188,10 @@ def unchanged(source: ImageLike) -> ImageLike:
     return restore(read(source), source)
 
 
-def _from_pil(
+def picture_of(
     opened: Image.Image, name: str, content: bytes | None, background: tuple[int, int, int]
 ) -> Picture:
-    """A picture of an image that is loaded."""
+    """A picture of a Pillow image that is loaded, at the frame at which it stands."""
     if opened.width == 0 or opened.height == 0:
         raise ImageError(f"{name} has no pixels")
     about, turn = About.of(opened), turn_of(opened)

@@ -11,7 +11,7 @@ from PIL import Image
 from pixelreg.arrays import Array, Pixels
 
 ORIENTATION, XMP = 0x0112, 700
-_DETAILS, _MAKER_NOTE, _JPEG_START = 0x8769, 0x927C, b"\xff\xd8\xff"
+DETAILS, _MAKER_NOTE, _JPEG_START = 0x8769, 0x927C, b"\xff\xd8\xff"
 # Tags that say how pixels are laid out: true of the file read, false of the file written. XMP may
 # repeat the orientation.
 _LAYOUT_TAGS = frozenset(
@@ -69,12 +69,24 @@ def written_as(opened: Image.Image, content: bytes | None) -> dict[str, Any]:
         options["subsampling"] = max(sampling, 0)
         return {**options, "qtables": getattr(opened, "quantization", None)}
     if opened.format == "WEBP":
-        lossless = content is not None and b"VP8L" in content[:4096]
+        lossless = content is not None and _is_lossless_webp(content)
         return {"lossless": True, "exact": True} if lossless else {"quality": 95}
     if opened.format == "TIFF":
         packing = info.get("compression")
         return {"compression": packing if packing in _LOSSLESS_TIFF else "tiff_adobe_deflate"}
     return {"quality": 90} if opened.format in ("AVIF", "HEIF", "JXL") else {}
+
+
+def _is_lossless_webp(content: bytes) -> bool:
+    """By the first chunk of pixels of the file, or of its first frame."""
+    place = 12
+    while place + 8 <= len(content):
+        name, length = content[place : place + 4], content[place + 4 : place + 8]
+        if name in (b"VP8 ", b"VP8L"):
+            return name == b"VP8L"
+        # A frame has 16 bytes of its own before its chunks.
+        place += 24 if name == b"ANMF" else 8 + (int.from_bytes(length, "little") + 1) // 2 * 2
+    return False
 
 
 def paletted(image: Image.Image) -> Image.Image:
@@ -133,7 +145,7 @@ def kept_exif(opened: Image.Image) -> bytes:
         kept.load(found.tobytes())  # a copy: the picture may be the caller's own
         for tag in _LAYOUT_TAGS.intersection(kept):
             del kept[tag]
-        details = kept.get_ifd(_DETAILS)
+        details = kept.get_ifd(DETAILS)
         if _JPEG_START in bytes(details.get(_MAKER_NOTE) or b""):
             del details[_MAKER_NOTE]  # the maker keeps a small copy of the picture in it
         return kept.tobytes() if kept else b""

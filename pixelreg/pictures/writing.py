@@ -119,7 +119,7 @@ def encode(picture: Picture, format: str | None = None) -> bytes:
     if stored is not None and stored.deep and chosen in deep.FORMATS:
         return _encode_deep(picture, stored, chosen)
     image, about = for_file(picture, chosen)
-    options = {**_quality(picture, chosen), **about.options(chosen)}
+    options = {**quality(picture, chosen), **about.options(chosen)}
     buffer = io.BytesIO()
     try:
         image.save(buffer, chosen, **options)
@@ -193,9 +193,10 @@ def write_file(picture: Picture, path: Path) -> None:
     write_bytes(path, encode(picture, format_of(path)))
 
 
-def _quality(picture: Picture, format: str) -> dict[str, Any]:
+def quality(picture: Picture, format: str) -> dict[str, Any]:
+    """Pillow's options for the quality of a file of a format: the picture's own, or a high one."""
     own = "JPEG" if picture.format == "MPO" else picture.format
-    if format == own:
+    if format == own and picture.save_options:
         return dict(picture.save_options)
     if format == "WEBP" and own not in LOSSY:
         return {"lossless": True, "exact": True}
