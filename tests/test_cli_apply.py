@@ -92,7 +92,13 @@ def test_another_format_where_the_name_asks_for_it(
 
 def test_in_place(crop: Path, model: Path, command: Command) -> None:
     before = pixels(crop)
-    assert command("apply", crop, "--expr", "happy", "--model", model, "-o", crop).code == 0
+    options = ("--expr", "happy", "--model", model)
+    content = crop.read_bytes()
+    for where in (("-o", crop), ("-o", crop.parent)):  # not unless it is asked for
+        result = command("apply", crop, *options, *where)
+        assert (result.code, "--in-place" in result.error) == (2, True)
+        assert crop.read_bytes() == content
+    assert command("apply", crop, *options, "--in-place").code == 0
     assert np.abs(pixels(crop).astype(int) - expected(model, "happy", before)).max() <= 1
     assert files_in(crop.parent) == {"crop.png"}
 
@@ -318,7 +324,7 @@ def test_an_animation_sweeps_the_strength(
     result = command("apply", crop, *options, "--animate", out)
     assert (result.code, result.out, result.err) == (0, "", f"wrote {out}\n")
     assert files_in(tmp_path) == {"crop.png", out.name}
-    assert out.read_bytes() == strength_animation(at, 1.5, out.suffix)
+    assert out.read_bytes() == strength_animation(at, 1.5, out.suffix, mark=True)
 
 
 STEPS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]

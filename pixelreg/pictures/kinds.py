@@ -39,13 +39,20 @@ _PLUG_INS = {
     "HEIF": ("pillow_heif", "pillow-heif"),
     "JXL": ("pillow_jxl", "pillow-jxl-plugin"),
 }
+_NAMES = {"HEIF": "HEIC", "JXL": "JPEG XL"}
 HEAD = 512  # bytes by which a file is known
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
-_PICTURES = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8|II[*+]\0|MM\0[*+]|BM.{4}\0\0\0\0|P[1-6][\s#]|RIFF.{4}WEBP"
-    rb"|\xff\x0a|\0\0\0\x0cJXL |\0\0\0\x0cjP  |\xff\x4f\xff\x51",
-    re.DOTALL,
+_PICTURES = (
+    (re.compile(rb"\xff\xd8\xff"), "JPEG"),
+    (re.compile(rb"\x89PNG\r\n"), "PNG"),
+    (re.compile(rb"GIF8"), "GIF"),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), "TIFF"),
+    (re.compile(rb"BM.{4}\0\0\0\0", re.DOTALL), "BMP"),
+    (re.compile(rb"P[1-6][\s#]"), "PPM"),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "WEBP"),
+    (re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "), "JXL"),
+    (re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"), "JPEG2000"),
 )
 _VIDEOS = re.compile(
     rb".{4}(?:moov|mdat|wide|skip|free|pnot)"  # QuickTime of before brands
@@ -59,21 +66,26 @@ _VIDEOS = re.compile(
 
 def media_of(head: bytes) -> str:
     """``picture``, ``video`` or nothing, by a file's first `HEAD` bytes."""
+    if picture_kind(head):
+        return "picture"
+    return "video" if head[4:8] == b"ftyp" or _VIDEOS.match(head) else ""
+
+
+def picture_kind(head: bytes) -> str:
+    """The picture format of a file by its first `HEAD` bytes; nothing for other files."""
     if head[4:8] == b"ftyp":
         brands = _brands(head)
-        return "picture" if brands & (_HEIF_BRANDS | _AVIF_BRANDS) else "video"
-    if _PICTURES.match(head):
-        return "picture"
-    return "video" if _VIDEOS.match(head) else ""
+        return "AVIF" if brands & _AVIF_BRANDS else "HEIF" if brands & _HEIF_BRANDS else ""
+    return next((kind for pattern, kind in _PICTURES if pattern.match(head)), "")
 
 
-def media_of_file(path: Path) -> str:
-    """`media_of` for a file; nothing where it cannot be read."""
+def head_of(path: Path) -> bytes:
+    """A file's first `HEAD` bytes; nothing where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return media_of(file.read(HEAD))
+            return file.read(HEAD)
     except OSError:
-        return ""
+        return b""
 
 
 def _brands(head: bytes) -> set[bytes]:
@@ -93,12 +105,12 @@ def format_of(path: Path) -> str:
         raise ImageError(f"cannot write {path.name}: its suffix must be one of {known}") from None
 
 
-def suffix_of(path: Path, content_format: str | None = None) -> str:
+def suffix_of(path: Path) -> str:
     """The suffix of a changed picture: its own, or one of its format, or PNG's."""
     suffix = path.suffix.lower()
     if suffix in SUFFIX_FORMATS:
         return path.suffix
-    wanted = _ALSO_READ.get(suffix) or ("JPEG" if content_format == "MPO" else content_format)
+    wanted = _ALSO_READ.get(suffix) or picture_kind(head_of(path))
     return next((each for each, name in SUFFIX_FORMATS.items() if name == wanted), ".png")
 
 
@@ -114,12 +126,8 @@ def learn(format: str, purpose: str) -> None:
 
 def open_picture(content: bytes, name: str) -> Image.Image:
     """An encoded picture as Pillow opens it, with the help of the package that its kind needs."""
-    head = content[:HEAD]
-    brands = _brands(head) if head[4:8] == b"ftyp" else set()
-    if brands & _HEIF_BRANDS and not brands & _AVIF_BRANDS:
-        learn("HEIF", f"reading {name}, a HEIC picture,")
-    elif head[:2] == b"\xff\x0a" or head[4:8] == b"JXL ":
-        learn("JXL", f"reading {name}, a JPEG XL picture,")
+    kind = picture_kind(content[:HEAD])
+    learn(kind, f"reading {name}, a {_NAMES.get(kind, kind)} picture,")
     return Image.open(io.BytesIO(content))
 
 

@@ -33,6 +33,11 @@ class Moving:
     loops: int | None = None
 
 
+def fits(moving: Moving, format: str) -> bool:
+    """Whether a file of a format holds the pictures as these stand: in time, or as pages."""
+    return format in (ANIMATED if moving.durations else SEVERAL - ANIMATED)
+
+
 def read_moving(
     content: bytes, name: str, background: tuple[int, int, int] = WHITE
 ) -> Moving | None:
@@ -67,7 +72,7 @@ def encode_moving(moving: Moving, format: str) -> bytes:
         return _pages(moving.pictures)
     if format not in ANIMATED:
         raise ImageError(f"cannot write several pictures as {format}")
-    first = next((p for p in moving.pictures if p.edited), moving.pictures[0])
+    first = next((p for p in moving.pictures if p.changed), moving.pictures[0])
     frames = [for_file(picture, format)[0] for picture in _alike(moving.pictures)]
     about = for_file(first, format)[1]
     options: dict[str, Any] = {**quality(first, format), **about.options(format)}

@@ -58,11 +58,17 @@ class Picture:
         return replace(self, pixels=pixels, exact=None, edited=True)
 
     @property
+    def changed(self) -> bool:
+        """Whether the picture is not as it was read."""
+        stored = self.stored
+        return self.edited or (
+            stored is not None and self.exact is not None and self.exact is not stored.seen
+        )
+
+    @property
     def told(self) -> About:
         """What is to be told of the picture; of a changed one, that it is."""
-        exact = self.stored is not None and self.exact is not None
-        edited = self.edited or (exact and self.exact is not self.stored.seen)  # type: ignore[union-attr]
-        return self.about.marked() if edited and self.mark else self.about
+        return self.about.marked() if self.changed and self.mark else self.about
 
     @property
     def values(self) -> Array:

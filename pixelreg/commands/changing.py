@@ -1,0 +1,92 @@
+"""One picture of ``pixelreg apply``: its bytes in, the changed picture's bytes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pixelreg.commands.keeping import Keeping
+from pixelreg.errors import FaceError
+from pixelreg.pictures.image import content_of, encode, format_of, read_bytes
+from pixelreg.pictures.moving import Moving, encode_moving, fits, read_moving
+from pixelreg.pictures.writing import Picture
+from pixelreg.translator import Prepared, Target, Translator
+
+
+@dataclass(frozen=True)
+class Made:
+    """A changed picture's file, and what has to be said of it."""
+
+    content: bytes
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Changing:
+    """What is done to every picture.
+
+    strengths : one, or several for a strip.
+    """
+
+    translator: Translator
+    target: Target
+    strengths: tuple[float, ...]
+    keeping: Keeping
+
+    def read(self, path: Path) -> Picture:
+        """A picture file's first picture, with what is to be kept of it."""
+        return self._read(content_of(path), str(path))
+
+    def file(self, path: Path, output: Path) -> Made:
+        """A picture file changed, in the format that the output's name says."""
+        return self.encoded(content_of(path), str(path), path, format_of(output))
+
+    def encoded(
+        self, content: bytes, name: str, path: Path | None = None, format: str | None = None
+    ) -> Made:
+        """An encoded picture changed.
+
+        name : what it is called in errors.
+        path : its file, beside which landmarks may lie.
+        format : what to write; None for its own.
+        """
+        moving = read_moving(content, name, self.keeping.background)
+        if moving is not None and len(self.strengths) == 1:
+            chosen = format or moving.pictures[0].format or ""
+            if fits(moving, chosen):
+                return self._all(moving, chosen, path)
+        picture = self._read(content, name)
+        shown = self.shown(self.translator.prepare(picture, self.target, path))
+        return Made(encode(shown, format), picture.notes)
+
+    def shown(self, prepared: Prepared) -> Picture:
+        """The picture at one strength, or a strip of several."""
+        if len(self.strengths) == 1:
+            return prepared.at(self.strengths[0])
+        from pixelreg.pictures.sheet import strength_strip
+
+        picture = prepared.picture
+        strip = strength_strip(lambda strength: prepared.at(strength).pixels, self.strengths)
+        return Picture(strip, format=picture.format, edited=any(self.strengths), mark=picture.mark)
+
+    def _read(self, content: bytes, name: str) -> Picture:
+        return self.keeping.kept(read_bytes(content, name, self.keeping.background))
+
+    def _all(self, moving: Moving, format: str, path: Path | None) -> Made:
+        """All pictures of a file changed; those without a face stay, and are counted."""
+        made, missing = [], []
+        for picture in map(self.keeping.kept, moving.pictures):
+            try:
+                made.append(self.shown(self.translator.prepare(picture, self.target, path)))
+            except FaceError as error:
+                made.append(picture)
+                missing.append(error)
+        if len(missing) == len(made):
+            raise missing[0]
+        notes = {note: None for picture in moving.pictures for note in picture.notes}
+        if missing:
+            notes[f"{len(missing)} of {len(made)} pictures show no face, and stay as they were"] = (
+                None
+            )
+        content = encode_moving(replace(moving, pictures=tuple(made)), format)
+        return Made(content, tuple(notes))
