@@ -210,7 +210,7 @@ def quality(picture: Picture, format: str) -> dict[str, Any]:
     qualities: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": 95, "subsampling": 0},
         "WEBP": {"quality": 95},
-        "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+        "AVIF": {"quality": 98, "subsampling": "4:4:4"},
         "HEIF": {"quality": 95, "chroma": 444},
         "JXL": {"quality": 95},
     }
