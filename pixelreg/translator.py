@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -165,14 +166,15 @@ class Translator(ABC):
 
         Parameters
         ----------
-        image : a path, encoded bytes, a PIL image, or an array (H, W[, C]) uint8 or float in
-            [0, 1].
+        image : a path, encoded bytes, an open binary file, a PIL image, or an array (H, W[, C])
+            uint8, uint16 or float in [0, 1].
         target : one of `targets`, or a synonym of one; numbers for models that take them.
         strength : s in x + s (y - x); 0 gives the input bit for bit.
 
         Returns
         -------
-        The same kind of thing and the same size; a path gives a PIL image.
+        The same kind of thing and the same size; a path or an open file gives a PIL image, whose
+        ``info`` holds the colour profile and the metadata.
 
         Raises
         ------
@@ -181,10 +183,10 @@ class Translator(ABC):
         ImageError, InvalidArrayError, FaceError
             If the image cannot be read, or no face is found in it.
         """
-        path = Path(image) if isinstance(image, (str, Path)) else None
+        path = Path(image) if isinstance(image, (str, os.PathLike)) else None
         picture = read(image)
         changed = self.translate_picture(picture, target, strength, path)
-        return unchanged(image) if changed is picture else restore(changed, image)
+        return unchanged(image, picture) if changed is picture else restore(changed, image)
 
     def translate_batch(
         self, images: Iterable[ImageLike], target: Target, strength: float = 1.0

@@ -31,13 +31,13 @@ _REPEATED = re.compile(
 _PLACES = {
     "JPEG": ("exif", "icc_profile", "dpi"),
     "PNG": ("exif", "icc_profile", "dpi"),
-    "TIFF": (),  # by `tags`
+    "TIFF": ("icc_profile",),  # the rest by `tags`
     "WEBP": ("exif", "icc_profile", "xmp"),
     "AVIF": ("exif", "icc_profile", "xmp"),
     "HEIF": ("exif", "icc_profile", "xmp"),
-    "JXL": ("exif", "icc_profile", "xmp"),
+    "JXL": ("exif", "xmp"),  # its package writes no profile
 }
-PROFILED = frozenset(_PLACES)
+PROFILED = frozenset(name for name, places in _PLACES.items() if "icc_profile" in places)
 
 
 @dataclass(frozen=True)

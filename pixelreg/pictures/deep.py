@@ -8,6 +8,7 @@ picture, other pixels; TIFF by Pillow's own writer of tags. So neither needs ano
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from typing import Any
@@ -41,6 +42,22 @@ def deep_values(opened: Image.Image, content: bytes | None) -> Array | None:
     ):
         return None  # an animation's frames are put together of 8 bits
     return _both_bytes(content, opened.tell())
+
+
+def lost_depth(opened: Image.Image, content: bytes | None) -> str:
+    """What has to be said of a picture that Pillow gives with fewer bits than its file has."""
+    bits: Any = opened.info.get("bit_depth", 8)  # as pillow-heif has it
+    tags: Any = getattr(opened, "tag_v2", {})
+    bits = max(bits, *(tags.get(TiffImagePlugin.BITSPERSAMPLE) or (8,)))
+    if opened.format == "AVIF" and content is not None:
+        # AV1 image file format 2.2.1: the box of the codec's configuration says it.
+        place = content.find(b"av1C")
+        flags = content[place + 6] if 0 <= place < len(content) - 6 else 0
+        bits = 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
+    elif opened.format == "PPM" and content is not None and opened.mode == "RGB":
+        found = re.match(rb"P6(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+\d+\s+(\d+)\s", content)
+        bits = 16 if found and int(found[1]) > _EIGHT else 8
+    return f"its {bits} bits a channel are taken as 8" if bits > 8 else ""
 
 
 def white_of(values: Array) -> float:

@@ -174,18 +174,18 @@ def restore(picture: Picture, source: ImageLike) -> ImageLike:
     return image
 
 
-def unchanged(source: ImageLike) -> ImageLike:
+def unchanged(source: ImageLike, picture: Picture | None = None) -> ImageLike:
     """``source`` itself as `restore` would give it back, but with every bit as it was.
 
     A path or an open file gives a PIL image, upright; PIL images and arrays come back as copies.
+
+    picture : what was read of it; needed for a file that can be read only once.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source)
     if isinstance(source, (np.ndarray, Image.Image)):
         return source.copy()
-    if not isinstance(source, (str, os.PathLike)):
-        source.seek(0)  # it was read to its end
-    return restore(read(source), source)
+    return restore(picture or read(source), source)
 
 
 def picture_of(
@@ -200,6 +200,7 @@ def picture_of(
     if values is not None:
         parts = _stored_parts(turned(values, turn), _key_of(opened, values, turn))
         return _from_values(parts, about, opened.format, background, options)
+    less = deep.lost_depth(opened, content)
     image = opened if turn is None else opened.transpose(turn)
     image = image.convert(PREMULTIPLIED.get(image.mode, image.mode))
     grey = image.mode in ("1", "L", "LA")
@@ -211,7 +212,7 @@ def picture_of(
     profile, note = profile_of(about.profile, image.mode)
     about = replace(about, profile=b"") if note or image.mode == "LAB" else about
     seen = np.asarray((profile.to_srgb(image) if profile else image).convert("RGB"))
-    notes = (note,) if note else ()
+    notes = tuple(filter(None, (note, less)))
     plain = profile is None and alpha is None and image.mode != "CMYK"
     if plain or image.mode == "LAB":
         return Picture(seen, None, grey, opened.format, options, about=about, notes=notes)

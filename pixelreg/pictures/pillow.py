@@ -74,7 +74,7 @@ def written_as(opened: Image.Image, content: bytes | None) -> dict[str, Any]:
     if opened.format == "TIFF":
         packing = info.get("compression")
         return {"compression": packing if packing in _LOSSLESS_TIFF else "tiff_adobe_deflate"}
-    return {"quality": 90} if opened.format in ("AVIF", "HEIF", "JXL") else {}
+    return {}
 
 
 def _is_lossless_webp(content: bytes) -> bool:

@@ -204,14 +204,14 @@ def quality(picture: Picture, format: str) -> dict[str, Any]:
     own = "JPEG" if picture.format == "MPO" else picture.format
     if format == own and picture.save_options:
         return dict(picture.save_options)
-    if format == "WEBP" and own not in LOSSY:
-        return {"lossless": True, "exact": True}
+    if format in ("WEBP", "JXL") and own not in LOSSY:
+        return {"lossless": True, "use_container" if format == "JXL" else "exact": True}
     # Another's quality says nothing here: nothing that an eye could miss is taken.
     qualities: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": 95, "subsampling": 0},
         "WEBP": {"quality": 95},
         "AVIF": {"quality": 98, "subsampling": "4:4:4"},
         "HEIF": {"quality": 95, "chroma": 444},
-        "JXL": {"quality": 95},
+        "JXL": {"quality": 95, "use_container": True},  # metadata have no other place
     }
     return qualities.get(format, {})
