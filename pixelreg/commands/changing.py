@@ -57,7 +57,19 @@ class Changing:
                 return self._all(moving, chosen, path)
         picture = self._read(content, name)
         shown = self.shown(self.translator.prepare(picture, self.target, path))
-        return Made(encode(shown, format), picture.notes)
+        return Made(encode(shown, format), (*picture.notes, *self._as_crop(picture)))
+
+    def _as_crop(self, picture: Picture) -> tuple[str, ...]:
+        """What has to be said where a picture's size alone makes it a crop of a face."""
+        model, locator = self.translator, self.translator.locator
+        own = picture.pixels.shape[:2] == (model.size, model.size) and model.frame is not None
+        by_hand = locator.eyes is not None or locator.box is not None
+        if not own or by_hand or not locator.align or not getattr(model, "takes_crops", True):
+            return ()
+        return (
+            f"it is {model.size}x{model.size}, the model's own size, and was taken as a face crop; "
+            "say where the face is with --box or --eyes if it is not one",
+        )
 
     def shown(self, prepared: Prepared) -> Picture:
         """The picture at one strength, or a strip of several."""
