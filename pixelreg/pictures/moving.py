@@ -82,7 +82,18 @@ def encode_moving(moving: Moving, format: str) -> bytes:
         options["duration"] = [round(each) for each in moving.durations]
     if moving.loops is not None:
         options["loop"] = moving.loops
-    return _saved(frames, format, options)
+    content = _saved(frames, format, options)
+    clear = format == "WEBP" and any("A" in frame.getbands() for frame in frames)
+    return _told_transparent(content) if clear else content
+
+
+def _told_transparent(webp: bytes) -> bytes:
+    """An animated WebP whose head says that it has opacity.
+
+    libwebp leaves that out where the parts of the frames that are stored are opaque, whatever is
+    around them (WebP container specification, VP8X).
+    """
+    return webp[:20] + bytes([webp[20] | 0x10]) + webp[21:] if webp[12:16] == b"VP8X" else webp
 
 
 def _saved(frames: Sequence[Image.Image], format: str, options: dict[str, Any]) -> bytes:
