@@ -304,6 +304,17 @@ def test_deep_arrays_and_images_come_back_as_they_are() -> None:
     assert restore(changed(read(image)), image).mode == "I;16"
 
 
+def test_where_pillow_has_fewer_bits_that_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "deep.png"
+    path.write_bytes(write_png(DEEP[..., :3], encoded(Image.new("L", (1, 1)), "PNG")))
+    with pytest.warns(UserWarning, match="over 8 bits; bytes keep them"):
+        assert restore(read(path), path).mode == "RGB"
+    with Image.open(path) as image:
+        assert read(image).notes[0].startswith("its 16 bits a channel are taken as 8")
+    content = path.read_bytes()
+    assert np.array_equal(read_bytes(restore(read(content), content), "p").values, DEEP[..., :3])
+
+
 def test_pixmaps_of_sixteen_bits() -> None:
     values = DEEP[..., :1]
     picture = read_bytes(write_ppm(values, 65535), "p")

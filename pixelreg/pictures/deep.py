@@ -60,6 +60,14 @@ def lost_depth(opened: Image.Image, content: bytes | None) -> str:
     return f"its {bits} bits a channel are taken as 8" if bits > 8 else ""
 
 
+def lost_by_pillow(image: Image.Image) -> str:
+    """What has to be said of a Pillow image, not loaded yet, whose file has more bits than it."""
+    deep = ";16" in _raw_mode(image) and not image.mode.startswith("I")
+    return (
+        "its 16 bits a channel are taken as 8; give its path or bytes to keep them" if deep else ""
+    )
+
+
 def white_of(values: Array) -> float:
     """What white is in values as stored; those of fewer bits in a 16-bit field fill part of it."""
     highest = float(values.max())

@@ -53,6 +53,7 @@ __all__ = [
     "unchanged",
     "write_file",
 ]
+DEEP_NO_MORE = ("RGB", "RGBA", "LA")  # Pillow's modes that take 8 bits of more
 ROUNDING = 1e-5  # by which floats may leave [0, 1]: float16 and sums do no better
 
 
@@ -68,8 +69,10 @@ def read(source: ImageLike, background: tuple[int, int, int] = WHITE) -> Picture
         return _from_array(source)
     if isinstance(source, Image.Image):
         with told_clearly("the picture"):
+            less = deep.lost_by_pillow(source)
             source.load()
-            return picture_of(source, "the picture", None, background)
+            picture = picture_of(source, "the picture", None, background)
+            return replace(picture, notes=(*picture.notes, *filter(None, (less, _first(source)))))
     if isinstance(source, (bytes, bytearray, memoryview)):
         return read_bytes(bytes(source), "the picture", background)
     if isinstance(source, (str, os.PathLike)):
@@ -100,9 +103,15 @@ def read_bytes(content: bytes, name: str, background: tuple[int, int, int] = WHI
             return _from_values(_stored_parts(values), About(), "TIFF", background)
         with opened:
             picture = picture_of(opened, name, content, background)
-            count = getattr(opened, "n_frames", 1)
-    several = f"only the first of its {count} pictures was taken" if count > 1 else ""
+            several = _first(opened)
     return replace(picture, notes=(*picture.notes, *filter(None, (note, several))))
+
+
+def _first(opened: Image.Image) -> str:
+    """What has to be said where a file has several pictures, and one is taken."""
+    count, place = getattr(opened, "n_frames", 1), opened.tell()
+    which = "the first" if place == 0 else f"number {place + 1}"
+    return f"only {which} of its {count} pictures was taken" if count > 1 else ""
 
 
 def read_reduced(path: Path, most: Callable[[int, int], float]) -> tuple[Pixels, int]:
@@ -169,6 +178,8 @@ def restore(picture: Picture, source: ImageLike) -> ImageLike:
     if isinstance(source, Image.Image) and source.mode == "CMYK":
         return to_inks(picture)
     image = to_pil(picture)
+    if picture.stored is not None and picture.stored.deep and image.mode in DEEP_NO_MORE:
+        warnings.warn("Pillow has no colours of over 8 bits; bytes keep them", stacklevel=3)
     if isinstance(source, Image.Image) and source.mode in ("L", "LA", "RGB", "RGBA"):
         return image if image.mode == source.mode else image.convert(source.mode)
     return image
