@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import shutil
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_tools import SIZE, Command, files_in, pixels
+from cli_tools import SIZE, Command, files_in, pixels, places_of
 from picture_tools import P3, colours, encoded, icc, shown
 from PIL import Image, ImageSequence
 from PIL.TiffImagePlugin import AppendingTiffWriter
@@ -397,6 +398,13 @@ def test_no_picture_beside_its_crop_is_lost(tmp_path: Path, options, command) ->
     strip = pixels(out).astype(int)
     height = strip.shape[0] - 68
     assert np.abs(strip[height : height + 64, :64] - shown(image)).max() == 0
+    html, sheet = tmp_path / "sheet.html", tmp_path / "sheet.png"
+    for made in (html, sheet):
+        words = ("compare", tmp_path / "wide.png", options[3], "--no-align", "--side", 64, "-o", made)
+        assert command(*words).code == 0
+    inside = html.read_text().split("base64,")[1].split("'")[0]
+    assert np.abs(shown(base64.b64decode(inside)) - shown(image)).max() == 0
+    assert places_of(shown(image), pixels(sheet))
     for extra in ("--debug-crop", "--animate"):
         made = tmp_path / "made.png"
         assert (
