@@ -287,6 +287,20 @@ def test_colours_in_floats_have_highlights() -> None:
     assert np.array_equal(made[SQUARE][bright], values[SQUARE][bright])
 
 
+def test_a_file_of_floats_goes_through_the_command(model, command, tmp_path: Path) -> None:
+    pytest.importorskip("tifffile", reason="tifffile reads them, which the extra 'formats' brings")
+    values = np.random.default_rng(0).random((32, 32, 3)).astype(np.float32)
+    (tmp_path / "in.tif").write_bytes(write_tiff(values, {}, False))
+    words = ("apply", tmp_path / "in.tif", "--expr", "happy", "--model", model, "--no-align")
+    result = command(*words)
+    assert result.code == 0, result.err
+    made = read(tmp_path / "in-happy.tif").values
+    expected = load(model).translate(values, "happy")
+    assert np.abs(made - expected).max() < 1e-6
+    assert command(*words, "--strength", 0).code == 0
+    assert np.array_equal(read(tmp_path / "in-happy.tif").values, values)
+
+
 def test_without_tifffile_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "tifffile", None)
     with pytest.raises(MissingExtraError, match=r"tifffile.*pixelreg\[formats\]"):
@@ -381,3 +395,78 @@ def test_lossless_stays_lossless() -> None:
         )
     lossy = encoded(Image.fromarray(colours()), "WEBP", quality=80)
     assert b"VP8L" not in encode(read_bytes(lossy, "p"))
+
+
+# -------------------------------------------------------------- profiles that are told otherwise
+
+
+def with_chunks(image: Image.Image, *chunks: tuple[bytes, bytes]) -> bytes:
+    content = encoded(image, "PNG")
+    return content[:33] + b"".join(chunk(name, data) for name, data in chunks) + content[33:]
+
+
+def gama(gamma: float) -> tuple[bytes, bytes]:
+    return b"gAMA", struct.pack(">I", round(gamma * 100_000))
+
+
+def chrm(*places: float) -> tuple[bytes, bytes]:
+    return b"cHRM", struct.pack(">8I", *(round(place * 100_000) for place in places))
+
+
+D65 = (0.3127, 0.3290)
+P3_PLACES = (*D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060)
+SRGB_PLACES = (*D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "profile"),
+    [
+        ([(b"cICP", bytes([12, 13, 0, 1]))], icc(P3)),
+        ([gama(1 / 2.2), chrm(*P3_PLACES)], icc(P3)),
+        ([gama(1 / 1.8), chrm(*P3_PLACES)], icc(P3, gamma_curve(1.8))),
+        ([(b"cICP", bytes([12, 13, 0, 1])), gama(1.0)], icc(P3)),
+        ([gama(1 / 2.2), chrm(*SRGB_PLACES)], None),
+        ([gama(1.0), (b"sRGB", b"\0")], None),
+        ([(b"cICP", bytes([1, 13, 0, 1]))], None),
+        ([(b"cICP", bytes([9, 16, 0, 1]))], None),  # HDR, which has no white
+    ],
+)
+def test_what_a_png_tells_of_its_colours(chunks, profile) -> None:
+    picture = read_bytes(with_chunks(Image.fromarray(colours()), *chunks), "p")
+    expected = colours() if profile is None else shown(vivid(profile))
+    assert np.abs(picture.pixels - expected).max() <= 2
+    assert bool(picture.about.profile) == (profile is not None)
+    for format in ("PNG", "BMP"):
+        assert np.abs(shown(encode(picture, format)) - expected).max() <= 2
+
+
+def test_the_gamma_of_a_grey_png() -> None:
+    grey = Image.fromarray(colours()[..., 0])
+    picture = read_bytes(with_chunks(grey, gama(1.0)), "p")
+    linear = np.asarray(grey) / 255
+    expected = 255 * np.where(
+        linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055
+    )
+    assert picture.grey
+    off = np.abs(picture.pixels[..., 0] - expected)
+    assert off[np.asarray(grey) > 2].max() <= 1  # LittleCMS is coarse next to black
+    assert off.mean() < 0.5
+
+
+def test_cameras_say_adobe_rgb_in_exif() -> None:
+    tags = Image.Exif()
+    tags.get_ifd(0x8769)[0xA001] = 2
+    content = encoded(Image.fromarray(colours()), "TIFF", exif=tags.tobytes())
+    picture = read_bytes(content, "p")
+    assert np.abs(picture.pixels - shown(vivid(WIDE["Adobe RGB"]))).max() <= 2
+    assert np.abs(shown(encode(picture)) - shown(vivid(WIDE["Adobe RGB"]))).max() <= 2
+
+
+def test_an_avif_tells_its_primaries_by_number() -> None:
+    content = encoded(Image.fromarray(colours()), "AVIF", quality=100, subsampling="4:4:4")
+    plain = read_bytes(content, "p").pixels
+    place = content.index(b"colrnclx") + 8
+    wide = content[:place] + struct.pack(">HH", 12, 13) + content[place + 4 :]
+    image = Image.fromarray(plain)
+    image.info["icc_profile"] = icc(P3)
+    assert np.abs(read_bytes(wide, "p").pixels - shown(image)).max() <= 1

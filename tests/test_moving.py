@@ -400,7 +400,16 @@ def test_no_picture_beside_its_crop_is_lost(tmp_path: Path, options, command) ->
     assert np.abs(strip[height : height + 64, :64] - shown(image)).max() == 0
     html, sheet = tmp_path / "sheet.html", tmp_path / "sheet.png"
     for made in (html, sheet):
-        words = ("compare", tmp_path / "wide.png", options[3], "--no-align", "--side", 64, "-o", made)
+        words = (
+            "compare",
+            tmp_path / "wide.png",
+            options[3],
+            "--no-align",
+            "--side",
+            64,
+            "-o",
+            made,
+        )
         assert command(*words).code == 0
     inside = html.read_text().split("base64,")[1].split("'")[0]
     assert np.abs(shown(base64.b64decode(inside)) - shown(image)).max() == 0

@@ -15,6 +15,7 @@ from PIL import Image, PngImagePlugin, TiffTags
 
 from pixelreg import __version__
 from pixelreg.pictures.pillow import DAMAGE, DETAILS, XMP, kept_exif
+from pixelreg.pictures.primaries import profile_told
 
 GPS, DESCRIPTION, PHOTOSHOP, PROFILE = 0x8825, 270, 34377, 34675
 ACROSS, DOWN, UNIT = 282, 283, 296  # resolution; 2 is inches
@@ -60,14 +61,14 @@ class About:
     resources: tuple[tuple[int, bytes], ...] = ()
 
     @classmethod
-    def of(cls, opened: Image.Image) -> About:
-        """What a loaded Pillow image tells."""
+    def of(cls, opened: Image.Image, content: bytes | None = None) -> About:
+        """What a loaded Pillow image tells; ``content`` is its file's bytes."""
         info: dict[Any, Any] = opened.info
         comment = info.get("comment", b"")
         return cls(
             kept_exif(opened),
             _upright_xmp(_xmp_of(opened)),
-            info.get("icc_profile") or b"",
+            profile_told(opened, content),
             _dpi_of(info),
             comment if isinstance(comment, bytes) else str(comment).encode(),
             tuple(_texts(opened)),

@@ -205,7 +205,7 @@ def picture_of(
     """A picture of a Pillow image that is loaded, at the frame at which it stands."""
     if opened.width == 0 or opened.height == 0:
         raise ImageError(f"{name} has no pixels")
-    about, turn = About.of(opened), turn_of(opened)
+    about, turn = About.of(opened, content), turn_of(opened)
     options = written_as(opened, content)
     values = deep.deep_values(opened, content)
     if values is not None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from pixelreg.errors import ImageError
 from pixelreg.pictures.image import picture_of
@@ -45,19 +46,29 @@ def read_moving(
 
     What a phone stores behind a JPEG (a map of depth, another view) is none of these.
     """
-    with told_clearly(name, content), open_picture(content, name) as opened:
-        count = getattr(opened, "n_frames", 1)
-        if opened.format not in SEVERAL or count < 2:
-            return None
-        loops = opened.info.get("loop")
-        # An APNG may begin with a picture for those that cannot show the rest.
-        first = int(bool(opened.info.get("default_image")))
-        pictures, durations = [], []
-        for number in range(first, count):
-            opened.seek(number)
-            opened.load()
-            pictures.append(picture_of(opened, name, content, background))
-            durations.append(float(opened.info.get("duration") or 0))
+    # What cannot be opened is told by `read_bytes`.
+    with (
+        told_clearly(name, content),
+        suppress(UnidentifiedImageError),
+        open_picture(content, name) as opened,
+    ):
+        if opened.format in SEVERAL and getattr(opened, "n_frames", 1) > 1:
+            return _all(opened, name, content, background)
+    return None
+
+
+def _all(
+    opened: Image.Image, name: str, content: bytes, background: tuple[int, int, int]
+) -> Moving:
+    loops = opened.info.get("loop")
+    # An APNG may begin with a picture for those that cannot show the rest.
+    first = int(bool(opened.info.get("default_image")))
+    pictures, durations = [], []
+    for number in range(first, getattr(opened, "n_frames", 1)):
+        opened.seek(number)
+        opened.load()
+        pictures.append(picture_of(opened, name, content, background))
+        durations.append(float(opened.info.get("duration") or 0))
     if opened.format == "TIFF":
         return Moving(tuple(pictures))
     return Moving(tuple(pictures), tuple(durations), loops)
