@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -23,6 +24,7 @@ from pixelreg.faces.paste import face_mask, paste_change
 from pixelreg.models.model import Frame, Model
 from pixelreg.models.plans import Change, Plan
 from pixelreg.pictures.image import ImageLike, Picture, read, restore, unchanged
+from pixelreg.pictures.moving import Moving, encode_moving, read_moving
 
 # A name; or, for models that take numbers, all of them in order, or some by name.
 Target: TypeAlias = "str | Sequence[float] | Mapping[str, float]"
@@ -174,7 +176,8 @@ class Translator(ABC):
         Returns
         -------
         The same kind of thing and the same size; a path or an open file gives a PIL image, whose
-        ``info`` holds the colour profile and the metadata.
+        ``info`` holds the colour profile and the metadata. Of bytes that are an animation, or
+        pages, every picture is changed; elsewhere the first, which a warning tells.
 
         Raises
         ------
@@ -183,10 +186,20 @@ class Translator(ABC):
         ImageError, InvalidArrayError, FaceError
             If the image cannot be read, or no face is found in it.
         """
+        if isinstance(image, bytes) and strength != 0:
+            moving = read_moving(image, "the picture")
+            if moving is not None:
+                return self._translate_moving(moving, target, strength)
         path = Path(image) if isinstance(image, (str, os.PathLike)) else None
         picture = read(image)
         changed = self.translate_picture(picture, target, strength, path)
         return unchanged(image, picture) if changed is picture else restore(changed, image)
+
+    def _translate_moving(self, moving: Moving, target: Target, strength: float) -> bytes:
+        made = moving.changed(lambda picture: self.translate_picture(picture, target, strength))
+        for note in made.told:
+            warnings.warn(note, stacklevel=3)
+        return encode_moving(made, moving.pictures[0].format or "")
 
     def translate_batch(
         self, images: Iterable[ImageLike], target: Target, strength: float = 1.0

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pixelreg.commands.keeping import Keeping
-from pixelreg.errors import FaceError
 from pixelreg.pictures.image import content_of, encode, format_of, read_bytes
 from pixelreg.pictures.moving import Moving, encode_moving, fits, read_moving
 from pixelreg.pictures.writing import Picture
@@ -85,20 +84,11 @@ class Changing:
         return self.keeping.kept(read_bytes(content, name, self.keeping.background))
 
     def _all(self, moving: Moving, format: str, path: Path | None) -> Made:
-        """All pictures of a file changed; those without a face stay, and are counted."""
-        made, missing = [], []
-        for picture in map(self.keeping.kept, moving.pictures):
-            try:
-                made.append(self.shown(self.translator.prepare(picture, self.target, path)))
-            except FaceError as error:
-                made.append(picture)
-                missing.append(error)
-        if len(missing) == len(made):
-            raise missing[0]
-        notes = {note: None for picture in moving.pictures for note in picture.notes}
-        if missing:
-            notes[f"{len(missing)} of {len(made)} pictures show no face, and stay as they were"] = (
-                None
-            )
-        content = encode_moving(replace(moving, pictures=tuple(made)), format)
-        return Made(content, tuple(notes))
+        """All pictures of a file changed."""
+
+        def change(picture: Picture) -> Picture:
+            return self.shown(self.translator.prepare(picture, self.target, path))
+
+        kept = replace(moving, pictures=tuple(map(self.keeping.kept, moving.pictures)))
+        made = kept.changed(change)
+        return Made(encode_moving(made, format), made.told)

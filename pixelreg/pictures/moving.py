@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from pixelreg.errors import ImageError
+from pixelreg.errors import FaceError, ImageError
 from pixelreg.pictures.image import picture_of
 from pixelreg.pictures.kinds import open_picture, told_clearly
 from pixelreg.pictures.stored import WHITE
@@ -27,11 +27,37 @@ class Moving:
 
     durations : milliseconds; none for pages.
     loops : how often an animation runs; 0 is for ever, None once.
+    notes : what has to be said of all.
     """
 
     pictures: tuple[Picture, ...]
     durations: tuple[float, ...] = ()
     loops: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def changed(self, change: Callable[[Picture], Picture]) -> Moving:
+        """With every picture changed; those without a face stay, which their `notes` tell.
+
+        Where none has a face, what was said of the first is raised.
+        """
+        made: list[Picture] = []
+        missing: list[FaceError] = []
+        for picture in self.pictures:
+            try:
+                made.append(change(picture))
+            except FaceError as error:
+                made.append(picture)
+                missing.append(error)
+        if len(missing) == len(made):
+            raise missing[0]
+        note = f"{len(missing)} of {len(made)} pictures show no face, and stay as they were"
+        return replace(self, pictures=tuple(made), notes=(note,) if missing else ())
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """All that has to be said of the pictures, each once."""
+        notes = (note for picture in self.pictures for note in picture.notes)
+        return tuple(dict.fromkeys((*notes, *self.notes)))
 
 
 def fits(moving: Moving, format: str) -> bool:
