@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from picture_tools import ADOBE, P3, PROPHOTO, colours, encoded, gamma_curve, icc, shown
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 from test_image import chunk
 
 from pixelreg.api import load
@@ -218,6 +218,25 @@ def test_an_interlaced_png_of_sixteen_bits() -> None:
     head = struct.pack(">IIBBBBB", 11, 13, 16, 2, 0, 0, 1)
     parts = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
     assert np.array_equal(read_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts), "p").values, values)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_deep_pictures_are_turned_upright_once(orientation) -> None:
+    values = np.ascontiguousarray(DEEP[:16, :24, :3])
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    upright = []
+    for channel in range(3):
+        image = Image.fromarray(np.ascontiguousarray(values[..., channel]))
+        image.getexif()[0x0112] = orientation
+        upright.append(np.asarray(ImageOps.exif_transpose(image)))
+    expected = np.stack(upright, axis=-1)
+    png = write_png(values, encoded(Image.new("L", (1, 1)), "PNG", exif=tags))
+    for content in (png, write_tiff(values, {0x0112: orientation}, True)):
+        picture = read_bytes(content, "p")
+        assert np.array_equal(picture.values, expected)
+        assert picture.pixels.shape == expected.shape
+        assert np.array_equal(read_bytes(encode(picture), "p").values, expected)
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14])

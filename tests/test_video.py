@@ -636,6 +636,12 @@ def test_a_video_is_written_over_only_where_that_is_asked_for(
     assert (result.code, "exists" in result.error) == (2, True)
 
 
+def test_what_is_for_pictures_alone_is_refused(clip, crop_model, command) -> None:
+    for option in ("--strip-metadata", "--strip-gps"):
+        result = command("apply", clip, "--expr", "happy", "--model", crop_model, option)
+        assert (result.code, "for pictures" in result.error) == (2, True)
+
+
 def test_reported_names(reported: Path, crop_model, command, tmp_path) -> None:
     options = ("--expr", "happy", "--model", crop_model, "--no-align", "-o", tmp_path / "a.m4v")
     assert command("apply", reported / "13-video-names" / "clip.m4v", *options).code == 0

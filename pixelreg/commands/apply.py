@@ -247,6 +247,8 @@ def _wrote(output: Path, path: Path, picture: Picture) -> int:
 def _video(changing: Changing, path: Path, label: str, output: str | None) -> int:
     from pixelreg.video.convert import change_video
 
+    if changing.keeping.strip_metadata or changing.keeping.strip_gps:
+        raise UsageError("--strip-metadata and --strip-gps are for pictures: a video keeps its own")
     made = path if changing.keeping.in_place else output_of(path, output, label)
     changing.keeping.guard(made)
     changing.keeping.refuse_in_place(path, made)

@@ -302,12 +302,10 @@ def _marked_xmp(xmp: bytes) -> bytes:
 
 
 def _first_block(exif: bytes) -> bytes:
-    tags = _loaded(exif)
-    for tag in (DETAILS, GPS):
-        if tag in tags:
-            del tags[tag]
-        tags._ifds.pop(tag, None)
-    return tags.tobytes() if len(tags) else b""
+    tags, made = _loaded(exif), Image.Exif()
+    for tag in set(tags) - {DETAILS, GPS}:
+        made[tag] = tags[tag]
+    return made.tobytes() if len(made) else b""
 
 
 def _placeless_exif(exif: bytes) -> bytes:

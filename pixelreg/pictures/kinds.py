@@ -122,6 +122,12 @@ def learn(format: str, purpose: str) -> None:
         register = getattr(plug_in, "register_heif_opener", None)
         if register is not None:
             register()
+    elif format == "AVIF":
+        Image.init()
+        if format not in Image.OPEN:
+            raise ImageError(
+                f"{purpose} needs Pillow 11.3 or newer; run: python -m pip install -U pillow"
+            )
 
 
 def open_picture(content: bytes, name: str) -> Image.Image:

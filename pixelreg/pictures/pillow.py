@@ -145,7 +145,7 @@ def kept_exif(opened: Image.Image) -> bytes:
         kept.load(found.tobytes())  # a copy: the picture may be the caller's own
         for tag in _LAYOUT_TAGS.intersection(kept):
             del kept[tag]
-        details = kept.get_ifd(DETAILS)
+        details = kept.get_ifd(DETAILS) if DETAILS in kept else {}
         if _JPEG_START in bytes(details.get(_MAKER_NOTE) or b""):
             del details[_MAKER_NOTE]  # the maker keeps a small copy of the picture in it
         return kept.tobytes() if kept else b""

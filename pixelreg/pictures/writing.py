@@ -103,7 +103,8 @@ def _fits_pillow(picture: Picture, values: Array) -> bool:
 
 def to_inks(picture: Picture) -> Image.Image:
     """The picture as a PIL image of mode CMYK, which it came as."""
-    image = Image.fromarray(picture.values, "CMYK")
+    inks = picture.values
+    image = Image.frombytes("CMYK", inks.shape[1::-1], np.ascontiguousarray(inks).tobytes())
     image.info.update(picture.told.info())
     return image
 
