@@ -47,15 +47,17 @@ def translate(
 
     Parameters
     ----------
-    image : a path, encoded bytes, a PIL image, or an array (H, W[, C]) uint8 or float in [0, 1];
-        several as an array (N, H, W, C); or a tensor of PyTorch, channels first.
+    image : a path, encoded bytes, an open binary file, a PIL image, or an array (H, W[, C]) uint8,
+        uint16 or float in [0, 1]; several as an array (N, H, W, C); or a tensor of PyTorch,
+        channels first.
     target : the expression, such as ``"happy"``; numbers for models that take them.
     model : the model file, or None.
     strength : s in x + s (y - x); 0 gives the input bit for bit.
 
     Returns
     -------
-    The same kind of thing and the same size; a path gives a PIL image.
+    The same kind of thing and the same size; a path or an open file gives a PIL image, whose
+    ``info`` holds the colour profile and the metadata.
     """
     return load(model).translate(image, target, strength)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,6 +24,7 @@ from pixelreg.faces.paste import face_mask, paste_change
 from pixelreg.models.model import Frame, Model
 from pixelreg.models.plans import Change, Plan
 from pixelreg.pictures.image import ImageLike, Picture, read, restore, unchanged
+from pixelreg.pictures.moving import Moving, encode_moving, read_moving
 from pixelreg.pictures.stacks import stack_of
 
 # A name; or, for models that take numbers, all of them in order, or some by name.
@@ -166,14 +169,17 @@ class Translator(ABC):
 
         Parameters
         ----------
-        image : a path, encoded bytes, a PIL image, or an array (H, W[, C]) uint8 or float in
-            [0, 1]; several as an array (N, H, W, C); or a tensor of PyTorch, channels first.
+        image : a path, encoded bytes, an open binary file, a PIL image, or an array (H, W[, C]) uint8,
+            uint16 or float in [0, 1]; several as an array (N, H, W, C); or a tensor of PyTorch,
+            channels first.
         target : one of `targets`, or a synonym of one; numbers for models that take them.
         strength : s in x + s (y - x); 0 gives the input bit for bit.
 
         Returns
         -------
-        The same kind of thing and the same size; a path gives a PIL image.
+        The same kind of thing and the same size; a path or an open file gives a PIL image, whose
+        ``info`` holds the colour profile and the metadata. Of bytes that are an animation, or
+        pages, every picture is changed; elsewhere the first, which a warning tells.
 
         Raises
         ------
@@ -185,10 +191,20 @@ class Translator(ABC):
         if (stack := stack_of(image)) is not None:
             made = [self.translate(each, target, strength) for each in stack]
             return cast(Array, stack.restored(made))
-        path = Path(image) if isinstance(image, (str, Path)) else None
+        if isinstance(image, bytes) and strength != 0:
+            moving = read_moving(image, "the picture")
+            if moving is not None:
+                return self._translate_moving(moving, target, strength)
+        path = Path(image) if isinstance(image, (str, os.PathLike)) else None
         picture = read(image)
         changed = self.translate_picture(picture, target, strength, path)
-        return unchanged(image) if changed is picture else restore(changed, image)
+        return unchanged(image, picture) if changed is picture else restore(changed, image)
+
+    def _translate_moving(self, moving: Moving, target: Target, strength: float) -> bytes:
+        made = moving.changed(lambda picture: self.translate_picture(picture, target, strength))
+        for note in made.told:
+            warnings.warn(note, stacklevel=3)
+        return encode_moving(made, moving.pictures[0].format or "")
 
     def translate_batch(
         self, images: Iterable[ImageLike], target: Target, strength: float = 1.0

@@ -33,6 +33,15 @@ def london() -> Path:
 
 
 @pytest.fixture(scope="session")
+def reported() -> Path:
+    """The cases that people reported; tests that need them skip where they are absent."""
+    folder = SHARED / "data" / "reported"
+    if not folder.is_dir():
+        pytest.skip("the reported cases are not beside this checkout (../shared/data/reported)")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def yunet_file() -> Path:
     """The YuNet detector beside the checkout; tests that need it skip where it is absent."""
     folder = SHARED / "models"

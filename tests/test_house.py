@@ -61,7 +61,7 @@ BUDGET = 26_520  # lines of both packages
 BASE = {"numpy", "PIL", "click", "safetensors"}  # scipy too, but inside functions: it is slow
 HEAVY = (
     *("scipy", "sklearn", "skimage", "numba", "cv2", "onnxruntime", "torch", "onnx"),
-    *("pooch", "cupy", "av", "trimesh"),
+    *("pooch", "cupy", "av", "trimesh", "pillow_heif", "pillow_jxl", "tifffile"),
 )
 # Modules that take a package that need not be there: they are imported by name only.
 OPTIONAL = {

@@ -100,6 +100,10 @@ def read_mask(path: Path) -> Pixels:
     if picture.alpha is not None and (picture.alpha < 255).any():
         count = int((picture.alpha < 255).sum())
         raise ImageError(f"{path} is transparent in {count} pixels; a mask has a label everywhere")
+    # A mask's colours are names: they stand as they are stored, whatever a profile makes of them.
+    as_stored = picture.values if picture.stored is None else picture.stored.values
+    if as_stored.dtype == np.uint8 and not picture.grey:
+        picture = picture.with_pixels(np.ascontiguousarray(as_stored[..., :3]))
     return _labels_of_numbers(path, picture) if picture.grey else _labels_of_colours(path, picture)
 
 

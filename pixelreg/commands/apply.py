@@ -9,13 +9,15 @@ import click
 
 from pixelreg.api import bundled_model, default_model
 from pixelreg.commands import options
-from pixelreg.commands.console import progress, say
-from pixelreg.commands.jobs import Job, plan_jobs, run_jobs
+from pixelreg.commands.changing import Changing
+from pixelreg.commands.console import progress, quiet, say
+from pixelreg.commands.jobs import Job, left_out, plan_jobs, run_jobs
+from pixelreg.commands.keeping import Keeping, keeping
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
-from pixelreg.pictures.image import Picture, encode, read_bytes, read_file, write_file
-from pixelreg.translator import Prepared, Target, Translator, check_strength
+from pixelreg.pictures.image import Picture, format_of, write_file
+from pixelreg.translator import Target, Translator, check_strength
 from pixelreg.video.container import is_video, output_of
 
 
@@ -60,6 +62,8 @@ from pixelreg.video.container import is_video, output_of
 )
 @options.locating_faces
 @options.running
+@keeping
+@quiet
 @click.option("-o", "--output", help="File, folder, or - for stdout.")
 def apply(
     inputs: tuple[str, ...],
@@ -72,12 +76,14 @@ def apply(
     debug_crop: Path | None,
     locator: Locator,
     running: options.Running,
+    keeping: Keeping,
     output: str | None,
 ) -> int:
     """Change the expression in each INPUT: a picture, a folder, a video, or - for stdin.
 
-    The picture keeps its size and format. Without -o, in.png becomes in-happy.png beside it, and
-    a folder faces/ becomes faces-happy/ with its sub-folders.
+    The picture keeps its size, format, colours, depth and metadata; of an animation every frame is
+    changed. Without -o, in.png becomes in-happy.png beside it, and a folder faces/ becomes
+    faces-happy/ with its sub-folders.
 
     \b
     Examples:
@@ -94,10 +100,16 @@ def apply(
     for strength in strengths:
         check_strength(strength)
     translator = running.load(file or _default_model(), locator)
+    if keeping.in_place and (output or animate or inputs == ("-",)):
+        raise UsageError(
+            "--in-place writes over the files that it reads: leave out -o and --animate"
+        )
+    keeping.guard(animate, sliders, debug_crop)
     if sliders:
         if len(inputs) > 1 or output or animate or expression or slides:
             raise UsageError("--sliders takes one picture file, and names the file that is written")
-        return _slider_sheet(translator, Path(inputs[0]), strengths[0], sliders)
+        changing = Changing(translator, "", strengths, keeping)
+        return _slider_sheet(changing, Path(inputs[0]), sliders)
     target, label = _target(translator, expression, slides)
     translator.changer(target)  # an unknown name must not wait for the pictures
     running.show(translator.computed_by(target))
@@ -106,34 +118,59 @@ def apply(
         raise UsageError("--animate and --debug-crop take one picture file")
     if animate and output:
         raise UsageError("--animate names the file that is written: leave out -o")
+    changing = Changing(translator, target, strengths, keeping)
     if inputs == ("-",):
-        picture = read_bytes(sys.stdin.buffer.read(), "the picture on stdin")
-        _pipe(_shown(translator.prepare(picture, target), strengths), output)
-        return 0
+        return _pipe(changing, output)
     if "-" in inputs:
         raise UsageError("- stands alone: give one pipe, or files and folders")
     if any(is_video(Path(path)) for path in inputs):
         if len(inputs) > 1 or len(strengths) > 1 or animate or debug_crop:
             raise UsageError("a video stands alone, with one --strength and no --animate")
-        return _video(translator, Path(inputs[0]), (target, label), strengths[0], output)
-    jobs = plan_jobs([Path(path) for path in inputs], output, label)
+        return _video(changing, Path(inputs[0]), label, output)
+    files = [Path(path) for path in inputs]
+    jobs = plan_jobs(files, output, label, keeping.in_place)
+    if not animate:
+        for job in jobs:
+            keeping.refuse_in_place(job.input, job.output)
     if debug_crop:
-        _write_crops(translator, jobs[0].input, debug_crop)
+        _write_crops(changing, jobs[0].input, debug_crop)
     if animate:
-        _animate(translator, jobs[0].input, target, max(strengths), animate)
-        return 0
+        return _animate(changing, jobs[0].input, animate)
+    if not several:
+        return _one(changing, jobs[0], locator)
+    return _batch(changing, files, jobs, locator)
+
+
+def _one(changing: Changing, job: Job, locator: Locator) -> int:
+    changing.keeping.guard(job.output)
+    made = changing.file(job.input, job.output)
+    write_bytes(job.output, made.content)
+    say(f"wrote {job.output}{_found_by(locator)}")
+    for note in made.notes:
+        say(f"note: {job.input}: {note}")
+    return 0
+
+
+def _batch(changing: Changing, files: list[Path], jobs: list[Job], locator: Locator) -> int:
+    """Change many pictures; what cannot be, and what is not tried, is counted and named."""
+    keeping = changing.keeping
+    wanted = [job for job in jobs if not (keeping.no_overwrite and job.output.exists())]
+    notes: dict[Path, tuple[str, ...]] = {}
 
     def work(job: Job) -> None:
-        prepared = translator.prepare(read_file(job.input), target, job.input)
-        write_file(_shown(prepared, strengths), job.output)
+        made = changing.file(job.input, job.output)
+        write_bytes(job.output, made.content)
+        notes[job.input] = made.notes
 
-    if not several:
-        work(jobs[0])
-        say(f"wrote {jobs[0].output}{_found_by(locator)}")
-        return 0
     with progress("applying") as update:
-        failures = run_jobs(jobs, work, update)
-    return _summary(jobs, failures, _found_by(locator))
+        failures = run_jobs(wanted, work, update)
+    there = len(jobs) - len(wanted)
+    rest = [left_out(files, jobs), f"{there} exist already" if there else ""]
+    code = _summary(wanted, failures, "; ".join([_found_by(locator), *filter(None, rest)]))
+    for job in wanted:
+        for note in notes.get(job.input, ()):
+            say(f"note: {job.input}: {note}")
+    return code
 
 
 def _default_model() -> Path:
@@ -170,63 +207,66 @@ def _slide(text: str) -> tuple[str, float]:
         raise UsageError(f"--slide {text!r} is not of the form NAME=VALUE") from None
 
 
-def _shown(prepared: Prepared, strengths: tuple[float, ...]) -> Picture:
-    """The picture at one strength, or a strip of several."""
-    if len(strengths) == 1:
-        return prepared.at(strengths[0])
-    from pixelreg.pictures.sheet import strength_strip
-
-    strip = strength_strip(lambda strength: prepared.at(strength).pixels, strengths)
-    return Picture(strip, format=prepared.picture.format)
-
-
-def _animate(translator: Translator, path: Path, target: Target, most: float, output: Path) -> None:
+def _animate(changing: Changing, path: Path, output: Path) -> int:
     from pixelreg.pictures.sheet import strength_animation
 
-    prepared = translator.prepare(read_file(path), target, path)
-    write_bytes(output, strength_animation(lambda s: prepared.at(s).pixels, most, output.suffix))
-    say(f"wrote {output}")
+    picture = changing.read(path)
+    prepared = changing.translator.prepare(picture, changing.target, path)
+    made = strength_animation(
+        lambda strength: prepared.at(strength).pixels,
+        max(changing.strengths),
+        output.suffix,
+        picture.mark,
+    )
+    write_bytes(output, made)
+    return _wrote(output, path, picture)
 
 
-def _slider_sheet(translator: Translator, path: Path, strength: float, output: Path) -> int:
+def _slider_sheet(changing: Changing, path: Path, output: Path) -> int:
     from pixelreg.pictures.sheet import slider_sheet
 
+    translator, strength = changing.translator, changing.strengths[0]
     if not translator.sliders:
         raise UsageError("this model takes the names of expressions, and no numbers")
-    picture = read_file(path)
+    picture = changing.read(path)
     sheet = slider_sheet(
         lambda target: translator.translate_picture(picture, target, strength, path).pixels,
         translator.sliders,
     )
-    write_file(Picture(sheet), output)
+    write_file(Picture(sheet, edited=True, mark=picture.mark), output)
+    return _wrote(output, path, picture)
+
+
+def _wrote(output: Path, path: Path, picture: Picture) -> int:
     say(f"wrote {output}")
+    for note in picture.notes:
+        say(f"note: {path}: {note}")
     return 0
 
 
-def _video(
-    translator: Translator,
-    path: Path,
-    asked: tuple[Target, str],
-    strength: float,
-    output: str | None,
-) -> int:
+def _video(changing: Changing, path: Path, label: str, output: str | None) -> int:
     from pixelreg.video.convert import change_video
 
-    target, label = asked
-    made = output_of(path, output, label)
+    if changing.keeping.strip_metadata or changing.keeping.strip_gps:
+        raise UsageError("--strip-metadata and --strip-gps are for pictures: a video keeps its own")
+    made = path if changing.keeping.in_place else output_of(path, output, label)
+    changing.keeping.guard(made)
+    changing.keeping.refuse_in_place(path, made)
     with progress("applying") as update:
-        report = change_video(translator, path, target, made, strength, update)
+        report = change_video(
+            changing.translator, path, changing.target, made, changing.strengths[0], update
+        )
     say(f"wrote {made}: {report.frames} frames, {report.without_face} of them without a face")
     return 0
 
 
-def _write_crops(translator: Translator, path: Path, output: Path) -> None:
+def _write_crops(changing: Changing, path: Path, output: Path) -> None:
     """Write the crop of every chosen face, side by side."""
     import numpy as np
 
     from pixelreg.faces.align import crop
 
-    pixels = read_file(path).pixels
+    pixels, translator = changing.read(path).pixels, changing.translator
     crops = [
         crop(pixels, placement.similarity, translator.size)
         for placement in translator.place(pixels, path)
@@ -235,11 +275,19 @@ def _write_crops(translator: Translator, path: Path, output: Path) -> None:
     say(f"wrote {output}")
 
 
-def _pipe(made: Picture, output: str | None) -> None:
-    if output is None or output == "-":
-        sys.stdout.buffer.write(encode(made))
+def _pipe(changing: Changing, output: str | None) -> int:
+    file = None if output in (None, "-") else Path(str(output))
+    changing.keeping.guard(file)
+    name = "the picture on stdin"
+    format = None if file is None else format_of(file)
+    made = changing.encoded(sys.stdin.buffer.read(), name, format=format)
+    if file is None:
+        sys.stdout.buffer.write(made.content)
     else:
-        write_file(made, Path(output))
+        write_bytes(file, made.content)
+    for note in made.notes:
+        say(f"note: {name}: {note}")
+    return 0
 
 
 def _found_by(locator: Locator) -> str:

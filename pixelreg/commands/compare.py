@@ -107,7 +107,10 @@ def _load(path: Path, locator: Locator, running: options.Running) -> Translator:
 def _row(
     path: Path, made: Sequence[tuple[str, Translator, str]], strength: float, side: int
 ) -> list[Pixels]:
-    pictures = [read_file(path).pixels]
+    picture = read_file(path)
+    for note in picture.notes:
+        say(f"note: {path}: {note}")
+    pictures = [picture.pixels]
     for _, model, target in made:
-        pictures.append(np.asarray(model.translate(path, target, strength)))
+        pictures.append(model.translate_picture(picture, target, strength, path).pixels)
     return [np.asarray(reduced(pixels, side)) for pixels in pictures]

@@ -20,11 +20,34 @@ if TYPE_CHECKING:
 SHOWN = 3  # files that a line names
 REASONS = 6  # lines on files that were left out
 _FILES = re.compile(r"\S+\.\w{2,5}\b")
+QUIET = "pixelreg.quiet"  # in click's context, which all commands of a call share
+
+
+def is_quiet() -> bool:
+    """Whether the person asked for errors alone."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(QUIET))
+
+
+def _be_quiet(context: click.Context, option: click.Parameter, value: bool) -> None:
+    if value:
+        context.meta[QUIET] = True
+
+
+quiet = click.option(
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_be_quiet,
+    help="Say nothing but errors.",
+)
 
 
 def say(message: str) -> None:
     """Tell the person at the terminal something that is not a result."""
-    click.echo(message, err=True)
+    if not is_quiet():
+        click.echo(message, err=True)
 
 
 def give(result: str) -> None:
@@ -51,7 +74,7 @@ def report(facts: Any, as_json: bool, text: str, *notes: str) -> None:
 @contextmanager
 def progress(label: str) -> Iterator[Progress]:
     """A progress bar on a terminal, nothing elsewhere: yields a function of (done, total)."""
-    if not sys.stderr.isatty():
+    if is_quiet() or not sys.stderr.isatty():
         yield lambda done, total: None
         return
     with click.progressbar(length=1, label=label, file=sys.stderr) as bar:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from pixelreg.data.crops import read_all
 from pixelreg.errors import ImageError, PixelregError, UsageError
-from pixelreg.pictures.image import READABLE_SUFFIXES, SUFFIX_FORMATS
+from pixelreg.faces.landmarks import SUFFIXES as LANDMARKS
+from pixelreg.pictures.kinds import (
+    READABLE_SUFFIXES,
+    SUFFIX_FORMATS,
+    head_of,
+    media_of,
+    suffix_of,
+)
 
 
 @dataclass(frozen=True)
@@ -22,17 +29,22 @@ class Job:
     folder: Path
 
 
-def plan_jobs(inputs: Sequence[Path], output: str | None, label: str) -> list[Job]:
+def plan_jobs(
+    inputs: Sequence[Path], output: str | None, label: str, in_place: bool = False
+) -> list[Job]:
     """Decide where the picture of every input goes.
 
     inputs : files and folders; of a folder, all pictures below it, sub-folders kept.
     output : a file (for one input file), a folder, or None for names with ``label`` beside the
         inputs.
+    in_place : pictures are written over, and stay where they are.
     """
     for path in inputs:
         if not path.exists():
             raise UsageError(f"no such file or folder: {path}")
-    jobs = [job for path in inputs for job in _jobs_of(path, output, label, len(inputs) > 1)]
+    several = len(inputs) > 1
+    jobs = [job for path in inputs for job in _jobs_of(path, output, label, several)]
+    jobs = [_over_itself(job) for job in jobs] if in_place else jobs
     seen: dict[Path, Path] = {}
     read = {job.input for job in jobs}
     for job in jobs:
@@ -73,10 +85,10 @@ def _jobs_of(path: Path, output: str | None, label: str, several: bool) -> list[
         if folder.is_file():
             raise UsageError(f"{folder} is a file; a folder of pictures needs a folder to go to")
         return [
-            Job(file, folder / file.relative_to(path).with_suffix(_suffix_for(file)), folder)
+            Job(file, folder / file.relative_to(path).with_suffix(suffix_of(file)), folder)
             for file in _pictures(path, folder)
         ]
-    suffix = _suffix_for(path)
+    suffix = suffix_of(path)
     if output is None:
         target = path.with_name(f"{path.stem}-{label}{suffix}")
     elif several or Path(output).is_dir() or output.endswith(("/", os.sep)):
@@ -88,25 +100,50 @@ def _jobs_of(path: Path, output: str | None, label: str, several: bool) -> list[
     return [Job(path, target, target.parent)]
 
 
-def _suffix_for(path: Path) -> str:
-    """The suffix of the changed picture: its own, or one that can be written."""
-    suffix = path.suffix.lower()
-    if suffix in SUFFIX_FORMATS:
-        return path.suffix
-    return ".jpg" if suffix in READABLE_SUFFIXES else ".png"  # .jfif and .jpe are JPEG
+def _over_itself(job: Job) -> Job:
+    if job.input.suffix.lower() not in SUFFIX_FORMATS:
+        raise UsageError(f"{job.input} cannot be written over: its suffix names no format")
+    return Job(job.input, job.input, job.input.parent)
+
+
+def left_out(inputs: Sequence[Path], jobs: Sequence[Job]) -> str:
+    """What of the folders among the inputs is no job, counted and named; nothing where all are."""
+    known = {job.input for job in jobs}
+    made = {job.folder.resolve() for job in jobs}
+    files = [file for path in inputs if path.is_dir() for file in _files(path)]
+    rest = [file for file in files if file not in known and not made & set(file.resolve().parents)]
+    rest = [file for file in rest if file.suffix.lower() not in LANDMARKS]
+    videos = [file.name for file in rest if media_of(head_of(file)) == "video"]
+    others = [file.name for file in rest if media_of(head_of(file)) != "video"]
+    return "; ".join(
+        f"left out: {len(names)} {what} ({', '.join(names[:NAMED])}{', …' * (len(names) > NAMED)})"
+        for names, what in ((videos, "of video: give each by itself"), (others, "of another kind"))
+        if names
+    )
+
+
+NAMED = 3  # files that are named of those that are left out
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files below a folder but hidden ones."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
 
 
 def _pictures(folder: Path, leave_out: Path) -> list[Path]:
-    """All pictures below a folder, hidden ones and earlier outputs left out."""
+    """All pictures below a folder, by name or by content, earlier outputs left out."""
     away = leave_out.resolve()
     inside = folder.resolve() in away.parents
     files = [
         path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in READABLE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not (inside and away in path.resolve().parents)
-        and path.is_file()
+        for path in _files(folder)
+        if not (inside and away in path.resolve().parents)
+        and (path.suffix.lower() in READABLE_SUFFIXES or media_of(head_of(path)) == "picture")
     ]
     if not files:
         raise ImageError(f"{folder} holds no picture")

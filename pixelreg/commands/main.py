@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from pixelreg import __version__
+from pixelreg.commands.console import quiet
 from pixelreg.errors import PixelregError
 
 # name -> (module:attribute, what --help says), so that --help imports no command.
@@ -77,6 +78,7 @@ class LazyGroup(click.Group):
     lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+@quiet
 @click.version_option(__version__, prog_name="pixelreg")
 def cli() -> None:
     """Small, exact, fast image-to-image regression.

@@ -6,102 +6,112 @@ form they came in; `encode` writes a picture's file bytes in its own format and 
 
 from __future__ import annotations
 
-import io
 import os
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias, Union
+from typing import Any, BinaryIO, TypeAlias, Union
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.errors import ImageError, InvalidArrayError
-from pixelreg.files import write_bytes
-from pixelreg.pictures.pillow import (
-    DAMAGE,
-    PREMULTIPLIED,
-    alpha_of,
-    save_options,
-    to_eight_bits,
-    turned_upright,
+from pixelreg.pictures import deep
+from pixelreg.pictures.about import About
+from pixelreg.pictures.colour import Profile, profile_of
+from pixelreg.pictures.kinds import (
+    READABLE_SUFFIXES,
+    SUFFIX_FORMATS,
+    format_of,
+    loaded,
+    open_picture,
+    told_clearly,
 )
+from pixelreg.pictures.pillow import PREMULTIPLIED, alpha_of, turn_of, turned, written_as
+from pixelreg.pictures.stored import WHITE, Stored, as_bytes, composed, three_channels
+from pixelreg.pictures.writing import Picture, encode, to_inks, to_pil, write_file
 
-ImageLike: TypeAlias = Union[str, "os.PathLike[str]", bytes, Image.Image, Array]
+ImageLike: TypeAlias = Union[str, "os.PathLike[str]", bytes, BinaryIO, Image.Image, Array]
 
-SUFFIX_FORMATS = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-    ".gif": "GIF",
-    ".ppm": "PPM",
-    ".pgm": "PPM",
-}
-READABLE_SUFFIXES = frozenset(SUFFIX_FORMATS) | {".jpe", ".jfif"}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """Pixels ready for the models, and what is needed to give them back as they came.
-
-    pixels : (H, W, 3) uint8, sRGB, upright (EXIF orientation applied).
-    alpha : (H, W) uint8, or None where the picture had no transparency.
-    grey : the picture came without colour, and goes back without.
-    format : Pillow's name of the file format, such as ``"JPEG"``; None for arrays.
-    save_options : Pillow's options that keep quality, EXIF and ICC profile on saving.
-    exact : the float array that ``pixels`` rounds, or None; (H, W, 3) float64 in [0, 1].
-    """
-
-    pixels: Pixels
-    alpha: Pixels | None = None
-    grey: bool = False
-    format: str | None = None
-    save_options: dict[str, Any] = field(default_factory=dict)
-    exact: Float64 | None = None
-
-    def with_pixels(self, pixels: Pixels) -> Picture:
-        """The same picture with other ``pixels``, (H, W, 3) uint8."""
-        return replace(self, pixels=pixels, exact=None)
+__all__ = [
+    "READABLE_SUFFIXES",
+    "SUFFIX_FORMATS",
+    "ImageLike",
+    "Picture",
+    "check_unit_range",
+    "content_of",
+    "encode",
+    "format_of",
+    "read",
+    "read_bytes",
+    "read_file",
+    "read_reduced",
+    "restore",
+    "to_pil",
+    "unchanged",
+    "write_file",
+]
+DEEP_NO_MORE = ("RGB", "RGBA", "LA")  # Pillow's modes that take 8 bits of more
+ROUNDING = 1e-5  # by which floats may leave [0, 1]: float16 and sums do no better
 
 
-def read(source: ImageLike) -> Picture:
-    """Read a path, encoded bytes, a PIL image or an array as a `Picture`.
+def read(source: ImageLike, background: tuple[int, int, int] = WHITE) -> Picture:
+    """Read a path, encoded bytes, an open binary file, a PIL image or an array as a `Picture`.
 
-    Arrays are (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8 in 0..255 or float in [0, 1].
+    Arrays are (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8 in 0..255, uint16 or float in
+    [0, 1].
+
+    background : red, green and blue of what shows through where a picture is transparent.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        with _told_clearly("the picture"):
-            return _from_pil(source, "the picture")
-    if isinstance(source, bytes):
-        return read_bytes(source, "the picture")
+        with told_clearly("the picture"):
+            less = deep.lost_by_pillow(source)
+            source.load()
+            picture = picture_of(source, "the picture", None, background)
+            return replace(picture, notes=(*picture.notes, *filter(None, (less, _first(source)))))
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return read_bytes(bytes(source), "the picture", background)
     if isinstance(source, (str, os.PathLike)):
-        return read_file(Path(source))
+        return read_file(Path(source), background)
+    if callable(getattr(source, "read", None)):
+        return read_bytes(_content_of_file(source), "the picture", background)
     raise InvalidArrayError(
         f"cannot read a picture from {type(source).__name__}; "
-        "give a path, bytes, a PIL image or a NumPy array"
+        "give a path, bytes, an open binary file, a PIL image or a NumPy array"
     )
 
 
-def read_file(path: Path) -> Picture:
+def read_file(path: Path, background: tuple[int, int, int] = WHITE) -> Picture:
     """Read a picture file; see `read`."""
-    return read_bytes(_content(path), str(path))
+    return read_bytes(content_of(path), str(path), background)
 
 
-def read_bytes(content: bytes, name: str) -> Picture:
+def read_bytes(content: bytes, name: str, background: tuple[int, int, int] = WHITE) -> Picture:
     """Read an encoded picture from memory; ``name`` stands for it in errors. See `read`."""
     _refuse_empty(content, name)
-    with _told_clearly(name), Image.open(io.BytesIO(content)) as opened:
-        opened.load()
-        return _from_pil(opened, name)
+    with told_clearly(name, content):
+        try:
+            opened, content, note = loaded(content, name)
+        except UnidentifiedImageError:
+            values = deep.read_other(content, name)
+            if values is None:
+                raise
+            return _from_values(_stored_parts(values), About(), "TIFF", background)
+        with opened:
+            picture = picture_of(opened, name, content, background)
+            several = _first(opened)
+    return replace(picture, notes=(*picture.notes, *filter(None, (note, several))))
+
+
+def _first(opened: Image.Image) -> str:
+    """What has to be said where a file has several pictures, and one is taken."""
+    count, place = getattr(opened, "n_frames", 1), opened.tell()
+    which = "the first" if place == 0 else f"number {place + 1}"
+    return f"only {which} of its {count} pictures was taken" if count > 1 else ""
 
 
 def read_reduced(path: Path, most: Callable[[int, int], float]) -> tuple[Pixels, int]:
@@ -114,8 +124,8 @@ def read_reduced(path: Path, most: Callable[[int, int], float]) -> tuple[Pixels,
 
     Returns: (H, W, 3) uint8, and the factor: 1, 2, 4 or 8.
     """
-    content = _content(path)
-    with _told_clearly(str(path)), Image.open(io.BytesIO(content)) as opened:
+    content = content_of(path)
+    with told_clearly(str(path), content), open_picture(content, str(path)) as opened:
         width, height = opened.size
         factor = 1
         if opened.format in ("JPEG", "MPO"):
@@ -123,13 +133,15 @@ def read_reduced(path: Path, most: Callable[[int, int], float]) -> tuple[Pixels,
             factor = next(
                 f for f in (8, 4, 2, 1) if f == 1 or (f <= limit and not (width % f or height % f))
             )
-        if factor > 1:
-            opened.draft(None, (width // factor, height // factor))
+        if factor == 1:
+            return read_bytes(content, str(path)).pixels, 1
+        opened.draft(None, (width // factor, height // factor))
         opened.load()
-        return _from_pil(opened, str(path)).pixels, factor
+        return picture_of(opened, str(path), content, WHITE).pixels, factor
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """A file's bytes."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -138,126 +150,147 @@ def _content(path: Path) -> bytes:
     return content
 
 
+def _content_of_file(file: Any) -> bytes:
+    content = file.read()
+    if not isinstance(content, bytes):
+        raise InvalidArrayError("the file with the picture is open as text; open it as 'rb'")
+    return content
+
+
 def _refuse_empty(content: bytes, name: str) -> None:
     if not content:
         raise ImageError(f"{name} is empty (0 bytes)")
 
 
-@contextmanager
-def _told_clearly(name: str) -> Iterator[None]:
-    """Turn what Pillow raises while it opens and decodes ``name`` into an `ImageError`."""
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns above 89 million pixels and refuses above 179; we refuse at once.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            yield
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        limit = (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise ImageError(f"{name} has more than {limit} million pixels; resize it first") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is not a picture that Pillow can read") from error
-    except DAMAGE as error:
-        if isinstance(error, InvalidArrayError):
-            raise
-        raise ImageError(f"{name} is damaged: {error}") from error
-
-
 def restore(picture: Picture, source: ImageLike) -> ImageLike:
     """Give ``picture`` back as the kind of thing that ``source`` was.
 
-    A path gives a PIL image; bytes give bytes in the same format; an array gives the same number
-    of channels and dtype; a PIL image of mode L, LA, RGB, RGBA or CMYK gives that mode, others L
-    or RGB.
+    A path or an open file gives a PIL image; bytes give bytes in the same format; an array gives
+    the same number of channels and dtype; a PIL image of mode L, LA, RGB, RGBA, CMYK, I;16, I or
+    F gives that mode, others L or RGB.
     """
-    if isinstance(source, bytes):
+    for note in picture.notes:
+        warnings.warn(f"of the picture, {note}", stacklevel=3)
+    if isinstance(source, (bytes, bytearray, memoryview)):
         return encode(picture)
     if isinstance(source, np.ndarray):
         return _to_array(picture, source)
+    if isinstance(source, Image.Image) and source.mode == "CMYK":
+        return to_inks(picture)
     image = to_pil(picture)
-    if isinstance(source, Image.Image) and source.mode in ("L", "LA", "RGB", "RGBA", "CMYK"):
+    if picture.stored is not None and picture.stored.deep and image.mode in DEEP_NO_MORE:
+        warnings.warn("Pillow has no colours of over 8 bits; bytes keep them", stacklevel=3)
+    if isinstance(source, Image.Image) and source.mode in ("L", "LA", "RGB", "RGBA"):
         return image if image.mode == source.mode else image.convert(source.mode)
     return image
 
 
-def unchanged(source: ImageLike) -> ImageLike:
+def unchanged(source: ImageLike, picture: Picture | None = None) -> ImageLike:
     """``source`` itself as `restore` would give it back, but with every bit as it was.
 
-    A path gives a PIL image, upright; PIL images and arrays come back as copies.
+    A path or an open file gives a PIL image, upright; PIL images and arrays come back as copies.
+
+    picture : what was read of it; needed for a file that can be read only once.
     """
-    if isinstance(source, bytes):
-        return source
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return bytes(source)
     if isinstance(source, (np.ndarray, Image.Image)):
         return source.copy()
-    return to_pil(read(source))
+    return restore(picture or read(source), source)
 
 
-def to_pil(picture: Picture) -> Image.Image:
-    """The picture as a PIL image in mode L, LA, RGB or RGBA."""
-    image = Image.fromarray(picture.pixels)
-    if picture.grey:
-        image = image.convert("L")
-    if picture.alpha is not None:
-        image.putalpha(Image.fromarray(picture.alpha))
-    return image
-
-
-def encode(picture: Picture, format: str | None = None) -> bytes:
-    """The picture's file bytes, in ``format`` or in its own (PNG for arrays).
-
-    A JPEG that stays a JPEG keeps its quantisation tables; EXIF and ICC profile are kept where
-    the format allows.
-    """
-    chosen = format or picture.format or "PNG"
-    image = to_pil(picture)
-    options = _options_for(picture, chosen)
-    if chosen in ("JPEG", "PPM", "BMP") and "A" in image.getbands():
-        image = image.convert("L" if picture.grey else "RGB")
-    buffer = io.BytesIO()
-    try:
-        image.save(buffer, chosen, **options)
-    except (OSError, ValueError, KeyError) as error:
-        raise ImageError(f"cannot write a picture as {chosen}: {error}") from error
-    return buffer.getvalue()
-
-
-def write_file(picture: Picture, path: Path) -> None:
-    """Write a picture whole or not at all, in the format that the file's name says."""
-    write_bytes(path, encode(picture, format_of(path)))
-
-
-def format_of(path: Path) -> str:
-    """The file format that ``path``'s suffix names."""
-    try:
-        return SUFFIX_FORMATS[path.suffix.lower()]
-    except KeyError:
-        known = " ".join(sorted(SUFFIX_FORMATS))
-        raise ImageError(f"cannot write {path.name}: its suffix must be one of {known}") from None
-
-
-def _options_for(picture: Picture, format: str) -> dict[str, Any]:
-    kept = ("exif", "icc_profile")
-    options = {k: v for k, v in picture.save_options.items() if k in kept}
-    if format == picture.format:
-        options = dict(picture.save_options)
-    elif format in ("JPEG", "WEBP"):
-        options["quality"] = 95
-    if format in ("BMP", "GIF", "PPM"):
-        return {}
-    return options
-
-
-def _from_pil(opened: Image.Image, name: str) -> Picture:
+def picture_of(
+    opened: Image.Image, name: str, content: bytes | None, background: tuple[int, int, int]
+) -> Picture:
+    """A picture of a Pillow image that is loaded, at the frame at which it stands."""
     if opened.width == 0 or opened.height == 0:
         raise ImageError(f"{name} has no pixels")
-    options = save_options(opened)
-    upright = turned_upright(opened)
-    upright = upright.convert(PREMULTIPLIED.get(upright.mode, upright.mode))
-    grey = upright.mode in ("1", "L", "LA", "I", "F") or upright.mode.startswith("I;16")
-    alpha = alpha_of(upright)
-    # By way of RGBA, or Pillow warns of palettes with a table of opacities.
-    upright = upright.convert("RGBA") if upright.mode == "P" else to_eight_bits(upright)
-    pixels = np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
-    return Picture(pixels, alpha, grey, opened.format, options)
+    about, turn = About.of(opened, content), turn_of(opened)
+    options = written_as(opened, content)
+    values = deep.deep_values(opened, content)
+    if values is not None:
+        parts = _stored_parts(turned(values, turn), _key_of(opened, values, turn))
+        return _from_values(parts, about, opened.format, background, options)
+    less = deep.lost_depth(opened, content)
+    image = opened if turn is None else opened.transpose(turn)
+    image = image.convert(PREMULTIPLIED.get(image.mode, image.mode))
+    grey = image.mode in ("1", "L", "LA")
+    alpha = alpha_of(image)
+    if image.mode not in ("CMYK", "LAB"):
+        # By way of RGBA, or Pillow warns of palettes with a table of opacities.
+        image = image.convert("RGBA") if image.mode == "P" else image
+        image = image.convert("L" if grey else "RGB")
+    profile, note = profile_of(about.profile, image.mode)
+    about = replace(about, profile=b"") if note or image.mode == "LAB" else about
+    seen = np.asarray((profile.to_srgb(image) if profile else image).convert("RGB"))
+    notes = tuple(filter(None, (note, less)))
+    plain = profile is None and alpha is None and image.mode != "CMYK"
+    if plain or image.mode == "LAB":
+        return Picture(seen, None, grey, opened.format, options, about=about, notes=notes)
+    own = three_channels(np.asarray(image)) if image.mode == "RGB" else np.asarray(image)
+    if alpha is not None:
+        seen = composed(seen, alpha / np.float32(255), background)
+    stored = Stored(own if own.ndim == 3 else own[..., None], seen, 255.0, alpha, profile)
+    return Picture(seen, alpha, grey, opened.format, options, None, about, stored, notes=notes)
+
+
+def _key_of(opened: Image.Image, values: Array, turn: Any) -> Array | None:
+    """Opacity by the colour that stands for transparency, in the type of deep values."""
+    key = opened.info.get("transparency")
+    if key is None or isinstance(key, bytes):
+        return None
+    opaque = (values != np.asarray(key)).any(axis=2)
+    return turned(opaque * values.dtype.type(deep.white_of(values)), turn)
+
+
+def _stored_parts(values: Array, alpha: Array | None = None) -> tuple[Array, Array | None, float]:
+    """Colours, opacity, and what white is, of (H, W, C) values."""
+    if values.shape[2] in (2, 4):
+        values, alpha = values[..., :-1], values[..., -1]
+    return np.ascontiguousarray(values), alpha, deep.white_of(values)
+
+
+def _from_values(
+    parts: tuple[Array, Array | None, float],
+    about: About,
+    format: str | None,
+    background: tuple[int, int, int],
+    options: dict[str, Any] | None = None,
+) -> Picture:
+    """A picture of values of more than 8 bits, or of an array."""
+    values, alpha, white = parts
+    grey = values.shape[2] == 1
+    profile: Profile | None = None
+    note = ""
+    if about.profile:
+        profile, note = profile_of(about.profile, "L" if grey else "RGB")
+        about = replace(about, profile=b"") if note else about
+    unit = values if values.dtype == np.uint8 else _unit(values, white)
+    seen = three_channels(unit)
+    if profile is not None:
+        if profile.curves is not None:
+            seen = profile.curves.to_srgb(seen)
+        else:
+            flat = as_bytes(unit)
+            image = Image.fromarray(flat[..., 0] if grey else flat)
+            seen = np.asarray(profile.to_srgb(image)) / np.float32(255)
+    opacity = None
+    if alpha is not None:
+        # A 12-bit picture's opacity may fill all of its 16 bits.
+        most = white if alpha.max() <= white else float(65535)
+        opacity = as_bytes(alpha / most)
+        seen = composed(seen, alpha / np.float32(most), background)
+    seen = np.ascontiguousarray(seen)
+    stored = Stored(values, seen, white, alpha, profile)
+    bytes_ = seen if seen.dtype == np.uint8 else as_bytes(seen)
+    exact = None if seen.dtype == np.uint8 else seen
+    notes = (note,) if note else ()
+    return Picture(bytes_, opacity, grey, format, options or {}, exact, about, stored, notes=notes)
+
+
+def _unit(values: Array, white: float) -> Array:
+    kind = np.float64 if values.dtype == np.float64 else np.float32
+    return np.asarray(np.clip(values / kind(white), 0, 1), kind)
 
 
 def _from_array(array: Array) -> Picture:
@@ -266,59 +299,46 @@ def _from_array(array: Array) -> Picture:
         raise InvalidArrayError(
             f"a picture array must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {shape}"
         )
-    exact = None
-    if array.dtype == np.uint8:
-        bytes_ = array
-    elif np.issubdtype(array.dtype, np.floating):
-        exact = check_unit_range(array, "the picture array")
-        bytes_ = np.rint(exact * 255.0).astype(np.uint8)
+    array = array[..., None] if array.ndim == 2 else array
+    if np.issubdtype(array.dtype, np.floating):
+        values: Array = check_unit_range(array, "the picture array")
+    elif array.dtype in (np.uint8, np.uint16):
+        values = array
     else:
         raise InvalidArrayError(
-            f"a picture array must be uint8 or float in [0, 1], not {array.dtype}"
+            f"a picture array must be uint8, uint16 or float in [0, 1], not {array.dtype}"
         )
-    alpha = bytes_[..., 3] if array.ndim == 3 and shape[2] == 4 else None
-    grey = array.ndim == 2 or shape[2] == 1
-    if exact is not None:
-        exact = np.ascontiguousarray(_three_channels(exact))
-    return Picture(np.ascontiguousarray(_three_channels(bytes_)), alpha, grey, exact=exact)
+    # Who gives opacity as a number among numbers gets colours as they are, over no background.
+    colours = np.ascontiguousarray(values[..., :3])
+    alpha = None if values.shape[2] < 4 else values[..., 3]
+    if values.dtype == np.uint8:
+        return Picture(three_channels(colours), alpha, colours.shape[2] == 1)
+    white = 1.0 if values.dtype == np.float64 else deep.white_of(colours)
+    picture = _from_values((colours, None, white), About(), None, WHITE)
+    return picture if alpha is None else replace(picture, alpha=as_bytes(alpha / white))
 
 
 def check_unit_range(array: Array, name: str) -> Float64:
-    """``array`` as float64 after checking that it is finite and within [0, 1]."""
+    """``array`` as float64 after checking that it is finite and, but for rounding, in [0, 1]."""
     values = np.asarray(array, dtype=np.float64)
     if not np.isfinite(values).all():
         raise InvalidArrayError(f"{name} holds NaN or infinite values; replace them first")
-    if values.size and (values.min() < 0.0 or values.max() > 1.0):
+    if not values.size:
+        return values
+    low, high = float(values.min()), float(values.max())
+    if low < -ROUNDING or high > 1.0 + ROUNDING:
         raise InvalidArrayError(
-            f"{name} has floats from {values.min():.4g} to {values.max():.4g}; "
-            "scale them to [0, 1] or use uint8"
+            f"{name} has floats from {low:.9g} to {high:.9g}; scale them to [0, 1] or use uint8"
         )
-    return values
-
-
-def _three_channels(array: Array) -> Array:
-    if array.ndim == 2:
-        array = array[..., None]
-    return np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array[..., :3]
+    return values if low >= 0.0 and high <= 1.0 else np.clip(values, 0.0, 1.0)
 
 
 def _to_array(picture: Picture, source: Array) -> Array:
-    if np.issubdtype(source.dtype, np.floating):
-        exact = picture.exact if picture.exact is not None else picture.pixels / 255.0
-        out = _as_channels(exact, source, picture.grey)
-    else:
-        out = _as_channels(picture.pixels, source, picture.grey)
-    return out.astype(source.dtype)
-
-
-def _as_channels(values: Array, source: Array, grey: bool) -> Array:
-    if grey:
-        # Equal channels come back unchanged: the weights add up to 1.
-        luma = values.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
-        luma = luma if np.issubdtype(values.dtype, np.floating) else np.rint(luma)
-        same = (values == values[..., :1]).all(axis=2)
-        mono = np.where(same, values[..., 0], luma)
-        return mono if source.ndim == 2 else mono[..., None]
+    values = picture.values
+    if np.issubdtype(source.dtype, np.floating) and values.dtype == np.uint8:
+        values = values / 255.0
+    if source.ndim == 2:
+        return values[..., 0].astype(source.dtype)
     if source.shape[2] == 4:
-        return np.concatenate([values, source[..., 3:]], axis=2)
-    return values
+        values = np.concatenate([values, source[..., 3:]], axis=2)
+    return values.astype(source.dtype)

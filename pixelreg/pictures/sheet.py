@@ -14,7 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pixelreg.arrays import Pixels
 from pixelreg.errors import ImageError, InvalidArrayError
+from pixelreg.pictures.about import About
 from pixelreg.pictures.image import Picture, encode
+from pixelreg.pictures.pillow import paletted
 
 PAPER, INK = (255, 255, 255), (40, 40, 40)
 GAP = 4
@@ -123,11 +125,14 @@ def slider_sheet(
     return contact_sheet(columns, list(sliders), side)
 
 
-def strength_animation(at: Callable[[float], Pixels], most: float, suffix: str) -> bytes:
+def strength_animation(
+    at: Callable[[float], Pixels], most: float, suffix: str, mark: bool = False
+) -> bytes:
     """The encoded bytes of an endless sweep from 0 to ``most`` and back.
 
     at : the picture at a strength, (H, W, 3) uint8.
     suffix : .gif, .webp or .png (an animated PNG).
+    mark : say in the file that its pictures were changed.
     """
     if suffix.lower() not in ANIMATED:
         raise ImageError(f"cannot animate {suffix or 'a file without suffix'}; use .gif or .webp")
@@ -135,14 +140,17 @@ def strength_animation(at: Callable[[float], Pixels], most: float, suffix: str) 
     shares = (1 - np.cos(np.linspace(0, np.pi, FRAMES))) / 2
     frames = [reduced(at(float(share * most)), ANIMATION_SIDE) for share in shares]
     frames += frames[-2:0:-1]
-    buffer = io.BytesIO()
+    buffer, format = io.BytesIO(), ANIMATED[suffix.lower()]
+    if format == "GIF":
+        frames = [paletted(frame) for frame in frames]
     frames[0].save(
         buffer,
-        ANIMATED[suffix.lower()],
+        format,
         save_all=True,
         append_images=frames[1:],
         duration=FRAME_MS,
         loop=0,
+        **(About().marked().options(format) if mark else {}),
     )
     return buffer.getvalue()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pixelreg.errors import ImageError, UsageError, need
+from pixelreg.pictures.kinds import head_of, media_of
 from pixelreg.video.frames import FORMATS
 
 _H264 = ("libx264", "libopenh264", "mpeg4")
@@ -18,16 +19,41 @@ _VPX = ("libvpx-vp9", "libvpx")
 # Suffix: FFmpeg's name of the container, and encoders in order of preference.
 CONTAINERS = {
     ".mp4": ("mp4", _H264),
+    ".m4v": ("mp4", _H264),
     ".mov": ("mov", _H264),
+    ".qt": ("mov", _H264),
+    ".3gp": ("3gp", _H264),
     ".mkv": ("matroska", _H264),
     ".avi": ("avi", ("mpeg4",)),  # H.264 in AVI has no sure times
     ".webm": ("webm", _VPX),
+    ".mts": ("mpegts", _H264),
+    ".m2ts": ("mpegts", _H264),
+    ".ts": ("mpegts", _H264),
+    ".wmv": ("asf", ("wmv2", "msmpeg4")),
+    ".mpg": ("mpeg", ("mpeg2video", "mpeg1video")),
+    ".mpeg": ("mpeg", ("mpeg2video", "mpeg1video")),
+    ".flv": ("flv", _H264),
 }
+_ANY = ".mkv"  # holds what any other does
+# FFmpeg's options of containers.
+_CONTAINER_OPTIONS = {
+    # AVI holds no times: moved to 0, sound that begins early would leave a gap in the frames.
+    ".avi": {"avoid_negative_ts": "disabled"},
+    ".mts": {"mpegts_m2ts_mode": "1"},
+    ".m2ts": {"mpegts_m2ts_mode": "1"},
+}
+_FRAMES_NOT_TIMES = frozenset({"avi", "mpeg"})  # containers of frames that are equally long
 
 
 def is_video(path: Path) -> bool:
-    """Whether a path is by its name that of a video, and no folder."""
-    return path.suffix.lower() in CONTAINERS and not path.is_dir()
+    """Whether a file is a video by its content, or, where it tells nothing, by its name."""
+    if path.is_dir():
+        return False
+    return (media_of(head_of(path)) or _by_name(path)) == "video"
+
+
+def _by_name(path: Path) -> str:
+    return "video" if path.suffix.lower() in CONTAINERS else ""
 
 
 def container_of(path: Path) -> tuple[str, tuple[str, ...]]:
@@ -42,10 +68,11 @@ def output_of(path: Path, output: str | None, label: str) -> Path:
     """Where a changed video goes: ``output``, into the folder ``output``, or beside the input."""
     if not path.exists():
         raise UsageError(f"no such file or folder: {path}")
+    suffix = path.suffix if path.suffix.lower() in CONTAINERS else _ANY
     if output is None:
-        return path.with_name(f"{path.stem}-{label}{path.suffix}")
+        return path.with_name(f"{path.stem}-{label}{suffix}")
     if Path(output).is_dir() or output.endswith(("/", os.sep)):
-        return Path(output) / path.name
+        return Path(output) / path.with_suffix(suffix).name
     container_of(Path(output))
     return Path(output)
 
@@ -179,7 +206,10 @@ def opened(path: Path) -> Iterator[Source]:
 _OPTIONS = {
     "libx264": {"preset": "veryfast", "crf": "18"},
     "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "7", "row-mt": "1"},
-    "mpeg4": {"flags": "+qscale", "global_quality": str(3 * 118)},
+    **{
+        name: {"flags": "+qscale", "global_quality": str(3 * 118)}
+        for name in ("mpeg4", "wmv2", "mpeg2video")
+    },
 }
 _BITS_A_PIXEL = 0.2  # for encoders that are told a rate and not a quality
 _UNKNOWN = 2  # H.273's number for what is not said
@@ -251,8 +281,7 @@ def sink(file: BinaryIO, path: Path, source: Source, first: Any) -> Iterator[Sin
     av = pyav()
     name, encoders = container_of(path)
     try:
-        # AVI holds no times: moved to 0, sound that begins early would leave a gap in the frames.
-        options = {"avoid_negative_ts": "disabled"} if name == "avi" else {}
+        options = _CONTAINER_OPTIONS.get(path.suffix.lower(), {})
         with av.open(file, "w", format=name, container_options=options) as container:
             container.metadata.update(source.container.metadata)
             made = _open(container, name, _encoder(encoders), source, first, path)
@@ -262,7 +291,7 @@ def sink(file: BinaryIO, path: Path, source: Source, first: Any) -> Iterator[Sin
 
 
 def _open(container: Any, name: str, encoder: str, source: Source, first: Any, path: Path) -> Sink:
-    slots = 1 / source.rate if name == "avi" else None  # AVI has frames, not times
+    slots = 1 / source.rate if name in _FRAMES_NOT_TIMES else None
     video = _add_video(container, encoder, source, first, slots)
     copies = {}
     for stream in source.copied:

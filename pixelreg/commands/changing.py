@@ -1,0 +1,94 @@
+"""One picture of ``pixelreg apply``: its bytes in, the changed picture's bytes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pixelreg.commands.keeping import Keeping
+from pixelreg.pictures.image import content_of, encode, format_of, read_bytes
+from pixelreg.pictures.moving import Moving, encode_moving, fits, read_moving
+from pixelreg.pictures.writing import Picture
+from pixelreg.translator import Prepared, Target, Translator
+
+
+@dataclass(frozen=True)
+class Made:
+    """A changed picture's file, and what has to be said of it."""
+
+    content: bytes
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Changing:
+    """What is done to every picture.
+
+    strengths : one, or several for a strip.
+    """
+
+    translator: Translator
+    target: Target
+    strengths: tuple[float, ...]
+    keeping: Keeping
+
+    def read(self, path: Path) -> Picture:
+        """A picture file's first picture, with what is to be kept of it."""
+        return self._read(content_of(path), str(path))
+
+    def file(self, path: Path, output: Path) -> Made:
+        """A picture file changed, in the format that the output's name says."""
+        return self.encoded(content_of(path), str(path), path, format_of(output))
+
+    def encoded(
+        self, content: bytes, name: str, path: Path | None = None, format: str | None = None
+    ) -> Made:
+        """An encoded picture changed.
+
+        name : what it is called in errors.
+        path : its file, beside which landmarks may lie.
+        format : what to write; None for its own.
+        """
+        moving = read_moving(content, name, self.keeping.background)
+        if moving is not None and len(self.strengths) == 1:
+            chosen = format or moving.pictures[0].format or ""
+            if fits(moving, chosen):
+                return self._all(moving, chosen, path)
+        picture = self._read(content, name)
+        shown = self.shown(self.translator.prepare(picture, self.target, path))
+        return Made(encode(shown, format), (*picture.notes, *self._as_crop(picture)))
+
+    def _as_crop(self, picture: Picture) -> tuple[str, ...]:
+        """What has to be said where a picture's size alone makes it a crop of a face."""
+        model, locator = self.translator, self.translator.locator
+        own = picture.pixels.shape[:2] == (model.size, model.size) and model.frame is not None
+        by_hand = locator.eyes is not None or locator.box is not None
+        if not own or by_hand or not locator.align or not getattr(model, "takes_crops", True):
+            return ()
+        return (
+            f"it is {model.size}x{model.size}, the model's own size, and was taken as a face crop; "
+            "say where the face is with --box or --eyes if it is not one",
+        )
+
+    def shown(self, prepared: Prepared) -> Picture:
+        """The picture at one strength, or a strip of several."""
+        if len(self.strengths) == 1:
+            return prepared.at(self.strengths[0])
+        from pixelreg.pictures.sheet import strength_strip
+
+        picture = prepared.picture
+        strip = strength_strip(lambda strength: prepared.at(strength).pixels, self.strengths)
+        return Picture(strip, format=picture.format, edited=any(self.strengths), mark=picture.mark)
+
+    def _read(self, content: bytes, name: str) -> Picture:
+        return self.keeping.kept(read_bytes(content, name, self.keeping.background))
+
+    def _all(self, moving: Moving, format: str, path: Path | None) -> Made:
+        """All pictures of a file changed."""
+
+        def change(picture: Picture) -> Picture:
+            return self.shown(self.translator.prepare(picture, self.target, path))
+
+        kept = replace(moving, pictures=tuple(map(self.keeping.kept, moving.pictures)))
+        made = kept.changed(change)
+        return Made(encode_moving(made, format), made.told)
