@@ -169,9 +169,9 @@ class Translator(ABC):
 
         Parameters
         ----------
-        image : a path, encoded bytes, an open binary file, a PIL image, or an array (H, W[, C]) uint8,
-            uint16 or float in [0, 1]; several as an array (N, H, W, C); or a tensor of PyTorch,
-            channels first.
+        image : a path, encoded bytes, an open binary file, a PIL image, or an array (H, W[, C])
+            uint8, uint16 or float in [0, 1]; several as an array (N, H, W, C); or a tensor of
+            PyTorch, channels first.
         target : one of `targets`, or a synonym of one; numbers for models that take them.
         strength : s in x + s (y - x); 0 gives the input bit for bit.
 
