@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_tools import SIZE, Command, files_in, pixels, spawn
+from cli_tools import CLI, SIZE, Command, files_in, pixels, spawn
 from picture_tools import P3, colours, encoded, icc
 from PIL import ExifTags, Image, PngImagePlugin
 from PIL.TiffImagePlugin import IFDRational
 
 from pixelreg import __version__
 from pixelreg.pictures.about import About
+from pixelreg.pictures.deep import write_tiff
 from pixelreg.pictures.image import encode, read_bytes
 
 EDITED = b"digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -167,6 +171,53 @@ def test_thumbnails_do_not_stay() -> None:
     made = encode(changed(content))
     assert small[20:] not in made
     assert opened(made).getexif()[ExifTags.Base.Artist] == "Ada"
+
+
+def test_what_photoshop_stores_in_a_tiff() -> None:
+    def block(number: int, data: bytes) -> bytes:
+        return b"8BIM" + number.to_bytes(2, "big") + b"\0\0" + len(data).to_bytes(4, "big") + data
+
+    tags = {34377: block(1036, b"STALE!") + block(1028, IPTC + b"\0"), 37724: b"stale layers"}
+    content = write_tiff(colours(SIZE), tags, False)
+    assert b"STALE!" in content
+    for format in ("TIFF", "JPEG"):
+        made = encode(changed(content), format)
+        assert b"STALE!" not in made
+        assert b"stale layers" not in made
+        assert b"family" in made
+    assert opened(made).info["photoshop"][1028].startswith(IPTC)
+    # IPTC by itself, as others have it.
+    made = encode(changed(write_tiff(colours(SIZE), {33723: IPTC}, False)), "JPEG")
+    assert opened(made).info["photoshop"][1028] == IPTC
+
+
+def test_sides_that_are_told_are_turned_too() -> None:
+    tags = exif()
+    tags[ExifTags.Base.Orientation] = 6
+    details = tags.get_ifd(ExifTags.IFD.Exif)
+    details[0xA002], details[0xA003] = SIZE, 20
+    content = encoded(Image.fromarray(colours(SIZE)[:20]), "JPEG", exif=tags)
+    made = opened(encode(changed(content)))
+    told = made.getexif().get_ifd(ExifTags.IFD.Exif)
+    assert (told[0xA002], told[0xA003]) == made.size == (20, SIZE)
+
+
+def test_a_pipe_with_a_name_is_read_once(options, tmp_path) -> None:
+    read_end, write_end = os.pipe()
+    os.write(write_end, photo())
+    os.close(write_end)
+    words = [
+        *CLI,
+        "apply",
+        f"/dev/fd/{read_end}",
+        *map(str, options),
+        "-o",
+        str(tmp_path / "o.jpg"),
+    ]
+    done = subprocess.run(words, pass_fds=(read_end,), capture_output=True, check=False)
+    os.close(read_end)
+    assert done.returncode == 0, done.stderr
+    assert opened(tmp_path / "o.jpg").info["comment"] == b"a comment"
 
 
 def test_what_is_turned_upright_says_so_nowhere_else() -> None:
@@ -328,12 +379,6 @@ def test_quiet_says_errors_alone(told, options, tmp_path) -> None:
 
 
 def test_no_colours_are_written_to_a_terminal(told, options, tmp_path, monkeypatch) -> None:
-    import os
-    import pty
-    import subprocess
-
-    from cli_tools import CLI
-
     folder = tmp_path / "album"
     folder.mkdir()
     shutil.copy(told, folder / "a.jpg")

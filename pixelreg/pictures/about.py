@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image, PngImagePlugin, TiffTags
 
 from pixelreg import __version__
-from pixelreg.pictures.pillow import DAMAGE, DETAILS, XMP, kept_exif
+from pixelreg.pictures.pillow import DAMAGE, DETAILS, PHOTOSHOP, XMP, kept_exif
 from pixelreg.pictures.primaries import profile_told
 
-GPS, DESCRIPTION, PHOTOSHOP, PROFILE = 0x8825, 270, 34377, 34675
+GPS, DESCRIPTION, PROFILE, IPTC = 0x8825, 270, 34675, 33723
 ACROSS, DOWN, UNIT = 282, 283, 296  # resolution; 2 is inches
 LONGEST = 65_500  # bytes that a segment of a JPEG holds
 # Resources of Photoshop's that hold thumbnails (1033, 1036) or repeat what is kept elsewhere:
@@ -72,7 +73,7 @@ class About:
             _dpi_of(info),
             comment if isinstance(comment, bytes) else str(comment).encode(),
             tuple(_texts(opened)),
-            tuple(_resources(info.get("photoshop"))),
+            tuple(_resources(opened)),
         )
 
     def bare(self) -> About:
@@ -211,9 +212,16 @@ def _texts(opened: Image.Image) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _resources(found: Any) -> list[tuple[int, bytes]]:
-    if not isinstance(found, dict):
-        return []
+def _resources(opened: Image.Image) -> list[tuple[int, bytes]]:
+    """Photoshop's resources but thumbnails, and IPTC where it stands by itself."""
+    found: dict[int, Any] = dict(opened.info.get("photoshop") or {})
+    tags: Any = getattr(opened, "tag_v2", {})
+    if PHOTOSHOP in tags:
+        with suppress(*DAMAGE):
+            blocks: Any = opened
+            found = {key: block["data"] for key, block in blocks.get_photoshop_blocks().items()}
+    if IPTC in tags:
+        found.setdefault(_IPTC_RESOURCE, tags[IPTC])
     return [(n, d) for n, d in found.items() if isinstance(d, bytes) and n not in _NOT_KEPT]
 
 

@@ -80,7 +80,9 @@ def picture_kind(head: bytes) -> str:
 
 
 def head_of(path: Path) -> bytes:
-    """A file's first `HEAD` bytes; nothing where it cannot be read."""
+    """A file's first `HEAD` bytes; nothing where it cannot be read, or is a pipe."""
+    if not path.is_file():
+        return b""
     try:
         with path.open("rb") as file:
             return file.read(HEAD)

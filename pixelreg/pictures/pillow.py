@@ -10,13 +10,16 @@ from PIL import Image
 
 from pixelreg.arrays import Array, Pixels
 
-ORIENTATION, XMP = 0x0112, 700
+ORIENTATION, XMP, PHOTOSHOP = 0x0112, 700, 34377
+_WIDTH, _HEIGHT, _SWAPPING = 0xA002, 0xA003, (5, 6, 7, 8)
 DETAILS, _MAKER_NOTE, _JPEG_START = 0x8769, 0x927C, b"\xff\xd8\xff"
 # Tags that say how pixels are laid out: true of the file read, false of the file written. XMP may
 # repeat the orientation.
 _LAYOUT_TAGS = frozenset(
     {*range(254, 260), 262, 266, 273, ORIENTATION, *range(277, 282), 284, 297, 301, 317, 320}
     | {*range(322, 326), 330, *range(332, 348), *range(512, 533), XMP, 34675}
+    # Photoshop's resources, a thumbnail among them, and its layers.
+    | {PHOTOSHOP, 37724}
 )
 # The turn that makes a picture of each EXIF orientation upright; 1 is upright.
 _TURNS = {
@@ -148,6 +151,8 @@ def kept_exif(opened: Image.Image) -> bytes:
         details = kept.get_ifd(DETAILS) if DETAILS in kept else {}
         if _JPEG_START in bytes(details.get(_MAKER_NOTE) or b""):
             del details[_MAKER_NOTE]  # the maker keeps a small copy of the picture in it
+        if found.get(ORIENTATION) in _SWAPPING and {_WIDTH, _HEIGHT} <= set(details):
+            details[_WIDTH], details[_HEIGHT] = details[_HEIGHT], details[_WIDTH]
         return kept.tobytes() if kept else b""
     except DAMAGE:
         return b""
