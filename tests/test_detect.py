@@ -258,14 +258,24 @@ def test_peaks_of_a_score_map() -> None:
     assert peaks(scores, 1).tolist() == [[0, 0], [3, 4]]
 
 
+WEIGHTS = Path(yunet.__file__).parent / "weights"
+# Bytes of each file of weights at most.
+LARGEST = {"detector": 400 * 1024, "landmarks": 500_000, "facemesh": 700_000}
+
+
 def test_bundled_weights_are_small_and_attributed() -> None:
-    files = list((Path(yunet.__file__).parent / "weights").glob("*.safetensors"))
-    assert len(files) == 1
-    assert files[0].stat().st_size <= 400 * 1024
-    with safe_open(files[0], "np") as content:
-        metadata = content.metadata()
-    assert metadata["training_data_licence"] == "CC BY 4.0"
-    assert "London" in metadata["training_data"]
+    files = {file.stem: file for file in WEIGHTS.glob("*.safetensors")}
+    assert files.keys() == LARGEST.keys()
+    for name, file in files.items():
+        assert file.stat().st_size <= LARGEST[name]
+        with safe_open(file, "np") as content:
+            told = " ".join(content.metadata().values())
+        beside = file.with_suffix(".LICENSE")
+        told += beside.read_text(encoding="utf-8") if beside.exists() else ""
+        assert "CC BY 4.0" in told, name
+        assert "London" in told, name
+    whole = (WEIGHTS / "facemesh.LICENSE").read_text(encoding="utf-8")
+    assert all(part in whole for part in ("MediaPipe Authors", "It was changed", "Apache License"))
 
 
 def test_bundled_detector_imports_neither_opencv_nor_scipy() -> None:

@@ -31,6 +31,12 @@ class Similarity:
         """Photo pixels in one crop pixel."""
         return float(np.hypot(self.a, self.b))
 
+    @property
+    def whole(self) -> int:
+        """How many photo pixels a crop pixel covers, if whole ones, upright; else 0."""
+        whole = all(float(value).is_integer() for value in (self.a, self.c, self.d))
+        return int(self.a) if whole and self.b == 0 and self.a > 0 else 0
+
     def to_photo(self, points: Array) -> Float64:
         """Crop points (..., 2) in the photo's coordinates."""
         x, y = points[..., 0], points[..., 1]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from pixelreg.errors import DataError, InvalidArrayError
+from pixelreg.errors import DataError, InvalidArrayError, UnknownTemplateError
 
 SUFFIXES = (".tem", ".pts")
+FARTHEST = 1e7  # pixels; beyond there are no pictures
 
 # Which points of a file average to each of the five landmarks. The London template has no point
 # on the nose tip: 54 and 60 lie on its sides and 55 under it, and their mean falls on the tip.
@@ -18,11 +20,21 @@ PUPILS = (0, 1)  # in the 189 points of the London set
 _TEM_189 = ((0,), (1,), (54, 55, 60), (87,), (93,))
 # The 68-point mark-up outlines each eye with six points and puts the nose tip at 30 (from 0).
 _PTS_68 = (tuple(range(36, 42)), tuple(range(42, 48)), (30,), (48,), (54,))
+# The same without the jaw, which has the first 17 points.
+_PTS_51 = tuple(tuple(point - 17 for point in points) for points in _PTS_68)
 _FIVE = ((0,), (1,), (2,), (3,), (4,))
+# The 82 of the 189 that `pixelreg landmarks` writes, and two templates of web services that
+# webmorph takes: of 106 points, the pupils first, and of 83, in which each eye has a pupil and a
+# middle.
+_TEM_82 = ((0,), (17,), (60, 61, 62), (34,), (40,))
+_TEM_106 = ((0,), (1,), (74,), (86,), (92,))
+_TEM_83 = ((57, 63), (50, 81), (35,), (29,), (45,))
 _LAYOUTS: dict[str, dict[int, tuple[tuple[int, ...], ...]]] = {
-    ".tem": {189: _TEM_189},
-    ".pts": {68: _PTS_68, 5: _FIVE},
+    ".tem": {189: _TEM_189, 106: _TEM_106, 83: _TEM_83, 82: _TEM_82},
+    ".pts": {68: _PTS_68, 51: _PTS_51, 5: _FIVE},
 }
+# Those that are wanted where points themselves are, not the five landmarks.
+_WHOLE = {".tem": (189,), ".pts": (68, 5)}
 
 # Where the eyes of an upright frontal face lie in its box (hairline to chin, cheek to cheek), and
 # how large that box is in eye distances: mean over the London set's templates.
@@ -137,12 +149,13 @@ def landmarks_beside(photo: str | Path) -> Path | None:
 def read_landmarks(path: str | Path) -> Face:
     """Read a face from a landmark file.
 
-    ``.tem`` is the template of the Face Research Lab London Set: the number of points (189), one
-    ``x<TAB>y`` line a point, then contours, which are not needed. ``.pts`` is the ibug form:
-    ``version: 1``, ``n_points: 68``, and the points between braces; 68 or 5 points.
+    ``.tem`` is webmorph's: the number of points, one ``x<TAB>y`` line a point, then contours, which
+    are not needed; the 189 points of the Face Research Lab London Set, 106, 83, or our own 82.
+    ``.pts`` is the ibug form: ``version: 1``, ``n_points: 68``, and the points between braces; 68,
+    51 (without the jaw) or 5 points. Any other number raises `UnknownTemplateError`.
     """
     path = Path(path)
-    points = read_points(path)
+    points = read_points(path, {suffix: tuple(counts) for suffix, counts in _LAYOUTS.items()})
     five = np.stack(
         [points[list(w)].mean(axis=0) for w in _LAYOUTS[path.suffix.lower()][len(points)]]
     )
@@ -152,8 +165,11 @@ def read_landmarks(path: str | Path) -> Face:
         raise DataError(f"{path}: {error}") from error
 
 
-def read_points(path: Path) -> np.ndarray:
-    """All points of a landmark file, (n, 2) float64, (x, y) in pixels; see `read_landmarks`."""
+def read_points(path: Path, counts: Mapping[str, Sequence[int]] = _WHOLE) -> np.ndarray:
+    """All points of a landmark file, (n, 2) float64, (x, y) in pixels; see `read_landmarks`.
+
+    counts : the numbers of points that are wanted, by the file's suffix.
+    """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(f"{path}: landmark files end in {' or '.join(SUFFIXES)}")
@@ -162,17 +178,25 @@ def read_points(path: Path) -> np.ndarray:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     count, rows = (_tem_lines if suffix == ".tem" else _pts_lines)(path, lines)
-    if count not in _LAYOUTS[suffix]:
-        known = " or ".join(str(n) for n in _LAYOUTS[suffix])
-        raise DataError(f"{path}: holds {count} points; a {suffix} file of {known} is needed")
+    if count not in counts.get(suffix, ()):
+        known = " or ".join(str(n) for n in counts.get(suffix, ())) or "none"
+        raise UnknownTemplateError(
+            f"{path}: holds {count} points; a {suffix} file of {known} is needed"
+        )
     return _parse_rows(path, rows, count)
 
 
 def _tem_lines(path: Path, lines: list[str]) -> tuple[int, list[str]]:
     head = lines[0].strip() if lines else ""
-    if not head.isdigit():
+    count = _count(head)
+    if count is None:
         raise DataError(f"{path}: line 1 must be the number of points; found {head[:40]!r}")
-    return int(head), lines[1 : int(head) + 1]
+    return count, lines[1 : count + 1]
+
+
+def _count(text: str) -> int | None:
+    """A number of points; ``isdigit`` alone takes what ``int`` does not."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _pts_lines(path: Path, lines: list[str]) -> tuple[int, list[str]]:
@@ -180,10 +204,11 @@ def _pts_lines(path: Path, lines: list[str]) -> tuple[int, list[str]]:
     if "{" not in text or "}" not in text:
         raise DataError(f"{path}: the points must stand between lines '{{' and '}}'")
     start, end = text.index("{"), text.index("}")
-    counts = [line.split(":", 1)[1].strip() for line in text[:start] if line.startswith("n_points")]
-    if not counts or not counts[0].isdigit():
+    named = [line.partition(":")[2].strip() for line in text[:start] if line.startswith("n_points")]
+    count = _count(named[0]) if named else None
+    if count is None:
         raise DataError(f"{path}: no line 'n_points: N' before the points")
-    return int(counts[0]), [line for line in text[start + 1 : end] if line]
+    return count, [line for line in text[start + 1 : end] if line]
 
 
 def _parse_rows(path: Path, rows: list[str], count: int) -> np.ndarray:
@@ -196,6 +221,6 @@ def _parse_rows(path: Path, rows: list[str], count: int) -> np.ndarray:
             points[i] = [float(part) for part in parts[:2]]
         except ValueError:
             points[i] = np.nan
-        if len(parts) != 2 or not np.isfinite(points[i]).all():
+        if len(parts) != 2 or not (np.abs(points[i]) < FARTHEST).all():
             raise DataError(f"{path}: point {i} is not two numbers: {row[:40]!r}")
     return points

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pixelreg.arrays import Float64, Pixels
-from pixelreg.errors import FaceError
+from pixelreg.errors import FaceError, UnknownTemplateError
 from pixelreg.faces.align import Similarity, similarity_from_eyes, similarity_from_square
 from pixelreg.faces.detect import Detector, choose_faces, make_detector
 from pixelreg.faces.landmarks import (
@@ -23,6 +25,7 @@ from pixelreg.faces.landmarks import (
 )
 from pixelreg.models.model import Frame
 
+Say = Callable[[str], None]
 SMALLEST_EYE_DISTANCE = 8.0  # photo pixels; below this there is no face to speak of
 
 
@@ -47,6 +50,7 @@ class Locator:
     eyes : x1, y1, x2, y2 of the pupils in photo pixels, or None to look for them.
     box : x, y, width, height of the face in photo pixels, or None to look for it.
     align : False takes the photo as a crop already: its centre square, resized.
+    say : is told of landmark files that are passed over; None warns as Python does.
     """
 
     detector: str = "auto"
@@ -55,12 +59,14 @@ class Locator:
     eyes: tuple[float, float, float, float] | None = None
     box: tuple[float, float, float, float] | None = None
     align: bool = True
+    say: Say | None = field(default=None, repr=False, compare=False)
+    _passed_over: set[str] = field(default_factory=set, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Locks and detectors stay in their process; another one makes its own.
         asked = (self.detector, self.detector_file, self.which, self.eyes, self.box, self.align)
-        return _arrived, asked
+        return _arrived, (*asked, self.say)
 
     def placements(
         self, pixels: Pixels, frame: Frame | None, size: int, path: Path | None = None
@@ -82,21 +88,26 @@ class Locator:
             for face in self.faces(pixels, path)
         ]
 
+    def anywhere(self) -> Locator:
+        """One that looks for the largest face of other pictures by the same detector."""
+        return replace(self, which="largest", eyes=None, box=None)
+
     def faces(self, pixels: Pixels, path: Path | None = None) -> list[Face]:
         """The wanted faces of a photo; see `placements`."""
+        if not self.align:
+            return [_face_of_crop(*pixels.shape[:2])]
         if self.eyes is not None:
             face = face_from_eyes(self.eyes)
-            _check_inside("--eyes", face.eyes, pixels)
+            _check_inside("an eye that was given", face.eyes, pixels)
             return [face]
         if self.box is not None:
             face = face_from_box(self.box)
             x, y, width, height = self.box
             _check_inside("--box", np.array([[x + width / 2, y + height / 2]]), pixels)
             return [face]
-        # A landmark file tells of one face only.
-        beside = landmarks_beside(path) if path and self.which == "largest" else None
-        if beside is not None:
-            return [read_landmarks(beside)]
+        marked = self.marked(path)
+        if marked is not None:
+            return [marked[1]]
         chosen = choose_faces(self.detector_.detect(pixels), self.which)
         usable = [face for face in chosen if face.eye_distance >= SMALLEST_EYE_DISTANCE]
         if not usable:
@@ -105,6 +116,35 @@ class Locator:
                 f"apart, at least {SMALLEST_EYE_DISTANCE:.0f} are needed"
             )
         return usable
+
+    def marked(self, path: Path | None) -> tuple[Path, Face] | None:
+        """The landmark file beside a photo and the face that it tells of, where it is to be taken.
+
+        One of an unknown template is passed over, and told of.
+        """
+        by_hand = self.eyes is not None or self.box is not None
+        if path is None or by_hand or self.which != "largest":
+            return None  # a landmark file tells of one face only
+        beside = landmarks_beside(path)
+        return None if beside is None else self.read(beside)
+
+    def read(self, file: Path) -> tuple[Path, Face] | None:
+        """A landmark file and its face; None for an unknown template, which is told of."""
+        try:
+            return file, read_landmarks(file)
+        except UnknownTemplateError as error:
+            self._pass_over(file, str(error))
+            return None
+
+    def _pass_over(self, file: Path, reason: str) -> None:
+        """Tell of a file that is passed over; of others with as many points no more."""
+        kind = reason.removeprefix(f"{file}: ")
+        with self._lock:
+            new = kind not in self._passed_over
+            self._passed_over.add(kind)
+        if new:
+            note = f"{reason}; it is passed over, as all such files, and the face looked for"
+            (self.say or _warn)(note)
 
     @property
     def detector_(self) -> Detector:
@@ -123,10 +163,20 @@ class Locator:
         return make_detector(self.detector, self.detector_file)
 
 
+def _warn(note: str) -> None:
+    warnings.warn(note, UserWarning, stacklevel=4)
+
+
 @lru_cache(maxsize=4)
 def _arrived(*asked: Any) -> Locator:
     """The locator that came from another process: one for all that are equal, and one detector."""
     return Locator(*asked)
+
+
+def _face_of_crop(height: int, width: int) -> Face:
+    """The face of a picture that is a crop already: where the usual frame has its eyes."""
+    square = similarity_from_square(width, height, 1)
+    return face_from_eyes(square.to_photo(np.asarray(Frame().eyes)))
 
 
 def _check_inside(option: str, points: Float64, pixels: Pixels) -> None:

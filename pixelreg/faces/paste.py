@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from pixelreg.arrays import Array, Floats
-from pixelreg.faces.align import UNMOVED, Similarity
+from pixelreg.faces.align import Similarity
 from pixelreg.models.plans import Change, as_unit, to_bytes
 from pixelreg.pictures.warp import fetch_cubic
 
@@ -45,11 +45,12 @@ def paste_change(
 
     values : (H, W, 3) uint8, or float64 in [0, 1].
     change : what to do, at the crop's size.
+    strength : of its displacement and colour; gain and layer are laid on as they are.
 
     Returns: A new array like ``values``. Where the change is zero every bit stays.
     """
     result: Array = values.copy()
-    size = len(change.colour)
+    size = change.colour.shape[:2]
     left, top, right, bottom = _bounds(values, similarity, size)
     if strength == 0 or left >= right or top >= bottom:
         return result
@@ -58,33 +59,47 @@ def paste_change(
     moved = as_unit(window)
     if change.displacement is not None:
         steps = np.float32(strength) * spread.over_photo(change.displacement)
-        moved = _moved(values, moved, similarity, (left, top), steps)
-    moved = moved + np.float32(strength) * spread.over_photo(change.colour)
+        moved = _moved(values, moved, similarity, (left, top), steps, change.steepness)
+    if change.gain is not None:
+        # Less 1, as outside the crop there is 0 of everything.
+        moved = moved * (1 + spread.over_photo(change.gain[..., None] - 1))
+    if change.colour.any():
+        moved = moved + np.float32(strength) * spread.over_photo(change.colour)
+    if change.layer is not None:
+        layer = spread.over_photo(change.layer)
+        moved = moved * (1 - layer[..., 3:]) + layer[..., :3]
     result[top:bottom, left:right] = _like(moved, window)
     return result
 
 
+LINE = 512  # pixels looked up in one go
+
+
 def _moved(
-    values: Array, window: Floats, similarity: Similarity, corner: tuple[int, int], steps: Floats
+    values: Array,
+    window: Floats,
+    similarity: Similarity,
+    corner: tuple[int, int],
+    steps: Floats,
+    steepness: float,
 ) -> Floats:
     """The window with every pixel fetched ``steps`` (h, w, 2) crop pixels away, on [0, 1]."""
-    rows = np.flatnonzero(steps.any(axis=(1, 2)))
-    columns = np.flatnonzero(steps.any(axis=(0, 2)))
-    if not rows.size:
+    pixels = np.flatnonzero(steps.any(axis=2))
+    if not pixels.size:
         return window
-    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    across, down = steps[part][..., 0], steps[part][..., 1]
-    y, x = np.indices(across.shape, dtype=np.float32)
-    x += np.float32(corner[0] + columns[0])
-    y += np.float32(corner[1] + rows[0])
+    padded = np.resize(pixels, (-(-len(pixels) // LINE), LINE))
+    rows, columns = np.divmod(padded, window.shape[1])
+    across, down = steps.reshape(-1, 2)[padded].transpose(2, 0, 1)
+    y, x = rows.astype(np.float32), columns.astype(np.float32)
+    x += np.float32(corner[0])
+    y += np.float32(corner[1])
     x += np.float32(similarity.a) * across - np.float32(similarity.b) * down
     y += np.float32(similarity.b) * across + np.float32(similarity.a) * down
-    fetched = fetch_cubic(values, x, y)
+    fetched = fetch_cubic(values, x, y, steepness=steepness).reshape(-1, 3)[: len(pixels)]
     if values.dtype == np.uint8:
         fetched /= np.float32(255)
-    still = (across == 0) & (down == 0)
     result: Floats = window.copy()
-    result[part] = np.where(still[..., None], window[part], fetched)
+    result.reshape(-1, 3)[pixels] = fetched
     return result
 
 
@@ -103,9 +118,14 @@ class _Spread:
     height: int
 
     def over_photo(self, field: Floats) -> Floats:
-        """(S, S, k) at the crop's pixels -> (height, width, k) at the window's."""
-        if self == _Spread(UNMOVED, 0, 0, len(field), len(field)):
-            return field
+        """(H, W, k) at the crop's pixels -> (height, width, k) at the window's."""
+        times = self.similarity.whole
+        if times == 1:
+            return self._cut(field)
+        if times > 1:
+            shape = times * field.shape[1], times * field.shape[0]
+            planes = [self._cut(_resized(field[..., k], shape)) for k in range(field.shape[2])]
+            return np.stack(planes, axis=-1)
         origin = self.similarity.to_crop(np.array([float(self.left), float(self.top)]))
         square = self.similarity.a**2 + self.similarity.b**2
         a, b = self.similarity.a / square, self.similarity.b / square
@@ -113,13 +133,14 @@ class _Spread:
         planes = [self._plane(field[..., k], matrix) for k in range(field.shape[2])]
         return np.stack(planes, axis=-1)
 
+    def _cut(self, fine: Floats) -> Floats:
+        left, top = self.left - int(self.similarity.c), self.top - int(self.similarity.d)
+        return fine[top : top + self.height, left : left + self.width]
+
     def _plane(self, plane: Floats, matrix: tuple[float, ...]) -> Floats:
-        side = FINER * len(plane)
-        fine = Image.fromarray(np.ascontiguousarray(plane)).resize(
-            (side, side), Image.Resampling.BICUBIC
-        )
+        fine = _resized(plane, (FINER * plane.shape[1], FINER * plane.shape[0]))
         return np.asarray(
-            fine.transform(
+            Image.fromarray(fine).transform(
                 (self.width, self.height),
                 Image.Transform.AFFINE,
                 tuple(FINER * value for value in matrix),
@@ -128,8 +149,16 @@ class _Spread:
         )
 
 
-def _bounds(values: Array, similarity: Similarity, size: int) -> tuple[int, int, int, int]:
-    corners = similarity.to_photo(np.array([[0, 0], [size, 0], [0, size], [size, size]]))
+def _resized(plane: Floats, size: tuple[int, int]) -> Floats:
+    image = Image.fromarray(np.ascontiguousarray(plane))
+    return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+
+
+def _bounds(
+    values: Array, similarity: Similarity, size: tuple[int, ...]
+) -> tuple[int, int, int, int]:
+    height, width = size
+    corners = similarity.to_photo(np.array([[0, 0], [width, 0], [0, height], [width, height]]))
     left, top = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
     right, bottom = np.ceil(corners.max(axis=0)).astype(int)
     return int(left), int(top), min(int(right), values.shape[1]), min(int(bottom), values.shape[0])

@@ -1,0 +1,262 @@
+"""82 landmarks by a cascade of ridge regressions on gradient features.
+
+The first stages look at the whole face and move all points at once, through maps of low rank; later
+ones look at patches around the points, one map a part of the face. Both eyes share theirs: the one
+on the right is looked at in a mirror. Trained by ``examples/train_landmarks.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from pixelreg.arrays import Array, Float64, Floats, Pixels
+from pixelreg.faces.cascade import Poses, Pyramid, cell_features, fit_poses, grid
+from pixelreg.faces.dense import PARTS, DenseFace, mirror
+from pixelreg.faces.landmarks import Face
+from pixelreg.models import store
+
+FORMAT = store.Format("pixelreg-landmarks", "1", "a landmark cascade")
+MADE_FROM = {
+    "training_data": "Face Research Lab London Set, DeBruine and Jones (2017), 80 people, "
+    "https://doi.org/10.6084/m9.figshare.5047666.v5, bent by the shapes of ICT-FaceKit (MIT)",
+    "training_data_licence": "CC BY 4.0",
+}
+FLIP = np.array([-1.0, 1.0])
+MIRROR = mirror()
+
+# The whole face at 24 pixels an eye distance: 64 x 72 pixels.
+CROP_UNIT = 24.0
+CROP_SHAPE = (72, 64)
+CROP = grid((-32 / 24, 32 / 24), (-0.75, 2.25), CROP_UNIT)
+# Pixels an eye distance of the patches of each stage, and cells of a patch's side.
+PATCH_UNITS: Mapping[str, tuple[float, ...]] = {
+    "eye": (28.0, 36.0, 48.0),
+    "mouth": (24.0, 32.0, 44.0),
+    "nose": (24.0, 32.0, 40.0),
+    "jaw": (16.0, 20.0, 24.0),
+}
+CELLS = {"eye": 3, "mouth": 3, "nose": 3, "jaw": 4}
+# Features of a part that are of its points' places, not of the picture.
+SHAPES = {"eye": 34, "mouth": 44, "nose": 34, "jaw": 18}
+# How much each point says of the pose: what moves with expressions says less.
+STEADY = np.ones(82)
+STEADY[PARTS["mouth"]], STEADY[PARTS["jaw"]] = 0.3, 0.15
+STEADY[9:17] = STEADY[26:34] = 0.4  # brows
+LARGEST_UNIT = 64.0  # pixels an eye distance that are looked at
+AROUND = 3.0  # eye distances around the face that are cut out
+MIDDLE = np.array([[0.0, 0.6]])  # of the face, in its frame
+
+
+class Map(NamedTuple):
+    """A linear map of low rank: f -> f A B + c.
+
+    down : (d, r) float32. up : (r, k) float32. offset : (k,) float32.
+    """
+
+    down: Floats
+    up: Floats
+    offset: Floats
+
+    def __call__(self, features: Floats) -> Array:
+        """(n, d) features -> (n, k)."""
+        moved: Array = (features @ self.down) @ self.up + self.offset
+        return moved
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """What training leaves behind.
+
+    mean : (82, 2) the mean face, in the face frame.
+    crops : the maps of the whole-face stages.
+    patches : for each of the later stages the maps of its parts.
+    """
+
+    mean: Float64
+    crops: Sequence[Map]
+    patches: Sequence[Mapping[str, Map]]
+
+    def run(self, pyramid: Pyramid, which: Array, poses: Poses) -> Float64:
+        """(m, 82, 2) points in pixels, from starting poses of m faces in pictures ``which``."""
+        points = poses.to_picture(self.mean)
+        for number, crop in enumerate(self.crops):
+            if number:
+                poses = pose_of(points, self.mean)
+            local: Array = poses.to_frame(points) if number else self.mean[None]
+            step = crop(crop_features(pyramid, which, poses)).reshape(-1, 82, 2)
+            points = poses.to_picture(local + step.astype(np.float64))
+        for stage, maps in enumerate(self.patches):
+            poses = pose_of(points, self.mean)
+            local = poses.to_frame(points)
+            steps = [
+                maps[kind_of(part)](part_features(pyramid, which, poses, local, part, stage))
+                for part in PARTS
+            ]
+            points = poses.to_picture(local + joined(steps))
+        return points
+
+
+def kind_of(part: str) -> str:
+    """Whose map moves a part: both eyes have one."""
+    return "eye" if part.endswith("eye") else part
+
+
+def joined(steps: Sequence[Floats]) -> Floats:
+    """(m, 82, 2) steps of all parts; those of the right eye come from a mirror."""
+    whole = [step.reshape(len(step), -1, 2) for step in steps]
+    turned = [
+        step * FLIP if part == "right eye" else step
+        for part, step in zip(PARTS, whole, strict=True)
+    ]
+    return np.concatenate(turned, axis=1)
+
+
+def pose_of(points: Float64, mean: Float64) -> Poses:
+    """The poses that put the mean face onto (m, 82, 2) points best, steady points first."""
+    weight = STEADY / STEADY.sum()
+    middle, centre = weight @ mean, np.einsum("k,mkc->mc", weight, points)
+    a, b = mean - middle, points - centre[:, None]
+    square = (weight[:, None] * a**2).sum()
+    across = (weight[:, None] * a * b).sum(axis=(1, 2)) / square
+    turned = (weight * (a[:, 0] * b[..., 1] - a[:, 1] * b[..., 0])).sum(axis=1) / square
+    axis = np.stack([across, turned], axis=-1)
+    moved = Poses(np.zeros_like(centre), axis).to_picture(middle[None])[:, 0]
+    return Poses(centre - moved, axis)
+
+
+def crop_features(pyramid: Pyramid, which: Array, poses: Poses) -> Floats:
+    """(m, d) features of the whole face in each pose."""
+    values = pyramid.sample(which, poses.to_picture(CROP), poses.unit / CROP_UNIT)
+    cells = cell_features(values.reshape(-1, *CROP_SHAPE))
+    return cells.reshape(len(cells), -1)
+
+
+def part_features(
+    pyramid: Pyramid, which: Array, poses: Poses, local: Float64, part: str, stage: int
+) -> Floats:
+    """(m, d) features of a part: patches around its points, and where these lie to each other.
+
+    local : (m, 82, 2) points of the face frame. The right eye is looked at in a mirror.
+    """
+    kind = kind_of(part)
+    flip = FLIP if part == "right eye" else np.ones(2)
+    unit, cells = PATCH_UNITS[kind][stage], CELLS[kind]
+    own = local[:, PARTS[part]] * flip
+    half = cells * 2 / unit
+    lattice = grid((-half, half), (-half, half), unit)
+    at = (own[:, :, None] + lattice).reshape(len(own), -1, 2) * flip
+    values = pyramid.sample(which, poses.to_picture(at), poses.unit / unit)
+    seen = cell_features(values.reshape(-1, 4 * cells, 4 * cells)).reshape(len(own), -1)
+    shape = (own - own.mean(axis=1, keepdims=True)).reshape(len(own), -1)
+    return np.concatenate([seen, shape.astype(np.float32)], axis=1)
+
+
+@dataclass(frozen=True)
+class DenseCascade:
+    """The cascade as a finder.
+
+    file : its weights; None for those that come with pixelreg.
+    """
+
+    unsure: ClassVar[float] = 0.025
+    file: Path | None = field(default=None)
+
+    @cached_property
+    def cascade(self) -> Cascade:
+        """The weights, read when first needed."""
+        return load_cascade(self.file)
+
+    def find(self, pixels: Pixels, face: Face, twice: bool = True) -> DenseFace:
+        """See `pixelreg.faces.dense.DenseFinder.find`."""
+        pose = _start(face)
+        pyramid, origin, scale = _cut_out(pixels, pose)
+        start = Poses((pose.origin - origin) / scale, pose.axis / scale)
+        none = np.zeros(1, np.intp)
+        points, doubt = self.cascade.run(pyramid, none, start)[0], 0.0
+        if twice:
+            width = pyramid.levels[0].shape[2]
+            back = np.array([width, 0.0])
+            other = Poses(start.origin * FLIP + back, start.axis * [1.0, -1.0])
+            seen = self.cascade.run(_mirrored(pyramid), none, other)[0]
+            seen = (seen * FLIP + back)[MIRROR]
+            doubt = float(np.linalg.norm(seen - points, axis=1).mean() / start.unit[0])
+            points = (points + seen) / 2
+        return DenseFace(points * scale + origin, doubt, "cascade")
+
+
+def _start(face: Face) -> Poses:
+    """Where the face frame lies in the picture, by five points or by the eyes alone."""
+    if np.isfinite(face.points).all():
+        return fit_poses(face.points[None])
+    left, right = face.eyes
+    return Poses((left + right)[None] / 2, (right - left)[None])
+
+
+def _cut_out(pixels: Pixels, pose: Poses) -> tuple[Pyramid, Float64, float]:
+    """The picture around a face, not larger than needed; photo = scale * cut + origin."""
+    unit = float(pose.unit[0])
+    middle = pose.to_picture(MIDDLE)[0, 0]
+    height, width = pixels.shape[:2]
+    low = np.clip(np.floor(middle - AROUND * unit), 0, [width - 1, height - 1]).astype(int)
+    high = np.clip(np.ceil(middle + AROUND * unit), low + 1, [width, height]).astype(int)
+    part = Image.fromarray(pixels[low[1] : high[1], low[0] : high[0]]).convert("L")
+    times = max(1, int(unit / LARGEST_UNIT + 0.5))
+    grey = np.asarray(part.reduce(times) if times > 1 else part, np.float32) / np.float32(255)
+    return Pyramid.of(grey[None], 5), low.astype(np.float64), float(times)
+
+
+def _mirrored(pyramid: Pyramid) -> Pyramid:
+    return Pyramid(tuple(np.ascontiguousarray(level[..., ::-1]) for level in pyramid.levels))
+
+
+def save_cascade(cascade: Cascade, path: Path) -> int:
+    """Write a cascade and return its size: int8 by columns, float16 for features of shape."""
+    tensors: dict[str, Array] = {"mean": cascade.mean.astype(np.float32)}
+    for name, (map_, shapes) in _named(cascade).items():
+        images = len(map_.down) - shapes
+        step = np.abs(map_.down[:images]).max(axis=0) / 127
+        tensors[f"{name}.images"] = np.rint(map_.down[:images] / step).astype(np.int8)
+        tensors[f"{name}.step"] = step.astype(np.float32)
+        tensors[f"{name}.shapes"] = map_.down[images:].astype(np.float16)
+        tensors[f"{name}.up"] = map_.up.astype(np.float16)
+        tensors[f"{name}.offset"] = map_.offset.astype(np.float32)
+    stages = {"crops": len(cascade.crops), "patches": len(cascade.patches)}
+    return store.write(path, FORMAT, store.wide_first(tensors), {**stages, **MADE_FROM})
+
+
+@lru_cache(maxsize=2)
+def load_cascade(path: Path | None = None) -> Cascade:
+    """Read a cascade, or the one that comes with pixelreg."""
+    packaged = resources.files("pixelreg.faces") / "weights" / "landmarks.safetensors"
+    source = packaged.read_bytes() if path is None else path
+    return store.read_as(source, FORMAT, _assemble, str(path or "the bundled landmark cascade"))
+
+
+def _assemble(values: dict[str, Any], tensors: dict[str, Array]) -> Cascade:
+    def read(name: str) -> Map:
+        images = tensors[f"{name}.images"].astype(np.float32) * tensors[f"{name}.step"]
+        down = np.concatenate([images, tensors[f"{name}.shapes"].astype(np.float32)])
+        up, offset = tensors[f"{name}.up"].astype(np.float32), tensors[f"{name}.offset"]
+        return Map(down, up, offset)
+
+    return Cascade(
+        tensors["mean"].astype(np.float64),
+        [read(f"crop{k}") for k in range(int(values["crops"]))],
+        [{kind: read(f"{kind}{k}") for kind in CELLS} for k in range(int(values["patches"]))],
+    )
+
+
+def _named(cascade: Cascade) -> dict[str, tuple[Map, int]]:
+    """Every map by its name in the file, and how many of its rows are of the shape."""
+    named = {f"crop{k}": (map_, 0) for k, map_ in enumerate(cascade.crops)}
+    for k, maps in enumerate(cascade.patches):
+        named |= {f"{kind}{k}": (map_, SHAPES[kind]) for kind, map_ in maps.items()}
+    return named
