@@ -46,6 +46,14 @@ def get_backend(name: str = "auto", work: float = 0, threads: int | None = None)
     return backend
 
 
+def compiled_loops(name: str) -> Any:
+    """A module of compiled loops, such as ``loops_rig``; None where Numba is not installed.
+
+    For what goes on for long, as a video does: see `NUMBA_WORK`.
+    """
+    return import_module(f"pixelreg.backends.{name}") if find_spec("numba") else None
+
+
 def plan_work(plan: Any, pictures: int = 1) -> float:
     """About how many operations on single values it takes to run a plan on pictures."""
     return float(pictures * plan.effort * plan.parameters)

@@ -17,25 +17,38 @@ import numpy as np
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.errors import InvalidArrayError, UnknownNameError
 from pixelreg.models.sums import GREY_LEVELS
-from pixelreg.pictures.warp import fetch_cubic, fetch_linear, gaussian_blur
+from pixelreg.pictures.warp import KEYS, fetch_cubic, fetch_linear, gaussian_blur
 
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What a model does to a crop, at strength 1.
+    """What a model does to a crop, (H, W) pixels, S on both sides but for a rig's.
 
     colour : (S, S, 3) float32 on [0, 1], to be added.
     displacement : (S, S, 2) float32 in crop pixels (x, y), how far from each pixel its new colour
         is fetched before ``colour`` is added; None where nothing moves.
+    gain : (S, S) float32, what the fetched colour is multiplied by, or None for 1.
+    steepness : of the cubic look-up that fetches colours, see `pixelreg.pictures.warp.fetch_cubic`.
+    layer : (S, S, 4) float32 on [0, 1], laid over it last: colour times cover, and cover; or None.
     """
 
     colour: Floats
     displacement: Floats | None = None
+    gain: Floats | None = None
+    layer: Floats | None = None
+    steepness: float = KEYS
 
     def masked(self, mask: Floats) -> Change:
         """The change times an (S, S) mask in [0, 1]."""
-        moved = None if self.displacement is None else self.displacement * mask[..., None]
-        return Change(self.colour * mask[..., None], moved)
+        around = mask[..., None]
+        moved, gain, layer = self.displacement, self.gain, self.layer
+        return Change(
+            self.colour * around,
+            None if moved is None else moved * around,
+            None if gain is None else 1 + (gain - 1) * mask,
+            None if layer is None else layer * around,
+            self.steepness,
+        )
 
 
 Shape = tuple[int, int, int]

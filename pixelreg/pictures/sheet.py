@@ -97,6 +97,18 @@ def grid(pictures: Pixels, across: int | None = None) -> Pixels:
     return sheet[-(len(filled) // across) * (len(pictures[0]) + GAP) - GAP :]
 
 
+def labelled(pictures: Sequence[tuple[str, Pixels]], cell: int, across: int) -> Pixels:
+    """Pictures with a label above each, at most ``across`` of them in a line.
+
+    cell : side of a cell in pixels; pictures are resized to fit.
+    """
+    across = min(across, len(pictures))
+    white = np.full((1, 1, 3), 255, np.uint8)
+    filled = [*pictures, *[("", white)] * (-len(pictures) % across)]
+    lines = [filled[k : k + across] for k in range(0, len(filled), across)]
+    return np.concatenate([contact_sheet([(n, [p]) for n, p in line], cell=cell) for line in lines])
+
+
 def strength_strip(at: Callable[[float], Pixels], strengths: Sequence[float]) -> Pixels:
     """The picture at each strength side by side, labelled; ``at`` gives (H, W, 3) uint8."""
     pictures = [at(strength) for strength in strengths]
@@ -140,6 +152,17 @@ def strength_animation(
     shares = (1 - np.cos(np.linspace(0, np.pi, FRAMES))) / 2
     frames = [reduced(at(float(share * most)), ANIMATION_SIDE) for share in shares]
     frames += frames[-2:0:-1]
+    return animated(frames, suffix, FRAME_MS, mark)
+
+
+def animated(
+    frames: Sequence[Image.Image], suffix: str, times: int | list[int], mark: bool = False
+) -> bytes:
+    """The encoded bytes of frames shown endlessly, each for ``times`` milliseconds.
+
+    suffix : .gif, .webp or .png (an animated PNG).
+    mark : say in the file that its pictures were changed.
+    """
     buffer, format = io.BytesIO(), ANIMATED[suffix.lower()]
     if format == "GIF":
         frames = [paletted(frame) for frame in frames]
@@ -148,7 +171,7 @@ def strength_animation(
         format,
         save_all=True,
         append_images=frames[1:],
-        duration=FRAME_MS,
+        duration=times,
         loop=0,
         **(About().marked().options(format) if mark else {}),
     )

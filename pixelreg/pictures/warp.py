@@ -6,6 +6,7 @@ a picture repeats its border.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,12 @@ def fetch_linear(values: Array, x: Array, y: Array, xp: Any = np) -> Floats:
     return _fetch(values, x, y, _linear_taps, xp)
 
 
-def fetch_cubic(values: Array, x: Array, y: Array, xp: Any = np) -> Floats:
-    """Cubic look-up, slightly sharpening; see `fetch_linear`."""
-    return _fetch(values, x, y, _cubic_taps, xp)
+def fetch_cubic(values: Array, x: Array, y: Array, xp: Any = np, steepness: float = KEYS) -> Floats:
+    """Cubic look-up, slightly sharpening; see `fetch_linear`.
+
+    steepness : Keys' a; the lower, the sharper.
+    """
+    return _fetch(values, x, y, partial(_cubic_taps, steepness=steepness), xp)
 
 
 def gaussian_blur(picture: Array, sigma: float, xp: Any = np) -> Array:
@@ -66,9 +70,9 @@ def _linear_taps(share: Floats) -> tuple[int, list[Floats]]:
     return 0, [1 - share, share]
 
 
-def _cubic_taps(share: Floats) -> tuple[int, list[Floats]]:
+def _cubic_taps(share: Floats, steepness: float) -> tuple[int, list[Floats]]:
     """First offset and the four weights of Keys' kernel at 1 + f, f, 1 - f, 2 - f."""
-    a = np.float32(KEYS)
+    a = np.float32(steepness)
 
     def near(d: Floats) -> Any:
         return ((a + 2) * d - (a + 3)) * d * d + 1

@@ -1,0 +1,96 @@
+"""Thin-plate splines in the plane: where points go when some of them are known (Bookstein 1989)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pixelreg.arrays import Array, Floats
+
+NEAREST = 1e-12  # cm^2; keeps the logarithm finite
+
+
+@dataclass(frozen=True, eq=False)
+class Spline:
+    """f(p) = sum_i w_i U(|p - k_i|) + A (1, p), with U(r) = r^2 log r.
+
+    knots : (k, 2).
+    bend : (k, 2), the w_i.
+    affine : (3, 2), A.
+    """
+
+    knots: Array
+    bend: Array
+    affine: Array
+
+    @classmethod
+    def through(cls, knots: Array, values: Array, smoothing: float) -> Spline:
+        """The spline that takes ``knots`` (k, 2) near ``values`` (k, 2).
+
+        smoothing : what is added to the diagonal of U; 0 goes through the values.
+        """
+        count = len(knots)
+        system = np.zeros((count + 3, count + 3))
+        system[:count, :count] = _bending(_squares(knots, knots)) + smoothing * np.eye(count)
+        system[:count, count:] = np.c_[np.ones(count), knots]
+        system[count:, :count] = system[:count, count:].T
+        solved: Array = np.linalg.solve(system, np.r_[values, np.zeros((3, 2))])
+        return cls(knots, solved[:count], solved[count:])
+
+    def at(self, points: Array | Reach) -> Floats:
+        """Where (n, 2) points go, float32."""
+        reach = points if isinstance(points, Reach) else Reach.of(points, self.knots)
+        bent = reach.bending @ self.bend.astype(np.float32)
+        result: Floats = bent + self._straight(reach.points)
+        return result
+
+    def slopes(self, points: Array | Reach) -> Floats:
+        """(n, 2, 2) float32, d f / d p: the first axis after n is that of f."""
+        reach = points if isinstance(points, Reach) else Reach.of(points, self.knots)
+        # r^2 log r has the slope (2 log r + 1) p, and sums over knots of rates times the step from
+        # each knot are products.
+        rates, bend = reach.logs + 1, self.bend.astype(np.float32)
+        knots = self.knots.astype(np.float32)
+        whole = rates @ bend
+        columns = [
+            reach.points[:, axis, None] * whole - rates @ (knots[:, axis, None] * bend)
+            + self.affine[1 + axis]
+            for axis in (0, 1)
+        ]  # fmt: skip
+        return np.stack(columns, axis=-1).astype(np.float32)
+
+    def _straight(self, points: Array) -> Floats:
+        straight: Floats = (self.affine[0] + points @ self.affine[1:]).astype(np.float32)
+        return straight
+
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """What splines through the same knots share at the same points.
+
+    points : (n, 2). bending, logs : (n, k), U and log r^2 between points and knots.
+    """
+
+    points: Array
+    bending: Array
+    logs: Array
+
+    @classmethod
+    def of(cls, points: Array, knots: Array) -> Reach:
+        """The reach of (k, 2) knots to (n, 2) points."""
+        squares = _squares(points, knots)
+        logs = np.log(squares)
+        return cls(points, points.dtype.type(0.5) * squares * logs, logs)
+
+
+def _squares(points: Array, knots: Array) -> Array:
+    x = points[:, 0, None] - knots[:, 0].astype(points.dtype)
+    y = points[:, 1, None] - knots[:, 1].astype(points.dtype)
+    squares: Array = x * x + y * y + points.dtype.type(NEAREST)
+    return squares
+
+
+def _bending(squares: Array) -> Array:
+    bending: Array = 0.5 * squares * np.log(squares)
+    return bending
