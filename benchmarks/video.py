@@ -28,7 +28,7 @@ from pixelreg.api import load
 from pixelreg.faces.align import Similarity
 from pixelreg.faces.detect import asked_for
 from pixelreg.faces.locate import Locator
-from pixelreg.translator import PlanTranslator
+from pixelreg.translator import Translator
 from pixelreg.video.container import opened, sink
 from pixelreg.video.convert import FrameChanger, change_video
 
@@ -135,9 +135,9 @@ def frames_of(path: Path) -> Iterator[Any]:
 
 
 def stages(
-    translator: PlanTranslator, clip: Path, folder: Path, expression: str, frames: int
-) -> tuple[dict[str, dict[str, float]], list[Similarity | None]]:
-    """Every stage alone, and where each frame's crop lay."""
+    translator: Translator, clip: Path, folder: Path, expression: str, frames: int
+) -> tuple[dict[str, dict[str, float]], list[Similarity | None], list[float]]:
+    """Every stage alone, where each frame's crop lay, and how large the face was."""
     clock = Clock(frames)
     clock.run("decode", lambda: [None for _ in frames_of(clip)])
     changer = FrameChanger(translator, expression)
@@ -147,19 +147,32 @@ def stages(
     follower.locator = detector  # type: ignore[assignment]
     changer._follower = Timed(follower, clock, {"__call__": "follow"})  # type: ignore[assignment]
     changer._paster = Timed(changer._paster, clock, {"paste": "paste"})  # type: ignore[assignment]
-    changer._changer = Timed(changer._changer, clock, {"__call__": "change"})  # type: ignore[assignment]
+    following = changer._following
+
+    def timed() -> Any:
+        face = following()
+
+        def look(seen: Any) -> Any:
+            work = clock.run("look", lambda: face(seen))
+            return lambda: clock.run("change", work)
+
+        return look
+
+    changer._following = timed
     places: list[Similarity | None] = []
+    apart: list[float] = []
     with opened(clip) as source, (folder / "stages.mp4").open("wb") as file:
         items = (item for item in source.items() if hasattr(item, "planes"))
         first = next(items)
         with sink(file, folder / "stages.mp4", source, first) as made:
             for item in (first, *items):
                 frame = made.prepared(item)
-                clock.run("apply (follow, crop, change, paste)", lambda frame=frame: changer(frame))  # type: ignore[misc]
+                clock.run("apply (follow, look, change, paste)", lambda frame=frame: changer(frame))  # type: ignore[misc]
                 places.append(follower.tracks[0].similarity if follower.tracks else None)
+                apart += [track.face.eye_distance for track in follower.tracks[:1]]
                 clock.run("encode", lambda frame=frame: made.write(frame))  # type: ignore[misc]
             clock.run("encode", made.finish)
-    return clock.stages, places
+    return clock.stages, places, apart
 
 
 def jitter(places: Sequence[Similarity | None], side: int, size: int) -> dict[str, float]:
@@ -187,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos", type=Path, nargs="+")
     parser.add_argument("--detector", default="auto", help="as for apply: a name or a YuNet file")
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--model", help="as for apply: rig, flow, or a file")
     parser.add_argument("--expr", default="happy")
     parser.add_argument("--frames", type=int, default=250)
     parser.add_argument("--clip", type=Path, help="time this video, and make none")
@@ -195,7 +208,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = parser.parse_args(arguments)
     locator = Locator(*asked_for(run.detector))
     translator = load(run.model, locator=locator)
-    assert isinstance(translator, PlanTranslator)
     with tempfile.TemporaryDirectory() as temporary:
         folder = run.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -203,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if run.clip is None:
             make_clip(run.photos, clip, run.frames)
         frames = sum(1 for _ in frames_of(clip))
-        each, places = stages(translator, clip, folder, run.expr, frames)
+        each, places, apart = stages(translator, clip, folder, run.expr, frames)
         begin, processor = time.perf_counter(), time.process_time()
         report = change_video(translator, clip, run.expr, folder / f"clip-{run.expr}.mp4")
         wall, processor = time.perf_counter() - begin, time.process_time() - processor
@@ -212,6 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "load before": os.getloadavg()[0],
         "detector": locator.detector_.name,
         "frames": report.frames,
+        "pixels between the eyes": round(float(np.median(apart)), 1),
         "without face": report.without_face,
         "milliseconds a frame": {
             stage: {kind: round(value, 2) for kind, value in times.items()}
@@ -221,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "frames a second": round(frames / wall, 1),
     }
     if run.clip is None and len(run.photos) == 1:
-        result["jitter in pixels"] = jitter(places, 900, translator.model.size)
+        result["jitter in pixels"] = jitter(places, 900, translator.size)
     print(json.dumps(result, indent=2))
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from scipy.signal import lfilter
 
 from pixelreg.api import bundled_model, load
+from pixelreg.backends import compiled_loops
 from pixelreg.errors import FaceError, ImageError
 from pixelreg.faces.align import Similarity, crop, similarity_from_eyes
 from pixelreg.faces.bundled import BundledDetector
@@ -25,13 +26,15 @@ from pixelreg.faces.detect import choose_faces
 from pixelreg.faces.landmarks import Face, face_from_points
 from pixelreg.faces.locate import Locator
 from pixelreg.faces.paste import paste_change
+from pixelreg.faces.steady import SLOPE, OneEuro, SteadySimilarity
 from pixelreg.models import file as modelfile
 from pixelreg.models.model import Frame, Model
 from pixelreg.models.plans import AffinePlan, Change, FlowPlan
 from pixelreg.translator import PlanTranslator
 from pixelreg.video.convert import FrameChanger, ahead, change_video
-from pixelreg.video.follow import FADE, LOOK, SLOPE, Follower, OneEuro, SteadySimilarity, Track
-from pixelreg.video.frames import Canvas, Colours, Paster, Turn, canvas_of
+from pixelreg.video.follow import FADE, LOOK, Follower, Track
+from pixelreg.video.frames import Canvas, Colours, canvas_of
+from pixelreg.video.paste import Paster
 
 av = pytest.importorskip("av", reason="PyAV is not installed (the extra `video`)")
 
@@ -216,25 +219,6 @@ def test_a_steady_similarity_follows_a_face_that_rolls_all_the_way_round() -> No
         assert off < 5  # of 256 pixels
 
 
-# ---------------------------------------------------------------------------- turned pictures
-
-
-@pytest.mark.parametrize("quarters", range(4))
-def test_points_of_the_upright_picture_are_found_in_the_stored_one(quarters) -> None:
-    stored = np.random.default_rng(0).integers(0, 255, (4, 7, 3), dtype=np.uint8)
-    turn = Turn(quarters, 7, 4)
-    upright = turn.upright(stored)
-    assert turn.upright_size == (upright.shape[1], upright.shape[0])
-    for y, x in np.ndindex(upright.shape[:2]):
-        column, row = turn.points(np.array([x + 0.5, y + 0.5])) - 0.5
-        assert (stored[round(row), round(column)] == upright[y, x]).all()
-    place = Similarity(0.5, 0.25, 1.0, 2.0)
-    points = np.array([[0.0, 0.0], [3.0, 1.0]])
-    np.testing.assert_allclose(
-        turn.similarity(place).to_photo(points), turn.points(place.to_photo(points)), atol=1e-12
-    )
-
-
 # -------------------------------------------------------------------------- planes and pasting
 
 
@@ -315,6 +299,67 @@ def test_crop_and_paste_agree_with_those_of_a_photo(place, across, down, bits) -
     assert np.quantile(np.abs(luma)[changed], 0.99) < 2
 
 
+def rig_like(width: int, height: int) -> Change:
+    """Moves, shades and covers parts of a rectangle that touch each other, and leaves its rim."""
+    y, x = np.indices((height, width), dtype=np.float32)
+    disc = np.clip((0.42 - np.hypot(x / width - 0.5, y / height - 0.5)) / 0.1, 0, 1)
+    steps = np.stack([3 * np.sin(y / 9), 2 * np.cos(x / 8)], axis=-1) * disc[..., None]
+    gain = 1 + 0.3 * disc * np.sin(x / 11)
+    cover = np.clip((0.16 - np.hypot(x / width - 0.5, y / height - 0.6)) / 0.04, 0, 1)
+    layer = np.stack([0.8 * cover, 0.3 * cover, 0.25 * cover, cover], axis=-1)
+    return Change(np.zeros((height, width, 3), np.float32), steps, gain, layer, -0.5)
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def loops(request: pytest.FixtureRequest) -> Any:
+    """The compiled loops, and none."""
+    if request.param == "numba":
+        pytest.importorskip("numba")
+    return compiled_loops("loops_rig") if request.param == "numba" else None
+
+
+@pytest.mark.parametrize(("across", "down", "bits"), [(1, 1, 8), (2, 2, 8), (2, 1, 8), (2, 2, 10)])
+@pytest.mark.parametrize(
+    "place",
+    [
+        Similarity(1.0, 0.0, 60.0, 40.0),
+        Similarity(1.0, 0.0, 61.0, 33.0),
+        Similarity(2.0, 0.0, 31.0, 10.0),
+        Similarity(3.0, 0.0, -40.0, -21.0),
+        Similarity(1.3, 0.2, 90.0, 30.0),
+    ],
+    ids=["whole", "odd", "twice", "three times, cut by the corner", "turned"],
+)
+def test_light_and_layers_agree_with_those_of_a_photo(place, across, down, bits, loops) -> None:
+    made = canvas(texture(2), across, down, bits)
+    before, change = as_rgb(made), rig_like(110, 90)
+    wanted = paste_change(before, change, place)
+    Paster(loops).paste(made, change, place, 1.0)
+    changed = (wanted != before).any(axis=-1)
+    assert np.abs(before.astype(int) - wanted)[changed].mean() > 8
+    difference = np.abs(as_rgb(made).astype(int) - wanted)
+    if across == 1:
+        assert difference[~changed].max() <= 2
+        assert np.quantile(difference[changed], 0.999) <= 3
+    else:  # a chroma pixel has one colour, and the edge of a layer has two
+        assert difference[changed].mean() < 2.5
+    luma = made.planes[0] / (2**bits - 1) * 255 - wanted @ [0.2126, 0.7152, 0.0722]
+    # What is clipped in RGB is not in luma.
+    unclipped = changed & (wanted.max(axis=-1) < 255) & (wanted.min(axis=-1) > 0)
+    assert np.quantile(np.abs(luma)[unclipped], 0.99) < 2
+
+
+def test_a_layer_alone_and_light_alone_are_laid_on() -> None:
+    whole, zeros = rig_like(110, 90), np.zeros((90, 110, 3), np.float32)
+    for change in (Change(zeros, gain=whole.gain), Change(zeros, layer=whole.layer)):
+        made = canvas(texture(2), 1, 1)
+        before, place = as_rgb(made), Similarity(1.0, 0.0, 60.0, 40.0)
+        wanted = paste_change(before, change, place)
+        Paster().paste(made, change, place, 1.0)
+        assert (wanted != before).any()
+        assert np.quantile(np.abs(as_rgb(made).astype(int) - wanted), 0.999) <= 3
+
+
 def test_what_is_away_from_the_change_keeps_its_bits() -> None:
     made, place = canvas(texture(3), 2, 2), PLACES["inside"]
     before = [plane.copy() for plane in made.planes]
@@ -357,6 +402,25 @@ def test_the_planes_of_a_frame_are_seen_as_they_are(form, size) -> None:
     assert difference.mean() < 2
     made.planes[0][:5] = 0
     assert (frame.to_ndarray(format="gray")[:5] <= 1).all()
+
+
+@pytest.mark.parametrize("quarters", range(4))
+@pytest.mark.parametrize(("across", "down"), [(1, 1), (2, 2), (2, 1)])
+def test_turned_planes_are_those_of_the_turned_picture(quarters, across, down) -> None:
+    made = canvas(texture(5), across, down)
+    turned = made.turned(quarters)
+    upright = np.ascontiguousarray(np.rot90(as_rgb(made), quarters))
+    assert turned.size == (upright.shape[1], upright.shape[0])
+    assert (turned.luma == np.rot90(made.luma, quarters)).all()
+    assert (turned.cut(31, 12, 150, 141) == upright[12:141, 31:150]).all()
+    place = Similarity(0.9, 0.3, 60.0, 20.0)
+    assert np.abs(turned.crop(place, 64).astype(int) - crop(upright, place, 64)).max() <= 5
+    wanted = paste_change(upright, some_change(64), place)
+    Paster().paste(turned, some_change(64), place, 1.0)
+    after = np.rot90(as_rgb(made), quarters)
+    changed = (wanted != upright).any(axis=-1)
+    difference = np.abs(after.astype(int) - wanted)[changed]
+    assert difference.mean() < (0.5 if across == 1 else 2.5)
 
 
 # ------------------------------------------------------------------------------- running ahead

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -13,15 +13,18 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
+from pixelreg.backends import compiled_loops
 from pixelreg.errors import UsageError
-from pixelreg.faces.align import Similarity, similarity_from_square
+from pixelreg.faces.align import similarity_from_square
+from pixelreg.faces.followed import Followed, Laid
 from pixelreg.faces.landmarks import Face
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_atomically
 from pixelreg.translator import Target, Translator, check_strength
 from pixelreg.video.container import Sink, Source, opened, sink
-from pixelreg.video.follow import Follower
-from pixelreg.video.frames import Canvas, Paster, Turn, canvas_of
+from pixelreg.video.follow import Follower, Track
+from pixelreg.video.frames import Canvas, canvas_of
+from pixelreg.video.paste import Paster
 
 Item = TypeVar("Item")
 PATIENCE = 0.05  # seconds after which a waiting thread looks whether it is still wanted
@@ -82,6 +85,9 @@ AHEAD = 4  # frames between two stages
 SEARCHED = 1280  # longest side of the picture in which faces are looked for
 
 Progress = Callable[[int, int], None]
+# Looks at a frame, given how it is turned; what it gives changes the frame, and says whether there
+# was a face in it.
+Look = Callable[[Any, float], Callable[[], bool]]
 
 
 @dataclass
@@ -89,10 +95,12 @@ class Report:
     """What happened to a video.
 
     without_face : how many of them had no face, and went through unchanged.
+    notes : what could not be done, and why.
     """
 
     frames: int = 0
     without_face: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def change_video(
@@ -117,50 +125,59 @@ def change_video(
 
     def write(file: BinaryIO) -> None:
         with opened(source) as video, closing(ahead(video.items(), AHEAD)) as items:
-            _pump(video, items, changer, file, output, report, progress)
+            pump(video, items, changer.look, file, output, report, progress)
 
     write_atomically(output, write)
     return report
 
 
-def _pump(
+def pump(
     video: Source,
     items: Generator[Any, None, None],
-    changer: FrameChanger,
+    look: Look,
     file: BinaryIO,
     output: Path,
     report: Report,
     progress: Progress,
 ) -> None:
+    """Write a video of items as they come; one thread looks at frames, another changes them."""
     early = []
     for item in items:  # sound may come before the first frame, which decides how to encode
         early.append(item)
-        if _is_frame(item):
+        if is_frame(item):
             break
     with sink(file, output, video, early[-1]) as made:
-        changed = _changed(chain(early, items), changer, made, report)
-        with closing(ahead(changed, AHEAD)) as results:
+        looked = ahead(_looked(chain(early, items), look, made), AHEAD)
+        with closing(ahead(_changed(looked, report), AHEAD)) as results:
             for item in results:
                 made.write(item)
-                if _is_frame(item):
+                if is_frame(item):
                     report.frames += 1
                     progress(report.frames, max(video.count, report.frames))
         made.finish()
 
 
-def _changed(
-    items: Any, changer: FrameChanger, made: Sink, report: Report
-) -> Generator[Any, None, None]:
+def _looked(items: Any, look: Look, made: Sink) -> Generator[tuple[Any, Any], None, None]:
     for item in items:
-        if not _is_frame(item):
+        if is_frame(item):
+            frame = made.prepared(item)
+            yield frame, look(frame, item.rotation)
+        else:
+            yield item, None
+
+
+def _changed(
+    looked: Generator[tuple[Any, Any], None, None], report: Report
+) -> Generator[Any, None, None]:
+    with closing(looked):
+        for item, change in looked:
+            if change is not None:
+                report.without_face += not change()
             yield item
-            continue
-        frame = made.prepared(item)
-        report.without_face += not changer(frame, item.rotation)
-        yield frame
 
 
-def _is_frame(item: Any) -> bool:
+def is_frame(item: Any) -> bool:
+    """Whether an item of a source is a frame, and no packet."""
     return hasattr(item, "planes")
 
 
@@ -175,9 +192,11 @@ class FrameChanger:
         if locator.eyes is not None or locator.box is not None:
             raise UsageError("--eyes and --box are for pictures: the faces of a video move")
         self._changer = translator.changer(target)
+        self._following = translator.following(target)
         self.strength = strength
         self.size = self._changer.size
-        self._paster = Paster()
+        self._crop_size = (self.size, self.size) if translator.takes_crops else None
+        self._paster = Paster(compiled_loops("loops_rig"))
         frame = translator.frame if locator.align else None
         self._follower = None if frame is None else Follower(locator, frame, self.size)
 
@@ -187,32 +206,53 @@ class FrameChanger:
         frame : in one of the formats of `pixelreg.video.frames.FORMATS`.
         rotation : degrees to the left by which it is turned to be shown.
         """
-        turn = Turn(round(rotation / 90) % 4, frame.width, frame.height)
-        canvas = canvas_of(frame)
-        if self._follower is None or turn.upright_size == (self.size, self.size):
-            whole = similarity_from_square(*turn.upright_size, self.size)
-            self._change(canvas, turn.similarity(whole), False, self.strength)
-            return True
-        tracks = self._follower(
-            canvas.luma, float(frame.pts * frame.time_base), lambda how: _faces(frame, turn, how)
+        return self.look(frame, rotation)()
+
+    def look(self, frame: Any, rotation: float = 0) -> Callable[[], bool]:
+        """The first half of a call; what it gives is the second, which may run later and elsewhere,
+        but in the order of the frames.
+        """
+        quarters = turns_of(rotation)
+        canvas = canvas_of(frame).turned(quarters)
+        follower = self._follower
+        if follower is None or canvas.size == self._crop_size:
+            return lambda: self._lay(canvas, [lambda: self._whole(canvas)])
+        time = float(frame.pts * frame.time_base)
+        tracks = follower(canvas.luma, time, lambda how: faces_of(frame, quarters, how))
+        changes = [self._look_at(canvas, track, follower.step) for track in tracks]
+        return lambda: self._lay(canvas, changes)
+
+    def _look_at(self, canvas: Canvas, track: Track, step: float) -> Callable[[], Laid | None]:
+        track.kept = track.kept or self._following()
+        strength = self.strength * track.presence
+        change: Callable[[], Laid | None] = track.kept(
+            Followed(canvas, track.face, track.similarity, step, strength)
         )
-        for track in tracks:
-            self._change(canvas, track.similarity, True, self.strength * track.presence)
-        return bool(tracks)
+        return change
 
-    def _change(
-        self, canvas: Canvas, similarity: Similarity, is_face: bool, strength: float
-    ) -> None:
-        change = self._changer(canvas.crop(similarity, self.size), is_face)
-        self._paster.paste(canvas, change, similarity, strength)
+    def _whole(self, canvas: Canvas) -> Laid:
+        whole = similarity_from_square(*canvas.size, self.size)
+        return Laid(self._changer(canvas.crop(whole, self.size), False), whole, self.strength)
+
+    def _lay(self, canvas: Canvas, changes: Sequence[Callable[[], Laid | None]]) -> bool:
+        for change in changes:
+            laid = change()
+            if laid is not None:
+                self._paster.paste(canvas, laid.change, laid.similarity, laid.strength)
+        return bool(changes)
 
 
-def _faces(frame: Any, turn: Turn, locator: Locator) -> list[Face]:
-    """The wanted faces of a frame as it is stored, looked for in the frame as it is shown."""
+def turns_of(rotation: float) -> int:
+    """Quarters to the left of a rotation in degrees."""
+    return round(rotation / 90) % 4
+
+
+def faces_of(frame: Any, quarters: int, locator: Locator) -> list[Face]:
+    """The wanted faces of a frame in pixels of it as it is shown, ``quarters`` turned left."""
     factor = max(1.0, max(frame.width, frame.height) / SEARCHED)
     size = (round(frame.width / factor), round(frame.height / factor))
     small = frame.reformat(*size, "rgb24").to_ndarray()
-    found = locator.faces(turn.upright(small))
+    found = locator.faces(np.ascontiguousarray(np.rot90(small, quarters)))
     scale = np.array([frame.width / size[0], frame.height / size[1]])
-    turned = Turn(turn.quarters, *size)
-    return [Face(turned.points(face.points) * scale, face.box, face.score) for face in found]
+    upright = scale[::-1] if quarters % 2 else scale
+    return [Face(face.points * upright, face.box, face.score) for face in found]

@@ -9,92 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelreg.arrays import Array, Float64, Floats, Pixels
+from pixelreg.arrays import Floats, Pixels
 from pixelreg.errors import FaceError
 from pixelreg.faces.align import Similarity, similarity_from_eyes
 from pixelreg.faces.bundled import align
 from pixelreg.faces.cascade import PATCH_UNIT, DetectorWeights, Pyramid, fit_poses, load_weights
 from pixelreg.faces.landmarks import Face
 from pixelreg.faces.locate import Locator
+from pixelreg.faces.steady import SteadySimilarity
 from pixelreg.models.model import Frame
-
-CUTOFF = 0.5  # Hz, for a face at rest
-SLOPE = 100.0  # Hz more for every eye distance (or unit of log scale, or radian) a second
-SPEED_CUTOFF = 1.5  # Hz, for the speed itself
-
-
-class OneEuro:
-    """A low-pass whose cutoff rises with speed (Casiez, Roussel and Vogel, "1 Euro Filter: A Simple
-    Speed-based Low-pass Filter for Noisy Input in Interactive Systems", CHI 2012).
-
-    cutoff : Hz at rest; lower is steadier.
-    slope : Hz for each unit a second of speed; higher lags less: at most 1 / (2 pi slope) units.
-    speed_cutoff : Hz, of the low-pass on the speed.
-    """
-
-    def __init__(
-        self, cutoff: float = CUTOFF, slope: float = SLOPE, speed_cutoff: float = SPEED_CUTOFF
-    ) -> None:
-        self.cutoff = cutoff
-        self.slope = slope
-        self.speed_cutoff = speed_cutoff
-        self._value: Float64 | None = None
-        self._speed: Float64 = np.zeros(1)
-
-    def __call__(self, values: Array, step: float) -> Float64:
-        """The next values, (k,), ``step`` seconds after those before; the first come back as is."""
-        values = np.asarray(values, dtype=np.float64)
-        if self._value is None or step <= 0:
-            self._value = values if self._value is None else self._value
-            return self._value
-        share = _share(np.array(self.speed_cutoff), step)
-        self._speed = self._speed + share * ((values - self._value) / step - self._speed)
-        share = _share(self.cutoff + self.slope * np.abs(self._speed), step)
-        self._value = self._value + share * (values - self._value)
-        return self._value
-
-
-def _share(cutoff: Float64, step: float) -> Float64:
-    """How much of a new value is taken by a first-order low-pass."""
-    turn = 2 * np.pi * cutoff * step
-    return np.asarray(turn / (1 + turn))
-
-
-class SteadySimilarity:
-    """Similarities of one face over time, their place, scale and roll each smoothed by `OneEuro`.
-
-    size : side of the crop; its centre is what is held steady.
-    eye_distance : in crop pixels, the unit of place.
-    """
-
-    def __init__(self, size: int, eye_distance: float) -> None:
-        self._centre = size / 2
-        self._eyes = eye_distance
-        self._filter = OneEuro()
-        self._unit = 0.0
-        self._roll = 0.0
-
-    def __call__(self, similarity: Similarity, step: float) -> Similarity:
-        """The smoothed one, ``step`` seconds after the one before."""
-        self._unit = self._unit or similarity.scale * self._eyes
-        turn = complex(similarity.a, similarity.b)
-        place = turn * complex(self._centre, self._centre) + complex(similarity.c, similarity.d)
-        # The roll goes on counting where the angle of a complex number starts again.
-        self._roll += float(np.angle(turn * np.exp(-1j * self._roll)))
-        x, y, size, roll = self._filter(
-            np.array(
-                [place.real / self._unit, place.imag / self._unit, np.log(abs(turn)), self._roll]
-            ),
-            step,
-        ).tolist()
-        turn = complex(np.exp(complex(size, roll)))
-        shift = self._unit * complex(x, y) - turn * complex(self._centre, self._centre)
-        return Similarity(turn.real, turn.imag, shift.real, shift.imag)
-
 
 LOOK = 0.5  # seconds between two looks for faces while all goes well
 LOOK_AGAIN = 0.1  # seconds between two looks while there is no face
@@ -114,6 +42,7 @@ class Track:
     face : its landmarks in the newest frame, unsmoothed.
     presence : how much of the change it is given, 0 to 1.
     similarity : from crop to frame, smoothed.
+    kept : what a model keeps of the face from frame to frame.
     """
 
     face: Face
@@ -122,6 +51,7 @@ class Track:
     found: bool = True
     wanted: bool = True
     similarity: Similarity = field(default=Similarity(1.0, 0.0, 0.0, 0.0))
+    kept: Any = None
 
     def advance(self, frame: Frame, size: int, step: float) -> None:
         """Take the newest landmarks, ``step`` seconds after the last ones."""
@@ -146,6 +76,7 @@ class Follower:
         self._weights: DetectorWeights = load_weights()
         self._looked = -np.inf
         self._time: float | None = None
+        self.step = FADE  # seconds between the newest frame and the one before
         self._sample: NDArray[np.int16] | None = None
 
     def __call__(
@@ -158,7 +89,7 @@ class Follower:
         faces : finds faces in the frame by a locator; it is called when it is time to look.
         """
         first = self._time is None
-        step = max(time - self._time, 1e-3) if self._time is not None else FADE
+        step = self.step = max(time - self._time, 1e-3) if self._time is not None else FADE
         self._time = time
         if self._is_cut(luma):
             self.tracks, first = [], True

@@ -1,4 +1,4 @@
-"""Frames as they are stored: planes, turned, and changed where a face is."""
+"""Frames as they are stored: planes, and how they are turned to be shown."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pixelreg.arrays import Array, Float64, Floats, Pixels
+from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.faces.align import Similarity, crop
-from pixelreg.models.plans import Change
-from pixelreg.pictures.warp import fetch_cubic
 
 # Formats that are changed as they are; all others are brought to one of these.
 FORMATS = {
@@ -65,6 +63,13 @@ class Colours:
         result: Pixels = np.clip(np.rint(unit), 0, 255).astype(np.uint8)
         return result
 
+    @property
+    def pillow_matrix(self) -> tuple[float, ...]:
+        """`to_rgb` as twelve numbers, with which Pillow does it several times as fast."""
+        inverse = 255 * np.linalg.inv(self.matrix)
+        rows = np.concatenate([inverse, -inverse @ self.zero[:, None]], axis=1)
+        return tuple(rows.reshape(-1).tolist())
+
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
@@ -87,26 +92,55 @@ class Canvas:
         luma = self.planes[0]
         return luma if self.bits == 8 else (luma >> (self.bits - 8)).astype(np.uint8)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        height, width = self.planes[0].shape
+        return width, height
+
+    def turned(self, quarters: int) -> Canvas:
+        """The same planes seen turned by so many quarters to the left."""
+        luma, blue, red = (np.rot90(plane, quarters) for plane in self.planes)
+        scale = (self.down, self.across) if quarters % 2 else (self.across, self.down)
+        return Canvas((luma, blue, red), *scale, self.bits, self.colours)
+
     def crop(self, similarity: Similarity, size: int) -> Pixels:
         """(size, size, 3) uint8 RGB, as `pixelreg.faces.align.crop` cuts it from an RGB photo."""
         left, top, right, bottom = self._around(similarity, size)
+        window = self._window(left, top, right, bottom)
+        moved = Similarity(similarity.a, similarity.b, similarity.c - left, similarity.d - top)
+        return self._byte_colours.to_rgb(crop(window, moved, size))
+
+    def cut(self, left: int, top: int, right: int, bottom: int) -> Pixels:
+        """(bottom - top, right - left, 3) uint8 RGB, a part of the frame as it is."""
+        window = Image.fromarray(self._window(left, top, right, bottom))
+        return np.asarray(window.convert("RGB", self._byte_colours.pillow_matrix))
+
+    def _window(self, left: int, top: int, right: int, bottom: int) -> Pixels:
+        """(h, w, 3) uint8 Y, Cb and Cr of a part."""
         window = np.empty((bottom - top, right - left, 3), np.uint8)
         window[..., 0] = self._byte(self.planes[0][top:bottom, left:right])
-        rows = np.arange(top, bottom) // self.down
-        columns = np.arange(left, right) // self.across
-        part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        part = np.s_[
+            top // self.down : (bottom - 1) // self.down + 1,
+            left // self.across : (right - 1) // self.across + 1,
+        ]
         for k in (1, 2):
             chroma = self._byte(self.planes[k][part])
             if self.down > 1:
                 chroma = np.repeat(chroma, self.down, axis=0)
             if self.across > 1:
                 chroma = np.repeat(chroma, self.across, axis=1)
-            window[..., k] = chroma[: bottom - top, : right - left]
-        moved = Similarity(similarity.a, similarity.b, similarity.c - left, similarity.d - top)
+            window[..., k] = chroma[top % self.down :, left % self.across :][
+                : bottom - top, : right - left
+            ]
+        return window
+
+    @property
+    def _byte_colours(self) -> Colours:
+        """The colours of what `_byte` gives."""
         step = 2.0 ** (self.bits - 8)
-        lost = (1 - 1 / step) / 2  # of a step of 8 bits, on average, by `_byte`
-        colours = Colours(self.colours.matrix / step, self.colours.zero / step - lost)
-        return colours.to_rgb(crop(window, moved, size))
+        lost = (1 - 1 / step) / 2  # of a step of 8 bits, on average
+        return Colours(self.colours.matrix / step, self.colours.zero / step - lost)
 
     def _byte(self, plane: Array) -> Array:
         return plane if self.bits == 8 else plane >> (self.bits - 8)
@@ -139,184 +173,3 @@ def canvas_of(frame: Any) -> Canvas:
         lines = np.frombuffer(plane, kind).reshape(-1, plane.line_size // kind.itemsize)
         planes.append(lines[: plane.height, : plane.width])
     return Canvas((planes[0], planes[1], planes[2]), across, down, bits, colours)
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A picture of ``width`` x ``height`` pixels that is shown turned.
-
-    quarters : quarter turns to the left that make the stored picture upright, 0 to 3.
-    """
-
-    quarters: int
-    width: int
-    height: int
-
-    @property
-    def upright_size(self) -> tuple[int, int]:
-        """Width and height of the picture as it is shown."""
-        turned = self.quarters % 2
-        return (self.height, self.width) if turned else (self.width, self.height)
-
-    def upright(self, pixels: Array) -> Array:
-        """The stored picture, (H, W, C), as it is shown."""
-        return np.ascontiguousarray(np.rot90(pixels, self.quarters))
-
-    def points(self, upright: Array) -> Float64:
-        """Points (..., 2) of the picture as it is shown, in the stored one."""
-        stored = self._factor * (upright[..., 0] + 1j * upright[..., 1]) + self._origin
-        return np.stack([stored.real, stored.imag], axis=-1)
-
-    def similarity(self, upright: Similarity) -> Similarity:
-        """A similarity to the picture as it is shown, led on to the stored one."""
-        turn = self._factor * complex(upright.a, upright.b)
-        shift = self._factor * complex(upright.c, upright.d) + self._origin
-        return Similarity(turn.real, turn.imag, shift.real, shift.imag)
-
-    @property
-    def _factor(self) -> complex:
-        return (1, 1j, -1, -1j)[self.quarters]
-
-    @property
-    def _origin(self) -> complex:
-        width, height = self.width, self.height
-        return (0, complex(width, 0), complex(width, height), complex(0, height))[self.quarters]
-
-
-Box = tuple[int, int, int, int]
-
-HOW = Image.Resampling.BILINEAR
-FINER = 3  # odd, so that the crop's own pixel centres are among the finer ones
-STRIDE = 2  # pixels at most between two points at which a field is read
-REACH = 3  # pixels that the cubic look-up needs beyond the farthest place it looks at
-
-
-class Paster:
-    """Carries changes to frames, one after the other."""
-
-    def __init__(self) -> None:
-        self._displacement: Any = None
-        self._fine: list[Image.Image] = []
-
-    def paste(
-        self, canvas: Canvas, change: Change, similarity: Similarity, strength: float
-    ) -> None:
-        """Change the canvas where the change is not zero.
-
-        change : what to do, at the crop's size.
-        """
-        box = _support(change)
-        if strength == 0 or box is None:
-            return
-        matrix = canvas.colours.matrix.astype(np.float32).T
-        colours = [_finer(plane) for plane in np.moveaxis(change.colour @ matrix, 2, 0)]
-        steps = self._steps(change)
-        scales = ((1, 1), (canvas.across, canvas.down), (canvas.across, canvas.down))
-        kept: dict[Any, Any] = {}
-        for plane, colour, scale in zip(canvas.planes, colours, scales, strict=True):
-            place = _Place(similarity, scale, box, plane.shape)
-            if place.empty:
-                continue
-            if steps and scale not in kept:
-                kept[scale] = place.steps(steps, strength)
-            moved = place.moved(plane, *kept[scale]) if steps else place.window(plane)
-            moved = moved + np.float32(strength) * place.over(colour)
-            most = 2**canvas.bits - 1
-            place.window(plane)[:] = np.clip(np.rint(moved), 0, most).astype(plane.dtype)
-
-    def _steps(self, change: Change) -> list[Image.Image]:
-        """The displacement made finer; that of a plan is the same for every frame."""
-        if change.displacement is not self._displacement:
-            self._displacement = change.displacement
-            planes = () if self._displacement is None else np.moveaxis(self._displacement, 2, 0)
-            self._fine = [_finer(plane) for plane in planes]
-        return self._fine
-
-
-class _Place:
-    """A crop's support in one plane of the frame."""
-
-    def __init__(
-        self,
-        similarity: Similarity,
-        scale: tuple[int, int],
-        box: Box,
-        shape: tuple[int, ...],
-    ) -> None:
-        self.similarity = similarity
-        self.scale = np.array(scale)
-        self.stride = max(1, min(STRIDE, int(similarity.scale / max(scale))))
-        left, top, right, bottom = box
-        corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]])
-        inside = similarity.to_photo(corners) / self.scale
-        limits = np.array([shape[1], shape[0]])
-        low = np.clip(np.floor(inside.min(axis=0)), 0, limits).astype(int)
-        high = np.clip(np.ceil(inside.max(axis=0)), 0, limits).astype(int)
-        self.left, self.top = (int(value) for value in low)
-        self.right, self.bottom = (int(value) for value in high)
-
-    @property
-    def empty(self) -> bool:
-        return self.left >= self.right or self.top >= self.bottom
-
-    def window(self, plane: Array) -> Array:
-        return plane[self.top : self.bottom, self.left : self.right]
-
-    def over(self, fine: Image.Image) -> Floats:
-        """A field of the crop at the pixels of the window, bilinear.
-
-        Where a pixel of the crop covers several of the window, the field is turned into place on a
-        coarser lattice, and enlarged, which is quicker.
-        """
-        coarse = self.scale * self.stride
-        ends = np.array([[0, 0], [1, 0], [0, 1]]) * coarse + self.scale * [self.left, self.top]
-        origin, right, below = self.similarity.to_crop(ends.astype(np.float64)) * FINER
-        matrix = (
-            *(right[0] - origin[0], below[0] - origin[0], origin[0]),
-            *(right[1] - origin[1], below[1] - origin[1], origin[1]),
-        )
-        size = (self.right - self.left, self.bottom - self.top)
-        lattice = (-(-size[0] // self.stride), -(-size[1] // self.stride))
-        field = fine.transform(lattice, Image.Transform.AFFINE, matrix, HOW)
-        if self.stride > 1:
-            part = (0, 0, size[0] / self.stride, size[1] / self.stride)
-            field = field.resize(size, HOW, box=part)
-        return np.asarray(field)
-
-    def steps(self, fine: list[Image.Image], strength: float) -> tuple[Floats, Floats]:
-        """How far from each pixel of the window its new value is fetched, in the plane's pixels."""
-        across, down = (self.over(plane) for plane in fine)
-        turn = strength / self.scale
-        a, b = self.similarity.a, self.similarity.b
-        x = np.float32(a * turn[0]) * across - np.float32(b * turn[0]) * down
-        y = np.float32(b * turn[1]) * across + np.float32(a * turn[1]) * down
-        return x, y
-
-    def moved(self, plane: Array, x: Floats, y: Floats) -> Floats:
-        """The window with every pixel fetched from ``x``, ``y`` further on."""
-        reach = REACH + int(np.ceil(max(np.abs(x).max(), np.abs(y).max())))
-        left, top = max(self.left - reach, 0), max(self.top - reach, 0)
-        part = plane[top : self.bottom + reach, left : self.right + reach]
-        columns = np.arange(self.left - left, self.right - left, dtype=np.float32)
-        rows = np.arange(self.top - top, self.bottom - top, dtype=np.float32)
-        return fetch_cubic(part[..., None], x + columns, y + rows[:, None])[..., 0]
-
-
-def _support(change: Change) -> Box | None:
-    """Left, top, right and bottom in the crop of what a change touches, one pixel around it."""
-    touched: Array = np.asarray(change.colour.any(axis=2))
-    if change.displacement is not None:
-        touched = touched | change.displacement.any(axis=2)
-    rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
-    if not rows.size:
-        return None
-    size = len(touched)
-    low = np.maximum([columns[0] - 1, rows[0] - 1], 0).tolist()
-    high = np.minimum([columns[-1] + 2, rows[-1] + 2], size).tolist()
-    return low[0], low[1], high[0], high[1]
-
-
-def _finer(plane: Floats) -> Image.Image:
-    side = FINER * len(plane)
-    image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
-    return image.resize((side, side), Image.Resampling.BICUBIC)
