@@ -16,7 +16,6 @@ from pixelreg.data.pairs import Pair
 from pixelreg.data.photos import Photo, Problem, first_reason
 from pixelreg.errors import DataError, PixelregError
 from pixelreg.faces.align import Similarity, crop, similarity_from_eyes, similarity_from_square
-from pixelreg.faces.landmarks import read_landmarks
 from pixelreg.faces.locate import Locator
 from pixelreg.models.model import Frame
 from pixelreg.pictures.image import read_reduced
@@ -176,11 +175,12 @@ class Cutter:
         return crop(pixels, square, self.size, reduced)
 
     def _face(self, photo: Photo, frame: Frame) -> Pixels:
-        if photo.landmarks is None:
+        with _about(photo):
+            marked = self.locator.read(photo.landmarks) if photo.landmarks else None
+        if marked is None:
             return self._found(photo, frame)
         with _about(photo):
-            face = read_landmarks(photo.landmarks)
-            whole = similarity_from_eyes(face.eyes, frame, self.size)
+            whole = similarity_from_eyes(marked[1].eyes, frame, self.size)
         pixels, by = _read(photo, lambda width, height: whole.scale / SPARE)
         similarity = Similarity(whole.a / by, whole.b / by, whole.c / by, whole.d / by)
         return crop(pixels, similarity, self.size, by)

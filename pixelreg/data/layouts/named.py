@@ -118,6 +118,7 @@ def _black(path: Path) -> str | None:
 _CODE = "(?P<expression>AF|AN|DI|HA|NE|SA|SU)"
 _SIDES = ("S", "FL", "HL", "HR", "FR")  # straight; full left to full right
 _VIEW = f"{_CODE}(?P<view>FL|HL|S|HR|FR)"
+_POSED = _VIEW.replace("SU", "SU|CO")
 _RAFD = r"(?P<person>\d+)_[A-Za-z]+_(?:fe)?male_(?P<expression>[A-Za-z]+)"
 _PLAIN = ("neutral", "happy", "sad", "afraid", "angry", "surprised", "disgusted")
 _CATEGORIES = (*_PLAIN, *(f"compound-{number:02}" for number in range(8, 27)))
@@ -140,14 +141,16 @@ SETS = {
         views=_SIDES,
         side="not a straight view",
     ),
-    # Karolinska Directed Emotional Faces: sitting, sex and number, expression, angle.
+    # Karolinska Directed Emotional Faces: sitting, sex and number, expression, angle; and posed
+    # pictures, whose people have P for the sex and whose expressions are one more.
     "kdef": _named(
         "KDEF/AF01/AF01NES.JPG",
-        rf"(?P<session>[AB])(?P<person>[FM]\d\d){_VIEW}",
+        rf"(?P<session>[A-Z])(?P<person>[FM]\d\d|P\d{{2,7}}){_POSED}",
         left_out={"an average face of AKDEF": f"[FM]{_CODE}(FL|HL|S|HR|FR)"},
         views=_SIDES,
         side="not a straight view",
         look=_black,
+        landmarks=".pts",
     ),
     # Radboud Faces Database: angle (090 is from the front), person, group, sex, expression, gaze.
     "rafd": _named(
