@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from pixelreg.errors import UsageError
+from pixelreg.models import BUNDLED, DEFAULT, NAMED
 from pixelreg.models import file as modelfile
 from pixelreg.pictures.image import ImageLike
 from pixelreg.translator import PlanTranslator, Target, Translator
@@ -20,9 +21,10 @@ def load(path: str | Path | None = None, **options: Any) -> Translator:
 
     Parameters
     ----------
-    path : the model file; None takes the bundled model (neutral to happy).
+    path : the model file, or the name of a model that comes with pixelreg: ``"rig"``, which None
+        takes too, ``"flow"`` (neutral to happy) or ``"rr"`` (Pixel-RR, seven expressions).
     options : passed on to the loader: ``locator`` and ``threads``; ``backend`` for closed-form
-        models; ``provider`` and ``meta`` for ONNX models.
+        models; ``finder`` (of landmarks) for the rig; ``provider`` and ``meta`` for ONNX models.
 
     Raises
     ------
@@ -31,19 +33,24 @@ def load(path: str | Path | None = None, **options: Any) -> Translator:
     UsageError
         If its suffix is none that pixelreg knows.
     """
-    file = bundled_model() if path is None else Path(path)
+    named = NAMED.get(str(path or DEFAULT), "")
+    if ":" in named:
+        return _loaded(named, **options)
+    file = BUNDLED / named if named else Path(str(path))
     try:
         home = LOADERS[file.suffix.lower()]
     except KeyError:
-        raise UsageError(f"{file} is no model file: its name must end in {_suffixes()}") from None
-    module, _, attribute = home.partition(":")
-    return cast(Translator, getattr(import_module(module), attribute)(file, **options))
+        raise UsageError(
+            f"{file} is no model file: its name must end in {_suffixes()}, or be one of "
+            f"those that come with pixelreg: {', '.join(NAMED)}"
+        ) from None
+    return _loaded(home, file, **options)
 
 
 def translate(
     image: ImageLike, target: Target, model: str | Path | None = None, strength: float = 1.0
 ) -> ImageLike:
-    """Change ``image`` to ``target`` with a model file, or with the bundled one.
+    """Change ``image`` to ``target`` with a model file, or with the rig that comes with pixelreg.
 
     Parameters
     ----------
@@ -51,7 +58,7 @@ def translate(
         uint16 or float in [0, 1]; several as an array (N, H, W, C); or a tensor of PyTorch,
         channels first.
     target : the expression, such as ``"happy"``; numbers for models that take them.
-    model : the model file, or None.
+    model : the model file, or the name of one that comes with pixelreg; see `load`.
     strength : s in x + s (y - x); 0 gives the input bit for bit.
 
     Returns
@@ -62,20 +69,32 @@ def translate(
     return load(model).translate(image, target, strength)
 
 
+def load_rig(threads: int | None = None, **options: Any) -> Translator:
+    """The rig of expression shapes; see `pixelreg.rig.translator.RigTranslator`."""
+    from pixelreg.rig.translator import RigTranslator
+
+    return RigTranslator(**options)
+
+
 def load_plans(path: Path, **options: Any) -> Translator:
     """Load a closed-form model; see `load`."""
     return PlanTranslator(modelfile.load(path), name=str(path), **options)
 
 
 def bundled_model() -> Path:
-    """The model that comes with pixelreg: neutral to happy, from the London set (CC BY 4.0)."""
-    return Path(__file__).parent / "models" / "london-happy.safetensors"
+    """The bundled flow model: neutral to happy, from the London set (CC BY 4.0)."""
+    return BUNDLED / NAMED["flow"]
 
 
-def default_model() -> Path:
-    """``./pixelreg.safetensors`` where there is one, else the bundled model."""
+def default_model() -> str | Path:
+    """``./pixelreg.safetensors`` where there is one, else the rig."""
     local = Path(LOCAL_MODEL)
-    return local if local.is_file() else bundled_model()
+    return local if local.is_file() else DEFAULT
+
+
+def _loaded(home: str, *given: Any, **options: Any) -> Translator:
+    module, _, attribute = home.partition(":")
+    return cast(Translator, getattr(import_module(module), attribute)(*given, **options))
 
 
 def _suffixes() -> str:

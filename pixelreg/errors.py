@@ -26,8 +26,14 @@ class UnknownNameError(UsageError):
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        choices = ", ".join(known) or "none"
-        super().__init__(f"unknown {kind} {name!r}; choose one of: {choices}")
+        from difflib import get_close_matches
+
+        names = list(known)
+        near = get_close_matches(name, names, 1)
+        hint = f", perhaps {near[0]!r} is meant" if near else ""
+        super().__init__(
+            f"unknown {kind} {name!r}{hint}; choose one of: {', '.join(names) or 'none'}"
+        )
 
 
 class InvalidArrayError(UsageError, ValueError):
@@ -40,6 +46,10 @@ class ImageError(PixelregError):
 
 class DataError(PixelregError):
     """A folder of training pictures that cannot be used."""
+
+
+class UnknownTemplateError(DataError):
+    """A landmark file of a number of points that stands for no template we know."""
 
 
 class ModelFileError(PixelregError):

@@ -8,8 +8,9 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from numbers import Real
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from pixelreg.backends.array import ArrayBackend
 from pixelreg.data.expressions import canonical
 from pixelreg.errors import UsageError
 from pixelreg.faces.align import crop
+from pixelreg.faces.followed import Followed, Laid, OneFace
 from pixelreg.faces.locate import Locator, Placement
 from pixelreg.faces.paste import face_mask, paste_change
 from pixelreg.models.model import Frame, Model
@@ -27,15 +29,19 @@ from pixelreg.pictures.image import ImageLike, Picture, read, restore, unchanged
 from pixelreg.pictures.moving import Moving, encode_moving, read_moving
 from pixelreg.pictures.stacks import stack_of
 
+# What a model does to a crop: a change that strength scales, or what makes one at a strength.
+ChangeAt: TypeAlias = "Change | Callable[[float], Change]"
 # A name; or, for models that take numbers, all of them in order, or some by name.
 Target: TypeAlias = "str | Sequence[float] | Mapping[str, float]"
 MAX_STRENGTH = 10.0
+NO_LIKENESS = "only the rig takes its expression from another face: leave out --model, or say rig"
 
 
 class Prepared(ABC):
     """A picture whose change is known, to be given back at any strength."""
 
     picture: Picture
+    notes: tuple[str, ...] = ()  # what was left alone, and why
 
     @abstractmethod
     def at(self, strength: float) -> Picture:
@@ -44,10 +50,11 @@ class Prepared(ABC):
 
 @dataclass(frozen=True, eq=False)
 class PreparedFaces(Prepared):
-    """A picture whose faces are found; ``parts`` says what is done to each crop at strength 1."""
+    """A picture whose faces are found; ``parts`` says what is done to each crop."""
 
     picture: Picture
-    parts: tuple[tuple[Placement, Change], ...]
+    parts: tuple[tuple[Placement, ChangeAt], ...]
+    notes: tuple[str, ...] = ()
 
     def at(self, strength: float) -> Picture:
         """The picture with its faces changed by ``strength``; 0 gives it back bit for bit."""
@@ -56,7 +63,10 @@ class PreparedFaces(Prepared):
             return picture
         values: Any = picture.pixels if picture.exact is None else picture.exact
         for placement, change in self.parts:
-            values = paste_change(values, change, placement.similarity, strength)
+            if isinstance(change, Change):
+                values = paste_change(values, change, placement.similarity, strength)
+            else:
+                values = paste_change(values, change(strength), placement.similarity)
         return _like(picture, values)
 
 
@@ -110,9 +120,11 @@ class Translator(ABC):
     Attributes
     ----------
     locator : how faces are found in photos.
+    takes_crops : whether a picture of the model's own size is taken as a crop.
     """
 
     locator: Locator
+    takes_crops: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -221,11 +233,47 @@ class Translator(ABC):
     def prepare(self, picture: Picture, target: Target, path: Path | None = None) -> Prepared:
         """Find the faces and their changes once, to be given back at any strength."""
         changer = self.changer(target)
-        parts = []
+        parts: list[tuple[Placement, ChangeAt]] = []
         for placement in self.place(picture.pixels, path):
             crop = _crop(picture, placement, changer.size)
             parts.append((placement, changer(crop, placement.face is not None)))
         return PreparedFaces(picture, tuple(parts))
+
+    def following(self, target: Target) -> Callable[[], OneFace]:
+        """Makes for every face of a video what changes it from frame to frame.
+
+        Parameters
+        ----------
+        target : one of `targets`, or a synonym of one; numbers for models that take them.
+        """
+        changer = self.changer(target)
+
+        def look(seen: Followed) -> Callable[[], Laid]:
+            crop = seen.frame.crop(seen.similarity, changer.size)
+            return lambda: Laid(changer(crop, True), seen.similarity, seen.strength)
+
+        return lambda: look
+
+    def likeness(self, image: ImageLike) -> dict[str, float]:
+        """The expression of another picture's face, as a target; only rigs can read it.
+
+        Parameters
+        ----------
+        image : a path, encoded bytes, a PIL image, or an array (H, W[, C]) uint8 or float in
+            [0, 1].
+
+        Raises
+        ------
+        UsageError
+            If the model is no rig.
+        ImageError, FaceError
+            If the image cannot be read, or no face is found in it.
+        """
+        raise UsageError(NO_LIKENESS)
+
+    def ready(self, picture: Picture, path: Path | None = None) -> Callable[[Target], Prepared]:
+        """`prepare` for several targets of one picture; who can finds its faces but once."""
+        return lambda target: self.prepare(picture, target, path)
 
     def place(self, pixels: Pixels, path: Path | None = None) -> list[Placement]:
         """Where the model's crops lie in a photo; see `pixelreg.faces.locate.Locator`."""
@@ -326,6 +374,7 @@ def _like(picture: Picture, values: Any) -> Picture:
 
 def check_strength(strength: float) -> float:
     """``strength`` if it is a number that makes sense: finite, and at most 10 either way."""
-    if not math.isfinite(strength) or abs(strength) > MAX_STRENGTH:
+    given: Any = strength
+    if not isinstance(given, Real) or not abs(strength) <= MAX_STRENGTH:
         raise UsageError(f"strength must be between -{MAX_STRENGTH:g} and {MAX_STRENGTH:g}")
     return strength

@@ -207,21 +207,19 @@ def test_the_model_of_the_working_folder_comes_first(
     assert gap.max() <= 1
 
 
-def test_else_the_bundled_model(
-    crop: Path, model: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_else_the_rig_that_needs_a_face(
+    crop: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bundled = tmp_path / "package" / "other.safetensors"
-    bundled.parent.mkdir()
-    shutil.copy(model, bundled)
-    monkeypatch.setattr("pixelreg.api.bundled_model", lambda: bundled)
-    monkeypatch.setattr("pixelreg.commands.apply.bundled_model", lambda: bundled)
     monkeypatch.chdir(tmp_path)
-    result = command("apply", "crop.png", "--expr", "happy")
+    result = command("apply", "crop.png", "--expr", "happy", "--eyes", EYES_OF_CROP)
     assert result.code == 0, result.err
-    assert "using the bundled model" in result.err
-    assert (tmp_path / "crop-happy.png").is_file()
+    assert "using" not in result.err
+    assert (pixels(tmp_path / "crop-happy.png") != pixels(crop)).any()
+    result = command("apply", "crop.png", "--no-align", "--slide", "AU12=0.8", "-o", "au.png")
+    assert result.code == 0, result.err
 
 
+EYES_OF_CROP = ",".join(str(v * SIZE) for v in (0.36, 0.39, 0.64, 0.39))
 EYES = ",".join(str(v) for v in (70 + 0.36 * 64, 30 + 0.39 * 64, 70 + 0.64 * 64, 30 + 0.39 * 64))
 
 

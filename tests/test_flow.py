@@ -410,8 +410,8 @@ estimator.coef_, estimator.intercept_ = plan.weight.reshape(-1), plan.bias.resha
 picture = np.random.default_rng(0).integers(0, 256, plan.shape, np.uint8)
 made = estimator.predict(picture.reshape(1, -1))
 assert np.abs(made * 255 - picture.reshape(1, -1)).max() > 1
-assert (translate(picture, "happy") != picture).any()
-eyes = ("--eyes", "60,70,100,72")
+assert (translate(picture, "happy", "flow") != picture).any()
+eyes = ("--model", "flow", "--eyes", "60,70,100,72")
 assert main(["apply", sys.argv[1], "--expr", "happy", *eyes, "-o", sys.argv[2]]) == 0
 assert not {"cv2", "scipy", "numba", "skimage", "sklearn"} & set(sys.modules), sys.modules.keys()
 """

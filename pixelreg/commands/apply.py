@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 
 import click
 
-from pixelreg.api import bundled_model, default_model
+from pixelreg.api import default_model
+from pixelreg.arrays import Pixels
 from pixelreg.commands import options
 from pixelreg.commands.changing import Changing
 from pixelreg.commands.console import progress, quiet, say
@@ -16,6 +19,7 @@ from pixelreg.commands.keeping import Keeping, keeping
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
+from pixelreg.models import DEFAULT
 from pixelreg.pictures.image import Picture, format_of, write_file
 from pixelreg.translator import Target, Translator, check_strength
 from pixelreg.video.container import is_video, output_of
@@ -34,10 +38,15 @@ from pixelreg.video.container import is_video, output_of
     help="Set one number of a model that takes numbers, such as AU12=0.8; may be repeated.",
 )
 @click.option(
+    "--like",
+    type=options.FILE,
+    help="Take the expression of the face in this photo; a video drives one photo. Rig only.",
+)
+@click.option(
     "--model",
     "file",
-    type=options.FILE,
-    help="Model file. [default: ./pixelreg.safetensors if there, else the bundled one]",
+    type=options.MODEL,
+    help="rig, flow, rr, or a model file. [default: ./pixelreg.safetensors if there, else rig]",
 )
 @click.option(
     "--strength",
@@ -61,6 +70,7 @@ from pixelreg.video.container import is_video, output_of
     "--debug-crop", type=options.NEW_FILE, help="Also write the aligned crop that the model sees."
 )
 @options.locating_faces
+@options.finding
 @options.running
 @keeping
 @quiet
@@ -69,12 +79,14 @@ def apply(
     inputs: tuple[str, ...],
     expression: str | None,
     slides: tuple[str, ...],
-    file: Path | None,
+    like: Path | None,
+    file: str | Path | None,
     strengths: tuple[float, ...],
     animate: Path | None,
     sliders: Path | None,
     debug_crop: Path | None,
     locator: Locator,
+    finding: options.Finding,
     running: options.Running,
     keeping: Keeping,
     output: str | None,
@@ -92,28 +104,39 @@ def apply(
       pixelreg apply in.jpg --expr happy --strength 0,0.5,1,1.5 -o strip.png
       pixelreg apply in.jpg --expr happy --animate smile.gif
       pixelreg apply clip.mp4 --expr happy
+      pixelreg apply in.jpg --like other.jpg
+      pixelreg apply in.jpg --like clip.mp4 -o film.mp4
       pixelreg apply in.jpg --model photo2sketch.onnx --provider cpu
       pixelreg apply in.jpg --model ganimation.onnx --slide AU12=0.8 --slide AU6=0.5
+      pixelreg apply in.jpg --expr happy --landmarks in-by-hand.tem
       pixelreg apply in.jpg --model ocnn.onnx --sliders sliders.png
       cat in.jpg | pixelreg apply - --expr happy > out.jpg
     """
     for strength in strengths:
         check_strength(strength)
-    translator = running.load(file or _default_model(), locator)
+    several = len(inputs) > 1 or inputs == ("-",) or Path(inputs[0]).is_dir()
+    moving = any(is_video(Path(path)) for path in inputs)
+    locator = finding.placed(locator, not moving and (not several or inputs == ("-",)))
+    translator = running.load(file or _default_model(), locator, finding)
     if keeping.in_place and (output or animate or inputs == ("-",)):
         raise UsageError(
             "--in-place writes over the files that it reads: leave out -o and --animate"
         )
     keeping.guard(animate, sliders, debug_crop)
     if sliders:
-        if len(inputs) > 1 or output or animate or expression or slides:
+        if len(inputs) > 1 or output or animate or expression or slides or like:
             raise UsageError("--sliders takes one picture file, and names the file that is written")
         changing = Changing(translator, "", strengths, keeping)
         return _slider_sheet(changing, Path(inputs[0]), sliders)
-    target, label = _target(translator, expression, slides)
+    if like and (expression is not None or slides):
+        raise UsageError("--like says what to make: leave out --expr and --slide")
+    if like and is_video(like):
+        if len(inputs) > 1 or len(strengths) > 1 or animate or debug_crop:
+            raise UsageError("--like with a video takes one photo, with one --strength")
+        return _film(Changing(translator, "", strengths, keeping), Path(inputs[0]), like, output)
+    target, label = _target(translator, expression, slides, like)
     translator.changer(target)  # an unknown name must not wait for the pictures
     running.show(translator.computed_by(target))
-    several = len(inputs) > 1 or inputs == ("-",) or Path(inputs[0]).is_dir()
     if (animate or debug_crop) and several:
         raise UsageError("--animate and --debug-crop take one picture file")
     if animate and output:
@@ -123,7 +146,7 @@ def apply(
         return _pipe(changing, output)
     if "-" in inputs:
         raise UsageError("- stands alone: give one pipe, or files and folders")
-    if any(is_video(Path(path)) for path in inputs):
+    if moving:
         if len(inputs) > 1 or len(strengths) > 1 or animate or debug_crop:
             raise UsageError("a video stands alone, with one --strength and no --animate")
         return _video(changing, Path(inputs[0]), label, output)
@@ -173,21 +196,27 @@ def _batch(changing: Changing, files: list[Path], jobs: list[Job], locator: Loca
     return code
 
 
-def _default_model() -> Path:
+def _default_model() -> str | Path:
     chosen = default_model()
-    bundled = chosen == bundled_model()
-    say("using the bundled model (neutral to happy)" if bundled else f"using ./{chosen}")
+    if chosen != DEFAULT:
+        say(f"using ./{chosen}")
     return chosen
 
 
 def _target(
-    translator: Translator, expression: str | None, slides: tuple[str, ...]
+    translator: Translator, expression: str | None, slides: tuple[str, ...], like: Path | None
 ) -> tuple[Target, str]:
     """What is asked for, and the word that it adds to file names."""
+    if like:
+        return translator.likeness(like), f"like-{like.stem}"
     if slides:
-        if expression is not None:
+        numbers = dict(map(_slide, slides))
+        label = "-".join(slides).replace("=", "")
+        if expression is None:
+            return numbers, label
+        if expression not in translator.sliders:
             raise UsageError("--expr and --slide both say what to make: give one of them")
-        return dict(map(_slide, slides)), "-".join(slides).replace("=", "")
+        return {expression: 1.0, **numbers}, f"{expression}-{label}"
     if expression is None:
         known = translator.changes
         if not known:
@@ -223,16 +252,23 @@ def _animate(changing: Changing, path: Path, output: Path) -> int:
 
 
 def _slider_sheet(changing: Changing, path: Path, output: Path) -> int:
-    from pixelreg.pictures.sheet import slider_sheet
+    from pixelreg.pictures.sheet import SLIDER_STEPS, slider_sheet
 
     translator, strength = changing.translator, changing.strengths[0]
+    format_of(output)  # a wrong name must not wait for the sheet
+    changing.keeping.guard(output)
     if not translator.sliders:
         raise UsageError("this model takes the names of expressions, and no numbers")
     picture = changing.read(path)
-    sheet = slider_sheet(
-        lambda target: translator.translate_picture(picture, target, strength, path).pixels,
-        translator.sliders,
-    )
+    ready, sliders = translator.ready(picture, path), translator.sliders
+    cells = count()
+    with progress("moving") as update:
+
+        def moved(target: Mapping[str, float]) -> Pixels:
+            update(next(cells), len(sliders) * SLIDER_STEPS)
+            return ready(target).at(strength).pixels
+
+        sheet = slider_sheet(moved, sliders)
     write_file(Picture(sheet, edited=True, mark=picture.mark), output)
     return _wrote(output, path, picture)
 
@@ -257,6 +293,27 @@ def _video(changing: Changing, path: Path, label: str, output: str | None) -> in
             changing.translator, path, changing.target, made, changing.strengths[0], update
         )
     say(f"wrote {made}: {report.frames} frames, {report.without_face} of them without a face")
+    return 0
+
+
+def _film(changing: Changing, path: Path, clip: Path, output: str | None) -> int:
+    from pixelreg.video.drive import drive, film_of
+
+    keeping = changing.keeping
+    if keeping.in_place or keeping.strip_metadata or keeping.strip_gps:
+        raise UsageError("--in-place and what strips metadata are for pictures, and a film is none")
+    if str(path) == "-" or path.is_dir() or is_video(path):
+        raise UsageError(f"--like with a video takes one photo, not {path}")
+    made = film_of(path, clip, output)
+    keeping.guard(made)
+    for source in (path, clip):
+        keeping.refuse_in_place(source, made)
+    photo = changing.read(path)
+    with progress("driving") as update:
+        report = drive(changing.translator, photo, path, clip, made, changing.strengths[0], update)
+    for note in (*photo.notes, *report.notes):
+        say(f"note: {path}: {note}")
+    say(f"wrote {made}: {report.frames} frames; {clip} shows no face in {report.without_face}")
     return 0
 
 

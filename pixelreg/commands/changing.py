@@ -55,15 +55,16 @@ class Changing:
             if fits(moving, chosen):
                 return self._all(moving, chosen, path)
         picture = self._read(content, name)
-        shown = self.shown(self.translator.prepare(picture, self.target, path))
-        return Made(encode(shown, format), (*picture.notes, *self._as_crop(picture)))
+        prepared = self.translator.prepare(picture, self.target, path)
+        notes = *picture.notes, *self._as_crop(picture), *prepared.notes
+        return Made(encode(self.shown(prepared), format), notes)
 
     def _as_crop(self, picture: Picture) -> tuple[str, ...]:
         """What has to be said where a picture's size alone makes it a crop of a face."""
         model, locator = self.translator, self.translator.locator
         own = picture.pixels.shape[:2] == (model.size, model.size) and model.frame is not None
         by_hand = locator.eyes is not None or locator.box is not None
-        if not own or by_hand or not locator.align or not getattr(model, "takes_crops", True):
+        if not own or by_hand or not locator.align or not model.takes_crops:
             return ()
         return (
             f"it is {model.size}x{model.size}, the model's own size, and was taken as a face crop; "

@@ -19,8 +19,10 @@ from pixelreg.errors import PixelregError, UsageError
 from pixelreg.faces.locate import Locator
 from pixelreg.files import write_bytes
 from pixelreg.pictures.image import Picture, format_of, read_file, write_file
-from pixelreg.pictures.sheet import contact_sheet, reduced, web_page
+from pixelreg.pictures.sheet import contact_sheet, labelled, reduced, web_page
 from pixelreg.translator import Translator, check_strength
+
+ACROSS = 5  # pictures in a line where all are made of one
 
 
 @click.command()
@@ -30,23 +32,25 @@ from pixelreg.translator import Translator, check_strength
     "--model",
     "files",
     multiple=True,
-    type=options.FILE,
-    help="Model file; repeat it, or put more model files among the inputs. "
+    type=options.MODEL,
+    help="Model file, rig, flow or rr; repeat it, or put more model files among the inputs. "
     "[default: the one that apply takes]",
 )
 @options.expressions
 @click.option("--strength", type=float, default=1.0, show_default=True, help="0 changes nothing.")
 @options.integer("--side", 32, 1024, 256, "Side of each picture on the sheet, in pixels.")
 @options.locating_faces
+@options.finding
 @options.running
 @options.output(options.NEW_FILE, "sheet.png", "Picture, or web page if the name ends in .html.")
 def compare(
     inputs: tuple[Path, ...],
-    files: tuple[Path, ...],
+    files: tuple[str | Path, ...],
     expressions: tuple[str, ...],
     strength: float,
     side: int,
     locator: Locator,
+    finding: options.Finding,
     running: options.Running,
     output: Path,
 ) -> int:
@@ -66,7 +70,10 @@ def compare(
     inputs = tuple(path for path in inputs if path not in files)
     if not inputs:
         raise UsageError("give at least one picture to compare the models on")
-    models = [(path.stem, _load(path, locator, running)) for path in files or (default_model(),)]
+    locator = finding.placed(locator, len(inputs) == 1)
+    files = files or (default_model(),)
+    finding.check(*files)
+    models = [(Path(path).stem, _load(path, locator, running, finding)) for path in files]
     made = [
         (name, model, target) for name, model in models for target in expressions or model.changes
     ]
@@ -85,23 +92,29 @@ def compare(
         say(failure)
     if not rows:
         raise PixelregError("none of the pictures could be compared")
-    labels = ["input", *(f"{name} {target}" for name, _, target in made)]
+    several = len(models) > 1
+    labels = ["input", *(f"{name} {t}" if several else t for name, _, t in made)]
     columns = [(label, [row[k] for _, row in rows]) for k, label in enumerate(labels)]
     names = [path.name for path, _ in rows]
     if output.suffix.lower() == ".html":
         write_bytes(output, web_page(columns, names).encode())
+    elif len(rows) == 1:
+        one = [(label, pictures[0]) for label, pictures in columns]
+        write_file(Picture(labelled(one, side, ACROSS)), output)
     else:
         write_file(Picture(contact_sheet(columns, names, side)), output)
     say(f"wrote {output}")
     return 1 if failures else 0
 
 
-def _load(path: Path, locator: Locator, running: options.Running) -> Translator:
-    if path.suffix.lower() != ".onnx":  # models of both kinds may stand side by side
+def _load(
+    path: str | Path, locator: Locator, running: options.Running, finding: options.Finding
+) -> Translator:
+    if Path(path).suffix.lower() != ".onnx":  # models of both kinds may stand side by side
         running = replace(running, provider="auto", meta=None)
     else:
         running = replace(running, backend="auto")
-    return running.load(path, locator)
+    return running.load(path, locator, finding if options.takes_landmarks(path) else None)
 
 
 def _row(
@@ -111,6 +124,7 @@ def _row(
     for note in picture.notes:
         say(f"note: {path}: {note}")
     pictures = [picture.pixels]
+    ready = {id(model): model.ready(picture, path) for _, model, _ in made}
     for _, model, target in made:
-        pictures.append(model.translate_picture(picture, target, strength, path).pixels)
+        pictures.append(ready[id(model)](target).at(strength).pixels)
     return [np.asarray(reduced(pixels, side)) for pixels in pictures]

@@ -1,8 +1,9 @@
-"""``pixelreg data``: list, draw, sketch and download training pictures."""
+"""``pixelreg data``: list, draw, pose, sketch and download training pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,10 @@ COMMANDS = {
     "masks": (
         "deep_onnx.commands.masks:masks",
         "Make portraits and masks of eleven labels from FOLDER, and write them into OUT.",
+    ),
+    "pose": (
+        "pixelreg.commands.data:pose",
+        "Give the faces in neutral PHOTOS every expression, and write pairs in the KDEF layout.",
     ),
     "sketch": (
         "pixelreg.commands.data:sketch",
@@ -133,6 +138,90 @@ def download(name: str, folder: Path, only: str | None, base_url: str | None) ->
     files = fetch(name, folder, base_url=base_url, only=only, progress=True)
     say(f"{len(files)} files in {folder}")
     say(f"{source.title}, {source.licence}. {source.attribution}")
+
+
+@click.command()
+@click.argument("photos", nargs=-1, required=True, type=options.FOLDER)
+@options.layout
+@click.option(
+    "--expr",
+    "expressions",
+    multiple=True,
+    default=["all"],
+    show_default=True,
+    help="Expression to give; may be repeated; all for the seven.",
+)
+@options.integer("--size", 32, 2048, 512, "Side of the pictures in pixels.")
+@click.option(
+    "--strength",
+    type=click.FloatRange(0.0, 10.0),
+    default=1.0,
+    show_default=True,
+    help="How much of each expression.",
+)
+@click.option(
+    "--jitter",
+    type=click.FloatRange(0.0, 1.0),
+    default=0.0,
+    show_default=True,
+    help="How far amounts may lie from the strength, as a share of it, by chance.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Other seeds, other amounts.")
+@options.output(
+    click.Path(file_okay=False, path_type=Path),  # type: ignore[type-var,unused-ignore]
+    "posed",
+    "Folder to write.",
+)
+@options.as_json
+@options.locating
+def pose(
+    photos: tuple[Path, ...],
+    layout: str,
+    views: tuple[str, ...],
+    expressions: tuple[str, ...],
+    size: int,
+    strength: float,
+    jitter: float,
+    seed: int,
+    output: Path,
+    as_json: bool,
+    locator: Locator,
+) -> None:
+    """Give the faces in neutral PHOTOS every expression, and write pairs in the KDEF layout.
+
+    PHOTOS are files and folders. Of a folder with a known layout the neutral photographs are taken,
+    of another all pictures, each as a person of its own. Faces are cut out upright; the landmarks
+    that are written beside them let fit and train align both pictures of a pair alike. Photographs
+    that cannot be used are left out and named at the end.
+
+    \b
+    Examples:
+      pixelreg data pose photos/ --expr all -o set/
+      pixelreg fit --data set/ --model rr
+      pixelreg data pose me.jpg --expr happy --expr sad --jitter 0.3
+    """
+    from pixelreg.rig.posing import EXPRESSIONS, Poses, find_photos, write_poses
+    from pixelreg.rig.translator import RigTranslator
+
+    names = EXPRESSIONS if "all" in expressions else expressions
+    poses = Poses(names, size, strength, jitter, seed)
+    chosen: list[Photo] = []
+    for path in photos:
+        found, how = find_photos(path, layout, views)
+        chosen += [replace(p, person=f"{path}: {p.person}") for p in found] if photos[1:] else found
+        if how:
+            say(f"{path}: {how}")
+    with progress("posing") as update:
+        done = write_poses(chosen, output, RigTranslator(locator), poses, update)
+    facts = {
+        "photos": len(done.photos),
+        "pictures": done.pictures,
+        "folder": str(output),
+        "problems": problem_facts(done.problems),
+    }
+    written = f"wrote {done.pictures} pictures of {len(done.photos)} photographs into {output}"
+    lost = [f"problem      {line}" for line in summed_up(done.problems)]
+    report(facts, as_json, "\n".join(lost), written)
 
 
 @click.command()

@@ -23,7 +23,9 @@ from pixelreg.faces.locate import Locator
 @options.layout
 @options.source
 @options.expressions
-@click.option("--model", "file", required=True, type=options.FILE, help="The model file.")
+@click.option(
+    "--model", "file", required=True, type=options.MODEL, help="The model file, rig, flow or rr."
+)
 @options.locating
 @options.running
 @options.as_json
@@ -33,7 +35,7 @@ def evaluate(
     views: tuple[str, ...],
     source: str | None,
     expressions: tuple[str, ...],
-    file: Path,
+    file: str | Path,
     locator: Locator,
     running: options.Running,
     as_json: bool,
@@ -65,7 +67,7 @@ def evaluate(
         report_problems(stack.problems, len(pairing.pairs))
         running.show(translator.computed_by(name, len(stack.sources)))
         made = translator.run(name, np.asarray(stack.sources))
-        rows += compare(name, stack.sources, stack.targets, {file.name: made})
+        rows += compare(name, stack.sources, stack.targets, {Path(file).name: made})
     report(scores_as_json(rows), as_json, table(rows))
     if any(len(pairing.unpaired) for pairing in pairings.values()):
         say("pictures without a partner were not judged")

@@ -13,21 +13,23 @@ from pixelreg.commands.console import report
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), metavar="MODEL")
 @click.option(
     "--meta", type=options.FILE, help="JSON file that describes an ONNX model of another origin."
 )
 @options.as_json
 def info(file: Path, meta: Path | None, as_json: bool) -> None:
-    """Show what a model FILE holds: targets, size, parameters, where it comes from.
+    """Show what a MODEL holds, a file, rig, flow or rr: targets, parameters, where it comes from.
 
     \b
     Examples:
+      pixelreg info rig
       pixelreg info pixelreg.safetensors
       pixelreg info pixelreg.safetensors --json
     """
-    facts = load(file, **({} if meta is None else {"meta": meta})).describe()
-    facts["file_bytes"] = file.stat().st_size
+    facts = load(str(file), **({} if meta is None else {"meta": meta})).describe()
+    if file.is_file():
+        facts["file_bytes"] = file.stat().st_size
     width = max(map(len, facts)) + 2
     lines = [
         f"{name.replace('_', ' ').ljust(width)}{_text(value)}"

@@ -20,6 +20,10 @@ COMMANDS = {
     "fit": ("pixelreg.commands.fit:fit", "Learn an expression from a folder of pairs."),
     "merge": ("pixelreg.commands.merge:merge", "Fit a model to sums that were made apart."),
     "apply": ("pixelreg.commands.apply:apply", "Change the expression in pictures."),
+    "landmarks": (
+        "pixelreg.commands.landmarks:landmarks",
+        "Mark faces with 82 points, as files and pictures.",
+    ),
     "compare": ("pixelreg.commands.compare:compare", "Show models side by side."),
     "evaluate": ("pixelreg.commands.evaluate:evaluate", "Score a model on a folder of pairs."),
     "train": ("deep_onnx.commands.train:train", "Train a deep model, and export it as ONNX."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce, wraps
 from inspect import signature
 from pathlib import Path
@@ -16,8 +16,10 @@ from pixelreg.backends import BACKENDS, get_backend
 from pixelreg.commands.console import say
 from pixelreg.errors import PixelregError, UsageError
 from pixelreg.faces.detect import DETECTORS, asked_for
+from pixelreg.models import NAMED
 
 if TYPE_CHECKING:
+    from pixelreg.faces.dense import DenseFinder
     from pixelreg.faces.locate import Locator
     from pixelreg.translator import Translator
 
@@ -63,6 +65,17 @@ class Output(click.Path):  # type: ignore[type-arg,unused-ignore]
         return Path(path)
 
 
+class Model(click.Path):  # type: ignore[type-arg,unused-ignore]
+    """The name of a model that comes with pixelreg, or a model file."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value in NAMED else super().convert(value, param, ctx)
+
+
+MODEL = Model()
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=True, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -156,6 +169,14 @@ _locator_options = stacked(
         "--no-align", is_flag=True, help="Take pictures as crops already: no face is looked for."
     ),
 )
+_landmark_options = stacked(
+    click.option(
+        "--landmarks",
+        default="auto",
+        show_default=True,
+        help="What finds the 82 landmarks: auto, cascade, facemesh, or their .tem or .pts FILE.",
+    ),
+)
 _face_options = stacked(
     click.option(
         "--face", "which", default="largest", show_default=True, help="largest, all, or 1, 2, …"
@@ -189,20 +210,32 @@ class Running(Computing):
     provider: str = "auto"
     meta: Path | None = None
 
-    def load(self, file: Path, locator: Locator) -> Translator:
-        """Load a model file of either kind."""
+    def load(
+        self, file: str | Path, locator: Locator, finding: Finding | None = None
+    ) -> Translator:
+        """Load a model by its file or name; ``finding`` is for those that take landmarks."""
         from pixelreg.api import load
 
         chosen: dict[str, Any]
-        if file.suffix.lower() == ".onnx":
+        rig = takes_landmarks(file)
+        if finding is not None:
+            finding.check(file)
+        if Path(file).suffix.lower() == ".onnx":
             if self.backend != "auto":
                 raise UsageError("--backend is for closed-form models; an ONNX model: --provider")
             chosen = {"provider": self.provider, "meta": self.meta, "say": say}
         else:
             if self.provider != "auto" or self.meta is not None:
                 raise UsageError("--provider and --meta are for ONNX models")
-            chosen = {"backend": self.backend}
+            chosen = {} if rig else {"backend": self.backend}
+        if rig and finding is not None:
+            chosen["finder"] = finding.finder
         return load(file, locator=locator, threads=self.threads, **chosen)
+
+
+def takes_landmarks(file: str | Path) -> bool:
+    """Whether a model, by its file or name, looks for dense landmarks."""
+    return ":" in NAMED.get(str(file), "")
 
 
 def _locator(
@@ -214,7 +247,48 @@ def _locator(
         raise UsageError("--no-align looks for no face: leave out --eyes and --box")
     if eyes and box:
         raise UsageError("--eyes and --box both say where the face is: give one of them")
-    return Locator(*asked_for(detector), which, eyes, box, not no_align)
+    return Locator(*asked_for(detector), which, eyes, box, not no_align, say)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How dense landmarks are found: a finder, and the file of landmarks if one was given."""
+
+    finder: DenseFinder
+    file: Path | None = None
+
+    def check(self, *models: str | Path) -> None:
+        """Refuse landmarks that are asked for and that none of the models takes."""
+        asked = self.file is not None or self.finder.method != "auto"
+        if asked and not any(map(takes_landmarks, models)):
+            raise UsageError(f"--landmarks is for the rig; {models[0]} takes no dense landmarks")
+
+    def placed(self, locator: Locator, alone: bool = True) -> Locator:
+        """The locator that looks at the face of the file, where one was given.
+
+        alone : whether there is one photo only.
+        """
+        if self.file is None:
+            return locator
+        if not alone:
+            raise UsageError("--landmarks FILE tells of one photo only")
+        if locator.eyes or locator.box or not locator.align:
+            raise UsageError("--landmarks FILE says where the face is: leave out other options")
+        from pixelreg.faces.landmarks import read_landmarks
+
+        eyes = read_landmarks(self.file).eyes.ravel().tolist()
+        return replace(locator, eyes=tuple(eyes))
+
+
+def _finding(landmarks: str) -> Finding:
+    from pixelreg.faces.dense import DenseFace, DenseFinder, read_dense
+
+    if not landmarks.lower().endswith((".tem", ".pts")):
+        return Finding(DenseFinder(landmarks))
+    file = Path(landmarks)
+    points = read_dense(file)
+    given = None if points is None else DenseFace(points, 0.0, file.name)
+    return Finding(DenseFinder(given=given), file)
 
 
 def given_as(name: str, make: Callable[..., Any], *options: Any) -> Callable[[Any], Any]:
@@ -236,3 +310,4 @@ computing = given_as("computing", Computing, _computing_options)
 running = given_as("running", Running, _running_options)
 locating = given_as("locator", _locator, _locator_options)
 locating_faces = given_as("locator", _locator, _locator_options, _face_options)
+finding = given_as("finding", _finding, _landmark_options)
