@@ -30,9 +30,9 @@ class UnknownNameError(UsageError):
 
         names = list(known)
         near = get_close_matches(name, names, 1)
-        hint = f", perhaps {near[0]!r} is meant" if near else ""
+        hint = f" (perhaps {near[0]!r} is meant)" if near else ""
         super().__init__(
-            f"unknown {kind} {name!r}{hint}; choose one of: {', '.join(names) or 'none'}"
+            f"unknown {kind} {name!r}; choose one of: {', '.join(names) or 'none'}{hint}"
         )
 
 
