@@ -20,7 +20,7 @@ UPPER_LIP, LOWER_LIP = (
     [POINTS.index(number) for number in numbers] for numbers in (range(94, 99), range(99, 104))
 )
 CORNERS = POINTS.index(87), POINTS.index(93)
-PARTED = 0.025  # eye distances between lips that are apart
+PARTED = 0.045  # eye distances between lips that are apart; closed ones measure up to 0.032
 CLOSE, SOFT = 1e-3, 20.0  # smoothing of where things are, and of how far they go
 FLIP = np.array([1, -1], np.float32)  # y of the head is up, that of pictures down
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
