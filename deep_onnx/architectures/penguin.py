@@ -237,7 +237,7 @@ class _Colony:
         """Penguins whose dive is over begin another elsewhere, if evaluations are left."""
         for j in np.flatnonzero(self.still):
             if self.used + 2 > most:
-                return
+                break  # those that have surfaced are still to be remembered
             place = self.low + self.rng.random(len(self.low)) * (self.high - self.low)
             both = np.stack([place, opposite(place, self.low, self.high)])
             fitness = self._fitness(both)
