@@ -210,12 +210,14 @@ def _light(grey: np.ndarray, at: np.ndarray, rng: np.random.Generator) -> np.nda
     return np.asarray(rng.uniform(0, 0.15) + lit * rng.uniform(0.45, 1.05), np.float32)
 
 
-def _background(backgrounds: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """A random (144, 144) cut, at a random size, from one of the (h, w) uint8 pictures."""
+def _background(
+    backgrounds: Sequence[np.ndarray], rng: np.random.Generator, size: int = SIDE
+) -> np.ndarray:
+    """A random (size, size) cut, at a random scale, from one of the (h, w) uint8 pictures."""
     picture = backgrounds[int(rng.integers(len(backgrounds)))]
     side = int(min(picture.shape) * rng.uniform(0.2, 1.0))
     top, left = (int(rng.integers(0, extent - side + 1)) for extent in picture.shape)
-    cut = resized(picture[top : top + side, left : left + side], (SIDE, SIDE))
+    cut = resized(picture[top : top + side, left : left + side], (size, size))
     cut = cut[:, ::-1] if rng.random() < 0.5 else cut
     return np.asarray(cut / np.float32(255), np.float32)
 

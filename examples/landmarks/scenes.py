@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from examples.detector.data import _draw_glasses, _light, _occlude, _turn, _unturn
+from examples.detector.data import _background, _draw_glasses, _light, _occlude, _turn, _unturn
 from examples.landmarks.bend import Portrait
-from pixelreg.faces.cascade import Poses, Pyramid, resized
+from pixelreg.faces.cascade import Poses, Pyramid
 from pixelreg.faces.dense import PARTS, mirror
 
 SIDE = 208  # pixels
@@ -93,9 +93,9 @@ def _photographed(
     if rng.random() < 0.25:
         grey = _shadowed(grey, at, rng)
     if rng.random() < 0.85:
-        grey = grey + backdrop * (_background(behind, rng) - grey)
+        grey = grey + backdrop * (_background(behind, rng, SIDE) - grey)
     if rng.random() < 0.2:
-        grey = _occlude(grey, at, _background(behind, rng), rng)
+        grey = _occlude(grey, at, _background(behind, rng, SIDE), rng)
     if rng.random() < 0.08:
         grey = grey * rng.uniform(0.06, 0.3)
     return _taken(grey, unit, rng)
@@ -123,15 +123,6 @@ def _shadowed(grey: np.ndarray, at: np.ndarray, rng: np.random.Generator) -> np.
     far = np.cos(turn) * at[..., 0] + np.sin(turn) * (at[..., 1] - 0.5) - rng.normal(0, 0.3)
     dark = 1 / (1 + np.exp(-far * rng.uniform(2, 15)))
     return grey * (1 - dark * rng.uniform(0.2, 0.7))
-
-
-def _background(behind: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    picture = behind[int(rng.integers(len(behind)))]
-    side = int(min(picture.shape) * rng.uniform(0.2, 1.0))
-    top, left = (int(rng.integers(0, extent - side + 1)) for extent in picture.shape)
-    part = resized(picture[top : top + side, left : left + side], (SIDE, SIDE))
-    part = part[:, ::-1] if rng.random() < 0.5 else part
-    return part / np.float32(255)
 
 
 def _taken(grey: np.ndarray, unit: float, rng: np.random.Generator) -> np.ndarray:

@@ -129,6 +129,12 @@ def find_dense(
     return DenseFace(points, 0.0, str(marked[0]))
 
 
+def of_two_looks(points: Float64, mirrored: Float64, unit: float) -> tuple[Float64, float]:
+    """The mean of what two looks find, and how far they disagree, in eye distances of ``unit``."""
+    doubt = float(np.linalg.norm(mirrored - points, axis=1).mean() / unit)
+    return (points + mirrored) / 2, doubt
+
+
 def mirror() -> list[int]:
     """For each of the 82 points the one that takes its place in a mirrored picture."""
     pairs = [*zip(_LEFT_EYE, _RIGHT_EYE, strict=True), *_SWAPPED]

@@ -19,7 +19,7 @@ from PIL import Image
 
 from pixelreg.arrays import Array, Float64, Floats, Pixels
 from pixelreg.faces.cascade import Poses, Pyramid, cell_features, fit_poses, grid
-from pixelreg.faces.dense import PARTS, DenseFace, mirror
+from pixelreg.faces.dense import PARTS, DenseFace, mirror, of_two_looks
 from pixelreg.faces.landmarks import Face
 from pixelreg.models import store
 
@@ -187,8 +187,7 @@ class DenseCascade:
             other = Poses(start.origin * FLIP + back, start.axis * [1.0, -1.0])
             seen = self.cascade.run(_mirrored(pyramid), none, other)[0]
             seen = (seen * FLIP + back)[MIRROR]
-            doubt = float(np.linalg.norm(seen - points, axis=1).mean() / start.unit[0])
-            points = (points + seen) / 2
+            points, doubt = of_two_looks(points, seen, float(start.unit[0]))
         return DenseFace(points * scale + origin, doubt, "cascade")
 
 

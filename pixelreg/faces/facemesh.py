@@ -19,7 +19,7 @@ import numpy as np
 from pixelreg.arrays import Array, Float64, Floats, Pixels
 from pixelreg.errors import FaceError
 from pixelreg.faces.align import Similarity, crop
-from pixelreg.faces.dense import PARTS, DenseFace, mirror
+from pixelreg.faces.dense import PARTS, DenseFace, mirror, of_two_looks
 from pixelreg.faces.dense import POINTS as POINTS_82
 from pixelreg.faces.landmarks import Face
 from pixelreg.models import store
@@ -166,8 +166,7 @@ class FaceMeshFinder:
             seen = self._seen(pixels, place, mirrored=True)
             other = self.network.mapped(seen) * [-1.0, 1.0] + [SIDE, 0.0]
             other = place.to_photo(other[mirror()])
-            doubt = float(np.linalg.norm(other - points, axis=1).mean() / unit)
-            points = (points + other) / 2
+            points, doubt = of_two_looks(points, other, unit)
         return DenseFace(points, doubt, "facemesh")
 
     def mesh(self, pixels: Pixels, face: Face) -> Float64:

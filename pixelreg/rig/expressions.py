@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pixelreg.data.expressions import canonical
 from pixelreg.errors import UnknownNameError
+from pixelreg.rig.head import unsided
 
 Weights = Mapping[str, float]
 
@@ -123,7 +124,7 @@ def expression_of(name: str) -> Expression | None:
 
 def bare(shapes: Iterable[str]) -> tuple[str, ...]:
     """The names of shapes without their sides, each once."""
-    return tuple(dict.fromkeys(re.sub(r"_[LR]$", "", name) for name in shapes))
+    return tuple(dict.fromkeys(map(unsided, shapes)))
 
 
 class Vocabulary:

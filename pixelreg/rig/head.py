@@ -184,6 +184,11 @@ class Mesh:
         return steps
 
 
+def unsided(name: str) -> str:
+    """The name of a shape without its side, such as ``mouthSmile`` of ``mouthSmile_L``."""
+    return name.removesuffix("_L").removesuffix("_R")
+
+
 def _sides(name: str, own: Floats, other: Floats) -> dict[str, tuple[Floats, Floats]]:
     if name in ("jaw", "mouth"):
         return {name + "Left": (own, other), name + "Right": (other, own)}

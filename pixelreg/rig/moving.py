@@ -22,7 +22,7 @@ from pixelreg.faces.landmarks import Face
 from pixelreg.faces.steady import OneEuro, SteadyPoints
 from pixelreg.models.plans import Change
 from pixelreg.rig.motion import Look, Rig, change
-from pixelreg.rig.shown import READ, shown_weights, turn_of
+from pixelreg.rig.shown import read_names, shown_weights, turn_of
 from pixelreg.rig.sitter import Lit, Sitter, fit_sitter
 from pixelreg.rig.teeth import Palette
 
@@ -77,14 +77,18 @@ def times_smaller(eye_distance: float) -> int:
     return max(1, math.ceil(eye_distance / LARGEST))
 
 
+def smaller(window: Pixels, times: int) -> Pixels:
+    """Means of ``times`` x ``times`` pixels."""
+    return window if times == 1 else np.asarray(Image.fromarray(window).reduce(times))
+
+
 class FaceReader:
     """Dense landmarks and shown weights of one face from frame to frame, both held steady."""
 
     def __init__(self, rig: Rig, finder: DenseFinder) -> None:
         self.rig = rig
         self.finder = finder
-        bare = (name.removesuffix("_L").removesuffix("_R") for name in rig.mesh.shapes)
-        self._names = [n for n, b in zip(rig.mesh.shapes, bare, strict=True) if b in READ]
+        self._names = read_names(rig.mesh)
         self._points = SteadyPoints(STEADY, OneEuro(*POINT_FILTER), PUPILS)
         self._weights = OneEuro(*WEIGHT_FILTER)
 
@@ -183,7 +187,7 @@ class MovingFace:
         def laid() -> Laid | None:
             if strength == 0:
                 return None
-            small = window if times == 1 else np.asarray(Image.fromarray(window).reduce(times))
+            small = smaller(window, times)
             weights = self._weights(shown, seen.step, strength)
             return Laid(self._change(small, here, shown, weights, seen.step), place, 1.0)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pixelreg.arrays import Array, Float64
-from pixelreg.rig.head import Mesh
+from pixelreg.rig.head import Mesh, unsided
 from pixelreg.rig.sitter import anchor_places
 
 # What of a face's anchors tells apart; others follow too little, or look like these.
@@ -35,13 +35,8 @@ def shown_weights(mesh: Mesh, points: Array) -> dict[str, float]:
     Neutral faces show something of most shapes, as people are built in more ways than the head's
     modes: as much as that is no expression, twice as much is one.
     """
-    found = {}
-    for name, weight in read_weights(mesh, points).items():
-        usual = max(mesh.levels.get(name, 0.0), LEAST)
-        share = min(max(weight / usual - 1, 0.0), 1.0)
-        if share:
-            found[name] = weight * share
-    return found
+    read = read_weights(mesh, points)
+    return _unusual(mesh, read, read)
 
 
 def example_weights(mesh: Mesh, points: Array) -> dict[str, float]:
@@ -50,15 +45,30 @@ def example_weights(mesh: Mesh, points: Array) -> dict[str, float]:
     As `shown_weights`, but what the stronger side shows decides for both, as it would look lopsided
     where one side is just above what neutral faces show, and one below.
     """
-    read, found = read_weights(mesh, points), {}
+    read = read_weights(mesh, points)
+    stronger = {
+        name: max(weight, *(read.get(unsided(name) + side, 0.0) for side in ("_L", "_R")))
+        for name, weight in read.items()
+    }
+    return _unusual(mesh, read, stronger)
+
+
+def _unusual(
+    mesh: Mesh, read: Mapping[str, float], decides: Mapping[str, float]
+) -> dict[str, float]:
+    """What of weights is an expression, by how far those that decide are above what is usual."""
+    found = {}
     for name, weight in read.items():
-        bare = name.removesuffix("_L").removesuffix("_R")
-        most = max(weight, *(read.get(bare + side, 0.0) for side in ("_L", "_R")))
         usual = max(mesh.levels.get(name, 0.0), LEAST)
-        share = min(max(most / usual - 1, 0.0), 1.0)
+        share = min(max(decides[name] / usual - 1, 0.0), 1.0)
         if share:
             found[name] = weight * share
     return found
+
+
+def read_names(mesh: Mesh) -> list[str]:
+    """The whole names of the shapes that are read from landmarks."""
+    return [name for name in mesh.shapes if unsided(name) in READ]
 
 
 def read_weights(mesh: Mesh, points: Array) -> dict[str, float]:
@@ -79,7 +89,7 @@ def misfit_of(mesh: Mesh, points: Array) -> float:
 
 def _fitted(mesh: Mesh, points: Array) -> tuple[dict[str, float], float]:
     """See `read_weights` and `misfit_of`."""
-    names = [n for n in mesh.shapes if n.removesuffix("_L").removesuffix("_R") in READ]
+    names = read_names(mesh)
     anchors = mesh.anchors
     rest = mesh.rest[anchors].astype(np.float64)
     rest[:, :2] += mesh.head.usual / 100
@@ -179,9 +189,6 @@ def usual_levels(mesh: Mesh, faces: Sequence[Array]) -> dict[str, float]:
     bare: dict[str, list[float]] = {}
     for points in faces:
         read = read_weights(mesh, points)
-        for name in mesh.shapes:
-            if name.removesuffix("_L").removesuffix("_R") in READ:
-                bare.setdefault(name.removesuffix("_L").removesuffix("_R"), []).append(
-                    read.get(name, 0.0)
-                )
+        for name in read_names(mesh):
+            bare.setdefault(unsided(name), []).append(read.get(name, 0.0))
     return {name: float(np.quantile(weights, 0.9)) for name, weights in bare.items()}

@@ -25,7 +25,7 @@ from pixelreg.pictures.image import ImageLike, Picture, read
 from pixelreg.rig.expressions import EXPRESSIONS, Vocabulary, bare, expression_of
 from pixelreg.rig.head import Mesh, load_mesh
 from pixelreg.rig.motion import USUAL, Look, Rig, change
-from pixelreg.rig.moving import MOST_TURNED, PUPILS, MovingFace, times_smaller, window_of
+from pixelreg.rig.moving import MOST_TURNED, PUPILS, MovingFace, smaller, times_smaller, window_of
 from pixelreg.rig.shown import example_weights, misfit_of, moved_towards, shown_weights, turn_of
 from pixelreg.rig.sitter import Sitter, fit_sitter
 from pixelreg.translator import ChangeAt, Changer, PreparedFaces, Target, Translator
@@ -304,9 +304,5 @@ def _window(pixels: Pixels, points: Array, times: int) -> tuple[Pixels, Similari
     left, top, right, bottom = window_of(points[list(PUPILS)], (width, height), times)
     if right - left < times or bottom - top < times:
         raise FaceError("the face lies outside the picture")
-    window = pixels[top:bottom, left:right]
-    if times > 1:
-        from PIL import Image
-
-        window = np.asarray(Image.fromarray(window).reduce(times))
+    window = smaller(pixels[top:bottom, left:right], times)
     return window, Similarity(float(times), 0.0, float(left), float(top))
