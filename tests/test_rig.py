@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import os
 import subprocess
 import sys
 from itertools import combinations
@@ -437,3 +438,14 @@ def test_one_colour_is_no_face() -> None:
     rig = RigTranslator(Locator(eyes=(80.0, 90.0, 140.0, 90.0)))
     with pytest.raises(FaceError, match="left alone"):
         rig.translate(np.full((240, 220, 3), 127, np.uint8), "surprised")
+
+
+def test_the_same_photo_gives_the_same_bytes_in_every_process(tmp_path: Path) -> None:
+    """Strings are hashed differently in each process; sums must not follow that order."""
+    for seed in ("1", "2"):
+        subprocess.run(
+            [sys.executable, "-c", USING, FACE, tmp_path / f"{seed}.png"],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+        )
+    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()

@@ -144,7 +144,7 @@ def _nothing(shape: tuple[int, int]) -> Floats:
 def _steps(mesh: Mesh, sitter: Sitter, weights: Mapping[str, float]) -> Floats:
     """(n, 3) cm from the face as it is shown; eyes move as far as they are open."""
     steps = np.zeros_like(mesh.rest)
-    for name in {*weights, *sitter.shown}:
+    for name in dict.fromkeys((*weights, *sitter.shown)):
         more = weights.get(name, 0.0) - sitter.shown.get(name, 0.0)
         if name.startswith("eye"):
             more *= sitter.eyes[name.endswith("_L")]
@@ -200,7 +200,7 @@ def _folds(
     creased : (t,) bool, the triangles on which there may be any.
     """
     folds = np.ones(len(seen.pixels), np.float32)
-    names = {*weights, *sitter.shown}
+    names = dict.fromkeys((*weights, *sitter.shown))
     newly = {n: weights.get(n, 0.0) - max(sitter.shown.get(n, 0.0), 0.0) for n in names}
     total = folded(rig.wrinkles, newly)
     if total is None:

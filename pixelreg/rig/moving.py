@@ -222,7 +222,7 @@ class MovingFace:
         if self._lasting is None:
             self._lasting = dict(shown)
         share = min(step / LASTING, 1.0)
-        for name in {*shown, *self._lasting}:
+        for name in dict.fromkeys((*shown, *self._lasting)):
             before = self._lasting.get(name, 0.0)
             self._lasting[name] = before + share * (shown.get(name, 0.0) - before)
         both = {n: min(w, shown.get(n, 0.0)) for n, w in self._lasting.items()}
