@@ -1,0 +1,112 @@
+// A face followed from frame to frame: pixelreg/video/follow.py and pixelreg/faces/steady.py.
+
+const LOOK_AGAIN = 0.25; // seconds between two looks while there is no face
+const FADE = 0.2; // seconds in which the change comes and goes with a face
+const SURE = 0.5; // score from which landmarks that were moved on are believed
+const REACH = 2.2; // eye distances around a face's landmarks that the cascade sees
+
+// A low-pass whose cutoff rises with speed (Casiez, Roussel and Vogel, "1 Euro Filter", CHI 2012).
+function oneEuro(cutoff, slope, speedCutoff) {
+  let values = null;
+  let speeds = null;
+  const share = (hertz, seconds) => {
+    const turn = 2 * Math.PI * hertz * seconds;
+    return turn / (1 + turn);
+  };
+  return (next, seconds) => {
+    if (values === null || seconds <= 0) {
+      values = values ?? Array.from(next);
+      speeds = speeds ?? values.map(() => 0);
+      return values;
+    }
+    const slow = share(speedCutoff, seconds);
+    speeds = speeds.map((speed, k) => speed + slow * ((next[k] - values[k]) / seconds - speed));
+    values = values.map((value, k) =>
+      value + share(cutoff + slope * Math.abs(speeds[k]), seconds) * (next[k] - value));
+    return values;
+  };
+}
+
+// Similarities of one face over time, their place, scale and roll each held steady.
+function steadyPlace(centre, eyes) {
+  const filter = oneEuro(0.5, 100, 1.5);
+  let unit = 0;
+  let roll = 0;
+  return (similarity, seconds) => {
+    const [x, y] = toPhoto(similarity, centre, centre);
+    unit = unit || scaleOf(similarity) * eyes;
+    const turned = Math.atan2(similarity.b, similarity.a) - roll;
+    roll += Math.atan2(Math.sin(turned), Math.cos(turned));
+    const [u, v, size, angle] = filter(
+      [x / unit, y / unit, Math.log(scaleOf(similarity)), roll], seconds);
+    const a = Math.exp(size) * Math.cos(angle);
+    const b = Math.exp(size) * Math.sin(angle);
+    return { a, b, c: unit * u - (a - b) * centre, d: unit * v - (b + a) * centre };
+  };
+}
+
+// A face's landmarks in this picture, started from where they were; null where there is none.
+function movedFace(weights, photo, face) {
+  const apart = eyeDistance(face);
+  const reach = REACH * apart;
+  const xs = face.points.filter((_, k) => k % 2 === 0);
+  const ys = face.points.filter((_, k) => k % 2 === 1);
+  const factor = Math.max(1, Math.floor(apart / PATCH_UNIT));
+  const left = Math.max(Math.floor(Math.min(...xs) - reach), 0);
+  const top = Math.max(Math.floor(Math.min(...ys) - reach), 0);
+  const width = Math.floor((Math.min(Math.floor(Math.max(...xs) + reach), photo.width) - left) / factor);
+  const height = Math.floor((Math.min(Math.floor(Math.max(...ys) + reach), photo.height) - top) / factor);
+  if (!(width >= 16 && height >= 16)) return null;
+  const plane = shrunkLuma(photo, left, top, width, height, factor);
+  const corner = (value, k) => (value - (k % 2 ? top : left)) / factor;
+  const found = alignFace(weights, pyramidOf(plane), fitPose(face.points.map(corner)));
+  const points = found.points.map((value, k) => value * factor + (k % 2 ? top : left));
+  const moved = { points, score: found.score };
+  return found.score >= SURE && hasEyesInside(moved, photo) ? moved : null;
+}
+
+// Luminance of a part of a photo, means over factor x factor pixels.
+function shrunkLuma({ data, width: wide }, left, top, width, height, factor) {
+  const values = new Float32Array(width * height);
+  for (let y = 0, to = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, to++) {
+      let sum = 0;
+      for (let v = 0; v < factor; v++) {
+        let at = 4 * ((top + y * factor + v) * wide + left + x * factor);
+        for (let u = 0; u < factor; u++, at += 4) {
+          sum += (data[at] * 19595 + data[at + 1] * 38470 + data[at + 2] * 7471 + 32768) >> 16;
+        }
+      }
+      values[to] = sum / (factor * factor);
+    }
+  }
+  return { values, width, height };
+}
+
+// One face of a film. Each call takes a frame, the time in seconds, and what is wished, and gives
+// {face, window}: the face's landmarks, and the window that changes; null for what is not there.
+function follower(weights, model) {
+  let face = null;
+  let move = null;
+  let before = null;
+  let looked = -Infinity;
+  let presence = 0;
+  return (photo, time, wish, strength) => {
+    const seconds = before === null ? FADE : Math.max(time - before, 1e-3);
+    before = time;
+    const moved = face && movedFace(weights, photo, face);
+    if (!moved && time - looked >= LOOK_AGAIN) {
+      looked = time;
+      face = findFaces(photo, weights)[0] ?? null;
+      if (face) {
+        move = model.follow();
+        presence = 0;
+      }
+    } else {
+      face = moved;
+    }
+    presence = within(presence + (face ? seconds : -seconds) / FADE, 0, 1);
+    const window = face ? move(photo, face, seconds, wish, strength * presence) : null;
+    return { face, window };
+  };
+}
