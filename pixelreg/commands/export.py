@@ -44,13 +44,17 @@ HEADER = ("--to", "plans", "--dtype", "--detail", "--mask", "--layout")
     help="face lets the change fall off around the face, and leaves out what is beyond.",
 )
 @click.option("--layout", default="", help="How it is divided into files; see --list.")
+@click.option("--single", is_flag=True, help="One HTML file: --layout single of --to web.")
 @click.option("--list", "listing", is_flag=True, help="Say what can be made of which models.")
-@click.option("-o", "--output", type=options.NEW_FILE, help="Where to write it.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Where to write it: a file or a folder."
+)
 @options.as_json
 def export(
     model: Path | None,
     to: str | None,
     targets: tuple[str, ...],
+    single: bool,
     listing: bool,
     output: Path | None,
     as_json: bool,
@@ -64,6 +68,7 @@ def export(
     Examples:
       pixelreg export happy.safetensors --to c -o smile
       pixelreg export happy.safetensors --to c --dtype int8 --detail 4 -o smile
+      pixelreg export happy.safetensors --to web --single -o page.html
       pixelreg export --list
     """
     if listing:
@@ -71,7 +76,8 @@ def export(
         return
     if model is None or to is None or output is None:
         raise UsageError("pixelreg export wants MODEL, --to and -o; or --list")
-    wanted = Options(asked["dtype"], int(asked["detail"]), asked["mask"], asked["layout"])
+    layout = "single" if single else asked["layout"]
+    wanted = Options(asked["dtype"], int(asked["detail"]), asked["mask"], layout)
     made = export_model(load(model), to, output, targets, wanted)
     facts = asdict(made) | {"files": [str(file) for file in made.files]}
     notes = [] if made.largest_error is not None else [f"not run: {made.ran_by}"]

@@ -62,7 +62,7 @@ function planModel(tables) {
   }
 
   const names = targets.map((target) => target.name);
-  return { kind: "plans", targets: names, groups: [], wholeOf, prepare, change, follow };
+  return { kind: "plans", size, targets: names, groups: [], wholeOf, prepare, change, follow };
 }
 
 const USUAL_FRAME = [0.36, 0.39, 0.64, 0.39];
