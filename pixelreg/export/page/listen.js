@@ -9,6 +9,7 @@ function listen(find, { controls, stage, acts, openFile, camera, take, save, cop
     event.target.value = ""; // the same file can be chosen again
   });
   find("about-open").addEventListener("click", () => find("about").showModal());
+  find("about-close").addEventListener("click", () => find("about").close());
   listenToDrops(openFile);
   listenToHolds(find("compare"), stage);
   listenToKeys(find, controls, stage, acts);

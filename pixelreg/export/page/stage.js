@@ -44,7 +44,8 @@ function makeStage(find, heard) {
   function divide(value) {
     share = within(value, 0, 1);
     before.style.clipPath = `inset(0 ${100 - 100 * share}% 0 0)`;
-    divider.style.left = `${100 * within(share, 0.001, 0.999)}%`;
+    find("line").style.left = `${100 * share}%`;
+    divider.style.left = `clamp(22px, ${100 * share}%, 100% - 22px)`;
     divider.setAttribute("aria-valuenow", Math.round(100 * share));
     divider.setAttribute("aria-valuetext", `${Math.round(100 * share)} % before`);
   }
