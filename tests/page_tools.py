@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixelreg.export.rigtables import pack
+from pixelreg.export.tables import pack
 
 PAGE = Path(str(files("pixelreg.export") / "page"))
 NODE = which("node")

@@ -10,9 +10,15 @@ import pytest
 from page_tools import needs_node, off, put, rgba, run_page
 from PIL import Image
 
+from pixelreg.export.tables import Packed
 from pixelreg.faces.align import Similarity
+from pixelreg.faces.dense import DenseFinder
+from pixelreg.faces.landmarks import Face
+from pixelreg.faces.locate import Locator
 from pixelreg.faces.paste import face_mask, paste_change
 from pixelreg.models.plans import Change
+from pixelreg.rig.head import load_mesh
+from pixelreg.rig.tables import rig_tables
 
 pytestmark = needs_node
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "pictures" / "face.jpg"
@@ -118,3 +124,47 @@ def test_no_strength_is_no_change(photo, tmp_path) -> None:
         {"similarity": vars(similarity), "strength": 0},
     )  # fmt: skip
     assert np.array_equal(put(photo, made), photo)
+
+
+# Landmarks
+
+
+@pytest.fixture(scope="module")
+def tables() -> Packed:
+    return rig_tables(load_mesh())
+
+
+def tilted(photo: np.ndarray, degrees: float, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """The example turned and made larger or smaller, and its five landmarks."""
+    five = face_of(photo).points
+    side = round(len(photo) * scale)
+    image = Image.fromarray(photo).resize((side, side), Image.Resampling.BICUBIC)
+    image = image.rotate(-degrees, Image.Resampling.BICUBIC)
+    turn = np.radians(degrees)
+    spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return np.asarray(image), (five * scale - side / 2) @ spin.T + side / 2
+
+
+def face_of(photo: np.ndarray) -> Face:
+    return Locator().faces(photo)[0]
+
+
+LOOK = """
+const face = Array.from(arrays.five), tables = unpackTables(arrays.tables, values.index);
+return lookForLandmarks(photoOf("photo"), face, tables, values.twice);
+"""
+
+
+@pytest.mark.parametrize("twice", [True, False])
+@pytest.mark.parametrize(("degrees", "scale"), [(0, 1), (25, 0.4), (-10, 2.3), (0, 0.12)])
+def test_landmarks_are_the_cascades(photo, tables, degrees, scale, twice, tmp_path) -> None:
+    turned, five = tilted(photo, degrees, scale)
+    if scale == 1:
+        five[2:] = np.nan  # the eyes alone are known
+    given = {"photo": rgba(turned), "five": five, "tables": np.frombuffer(tables.data, np.uint8)}
+    made = run_page(
+        tmp_path, ("looks", "landmarks"), LOOK, given, {"index": tables.index, "twice": twice}
+    )
+    wanted = DenseFinder("cascade").find(turned, Face(five, (0, 0, 1, 1)), twice)
+    np.testing.assert_allclose(made["points"].reshape(82, 2), wanted.points, rtol=0, atol=0.01)
+    assert made["doubt"] == pytest.approx(wanted.doubt, abs=1e-4)

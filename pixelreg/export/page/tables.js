@@ -1,5 +1,5 @@
 // Tables that come with a page: one run of bytes, and an index that says what lies where, as
-// pixelreg/export/rigtables.py packs them.
+// pixelreg/export/tables.py packs them.
 //
 //   index   {arrays: [[name, type, [shape], where it begins], ...], values: {...}}
 //   tables  {arrays: {name: typed array}, shapes: {name: [...]}, values: {...}}
