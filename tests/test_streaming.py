@@ -586,7 +586,7 @@ def test_a_small_face_in_a_large_picture_is_cut_from_all_of_its_pixels(
     class Finder:
         name = "finder"
 
-        def detect(self, image: np.ndarray) -> list[Any]:
+        def detect(self, image: np.ndarray, largest: bool = False) -> list[Any]:
             searched.append(image.shape[:2])
             by = 2560 / image.shape[1]
             return [face_from_eyes(np.array([1272, 878, 1328, 878]) / by)]

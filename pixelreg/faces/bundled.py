@@ -23,6 +23,7 @@ from pixelreg.faces.cascade import (
     Poses,
     Pyramid,
     as_grey,
+    as_small,
     cell_features,
     crop_features,
     fit_poses,
@@ -37,9 +38,12 @@ WINDOW_UNIT = 16.0
 WINDOW_X, WINDOW_Y = (-1.25, 1.25), (-1.0, 1.75)
 WINDOW_CELLS = (11, 10)
 
-# The search: longest side of the first and of the second pass, the pyramid's step, the pixels of
-# padding that let a window reach over the border, and how many candidates go on.
+# The search: longest side of the first and of the second pass; that of a quick look for large faces,
+# which suffices where only the largest is wanted, and how many times finer landmarks are looked for;
+# the pyramid's step, the pixels of padding that let a window reach over the border, and how many
+# candidates go on.
 PASSES = (640, 1280)
+GLANCE, _FINER = 160, 4
 _STEP = 2.0**-0.25
 _PADDING = 16
 _CANDIDATES = 24
@@ -54,21 +58,23 @@ _SMALL, _SMALL_SCORE = 24.0, 0.9
 _REFINED_SCORE = 0.5
 
 
-def search(weights: DetectorWeights, grey: np.ndarray, smallest: float = 0.0) -> Poses:
+def search(
+    weights: DetectorWeights, grey: np.ndarray, smallest: float = 0.0, finest: int = PASSES[0]
+) -> Poses:
     """Candidate poses in (h, w) uint8: the best windows of a sweep over all positions and sizes.
 
-    ``smallest`` leaves out the pyramid's levels at or below this fraction of the picture's size.
+    ``smallest`` leaves out the pyramid's levels at or below this fraction of the picture's size;
+    ``finest`` see `pyramid_levels`.
     """
     found: list[np.ndarray] = []
-    for level, factor in pyramid_levels(grey):
+    for level, factor in pyramid_levels(grey, finest):
         if 1 / factor <= smallest + 1e-6:
             break
         response = respond(weights, level_features(level))
-        best = response.argmax(axis=-1)
-        top = response.max(axis=-1)
+        top = np.maximum.reduce([response[..., k] for k in range(response.shape[-1])])
         for y, x in peaks(top, float(weights.gate)):
             origin = window_origin(y, x) * factor
-            roll = np.deg2rad(weights.rolls[best[y, x]])
+            roll = np.deg2rad(weights.rolls[response[y, x].argmax()])
             axis = WINDOW_UNIT * factor * np.array([np.cos(roll), np.sin(roll)])
             found.append(np.concatenate([origin, axis, [top[y, x]]]))
     table = np.array(sorted(found, key=lambda row: -row[4])[: 10 * _CANDIDATES]).reshape(-1, 5)
@@ -77,10 +83,15 @@ def search(weights: DetectorWeights, grey: np.ndarray, smallest: float = 0.0) ->
     return Poses(poses.origin[kept], poses.axis[kept])
 
 
-def pyramid_levels(grey: np.ndarray) -> list[tuple[np.ndarray, float]]:
-    """Copies of (h, w) uint8 from large to small, each with the factor back to the original."""
+def pyramid_levels(
+    grey: np.ndarray, finest: int = PASSES[0]
+) -> list[tuple[np.ndarray, float]]:
+    """Copies of (h, w) uint8 from large to small, each with the factor back to the original.
+
+    Small pictures are enlarged towards ``finest`` pixels.
+    """
     height, width = grey.shape
-    start = min(_LARGEST_ENLARGEMENT, max(1.0, PASSES[0] / max(height, width)))
+    start = min(_LARGEST_ENLARGEMENT, max(1.0, finest / max(height, width)))
     levels: list[tuple[np.ndarray, float]] = []
     k = 0
     while min(height, width) * start * _STEP**k >= 2 * WINDOW_UNIT:
@@ -189,14 +200,25 @@ class BundledDetector:
         """The package's own decides."""
         return ""
 
-    def detect(self, image: np.ndarray) -> list[Face]:
+    def detect(self, image: np.ndarray, largest: bool = False) -> list[Face]:
         """Faces of a picture (H, W, 3) uint8 RGB, largest first.
 
         The picture is searched at 640 pixels (eye distances from about 16 pixels there) and, only
         if that finds nothing, at up to 1280. A face cut by the border is returned when both eyes
-        are inside the picture.
+        are inside the picture. Where the largest is enough, a glance at 160 pixels comes first.
         """
         check_image(image)
+        return (self._glanced(image) if largest else []) or self._searched(image)
+
+    def _glanced(self, image: np.ndarray) -> list[Face]:
+        """The large faces of a picture: eyes at least a tenth of its longest side apart."""
+        pyramid, scale = _landmark_pyramid(image, _FINER * GLANCE)
+        fine = np.rint(pyramid.levels[0][0] * 255).astype(np.uint8)
+        grey, factor = as_small(fine, GLANCE)
+        poses = _scaled(search(self.weights, grey, finest=GLANCE), factor)
+        return self._kept(self._verified(pyramid, scale, poses), image)
+
+    def _searched(self, image: np.ndarray) -> list[Face]:
         pyramid, scale = _landmark_pyramid(image)
         searched = 0
         for longest in PASSES:
@@ -206,10 +228,14 @@ class BundledDetector:
             poses = search(self.weights, grey, searched / max(grey.shape))
             searched = longest
             faces = self._verified(pyramid, scale, _scaled(poses, factor / scale))
-            faces = [face for face in faces if self._sure(face) and _inside(face.eyes, image)]
-            if faces:
-                return sorted(faces, key=lambda face: -face.eye_distance)
+            if kept := self._kept(faces, image):
+                return kept
         return []
+
+    def _kept(self, faces: list[Face], image: np.ndarray) -> list[Face]:
+        """The faces that are to be believed, largest first."""
+        sure = [face for face in faces if self._sure(face) and _inside(face.eyes, image)]
+        return sorted(sure, key=lambda face: -face.eye_distance)
 
     def _sure(self, face: Face) -> bool:
         return face.eye_distance >= _SMALL or face.score >= _SMALL_SCORE
@@ -246,9 +272,9 @@ def refine(weights: DetectorWeights, image: np.ndarray, faces: list[Face]) -> li
     ]
 
 
-def _landmark_pyramid(image: np.ndarray) -> tuple[Pyramid, float]:
+def _landmark_pyramid(image: np.ndarray, longest: int = PASSES[-1]) -> tuple[Pyramid, float]:
     """The picture as the cascade sees it, and the factor from its pixels to the picture's."""
-    grey, factor = as_grey(image, PASSES[-1])
+    grey, factor = as_grey(image, longest)
     return Pyramid.of(grey[None].astype(np.float32) / np.float32(255)), factor
 
 

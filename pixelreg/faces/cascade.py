@@ -266,7 +266,12 @@ def as_grey(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
 
     Returns: (h, w) uint8 and the factor from its pixels to the picture's.
     """
-    picture = Image.fromarray(np.ascontiguousarray(image)).convert("L")
+    return as_small(np.asarray(Image.fromarray(np.ascontiguousarray(image)).convert("L")), longest)
+
+
+def as_small(grey: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
+    """(h, w) uint8 shrunk so that its longest side is at most ``longest``; see `as_grey`."""
+    picture = Image.fromarray(grey)
     factor = max(picture.size) / longest
     if factor <= 1:
         return np.asarray(picture), 1.0

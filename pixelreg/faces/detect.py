@@ -42,8 +42,11 @@ class Detector(Protocol):
     def versions(cls) -> str:
         """What besides this package decides which faces are found; empty for nothing."""
 
-    def detect(self, image: Pixels) -> list[Face]:
-        """The faces of a picture (H, W, 3) uint8 RGB, largest first; an empty list for none."""
+    def detect(self, image: Pixels, largest: bool = False) -> list[Face]:
+        """The faces of a picture (H, W, 3) uint8 RGB, largest first; an empty list for none.
+
+        largest : only the largest is wanted, so that others may be left out.
+        """
 
 
 def make_detector(name: str = "auto", file: str | Path | None = None) -> Detector:

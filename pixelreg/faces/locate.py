@@ -108,7 +108,8 @@ class Locator:
         marked = self.marked(path)
         if marked is not None:
             return [marked[1]]
-        chosen = choose_faces(self.detector_.detect(pixels), self.which)
+        found = self.detector_.detect(pixels, largest=self.which == "largest")
+        chosen = choose_faces(found, self.which)
         usable = [face for face in chosen if face.eye_distance >= SMALLEST_EYE_DISTANCE]
         if not usable:
             raise FaceError(

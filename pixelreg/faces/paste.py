@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -36,6 +37,7 @@ def face_mask(size: int, radii: tuple[float, float] = RADII, feather: float = FE
 
 
 FINER = 5  # odd, so that the crop's own pixel centres are among the finer ones
+STRIP = 96  # rows changed at once, so that temporaries stay in the cache
 
 
 def paste_change(
@@ -55,52 +57,82 @@ def paste_change(
     if strength == 0 or left >= right or top >= bottom:
         return result
     spread = _Spread(similarity, left, top, right - left, bottom - top)
-    window = values[top:bottom, left:right]
-    moved = as_unit(window)
-    if change.displacement is not None:
-        steps = np.float32(strength) * spread.over_photo(change.displacement)
-        moved = _moved(values, moved, similarity, (left, top), steps, change.steepness)
-    if change.gain is not None:
-        # Less 1, as outside the crop there is 0 of everything.
-        moved = moved * (1 + spread.over_photo(change.gain[..., None] - 1))
-    if change.colour.any():
-        moved = moved + np.float32(strength) * spread.over_photo(change.colour)
-    if change.layer is not None:
-        layer = spread.over_photo(change.layer)
-        moved = moved * (1 - layer[..., 3:]) + layer[..., :3]
-    result[top:bottom, left:right] = _like(moved, window)
+    fields = _Fields.of(change, spread, np.float32(strength))
+    for first in range(0, bottom - top, STRIP):
+        rows = slice(first, min(first + STRIP, bottom - top))
+        strip = fields.part(rows)
+        here = np.s_[top + rows.start : top + rows.stop, left:right]
+        moved = as_unit(values[here])
+        if strip.steps is not None:
+            _move(values, moved, similarity, (left, top + rows.start), strip.steps, fields.steepness)
+        result[here] = _like(strip.laid_on(moved), values[here])
     return result
 
 
-LINE = 512  # pixels looked up in one go
+@dataclass(frozen=True)
+class _Fields:
+    """A change at the pixels of a window of the photo, (h, w); see `Change`.
+
+    steps : (h, w, 2) in crop pixels, or None where nothing moves.
+    colour : (h, w, 3), or None where nothing is added.
+    """
+
+    steps: Floats | None
+    gain: Floats | None
+    colour: Floats | None
+    layer: Floats | None
+    steepness: float
+
+    @classmethod
+    def of(cls, change: Change, spread: _Spread, strength: Any) -> _Fields:
+        steps, gain, colour, layer = change.displacement, change.gain, change.colour, change.layer
+        return cls(
+            None if steps is None else spread.over_photo(steps) * strength,
+            # Less 1, as outside the crop there is 0 of everything.
+            None if gain is None else spread.over_photo(gain[..., None] - 1) + 1,
+            spread.over_photo(colour) * strength if colour.any() else None,
+            None if layer is None else spread.over_photo(layer),
+            change.steepness,
+        )
+
+    def part(self, rows: slice) -> _Fields:
+        """Some of the window's rows."""
+        fields = self.steps, self.gain, self.colour, self.layer
+        return _Fields(*(None if f is None else f[rows] for f in fields), self.steepness)
+
+    def laid_on(self, moved: Floats) -> Floats:
+        """What was moved, (h, w, 3) on [0, 1], with all else that is to be done to it."""
+        if self.gain is not None:
+            moved = moved * self.gain
+        if self.colour is not None:
+            moved = moved + self.colour
+        if self.layer is not None and self.layer.any():
+            moved = moved * (1 - self.layer[..., 3:]) + self.layer[..., :3]
+        return moved
 
 
-def _moved(
+def _move(
     values: Array,
     window: Floats,
     similarity: Similarity,
     corner: tuple[int, int],
     steps: Floats,
     steepness: float,
-) -> Floats:
-    """The window with every pixel fetched ``steps`` (h, w, 2) crop pixels away, on [0, 1]."""
-    pixels = np.flatnonzero(steps.any(axis=2))
-    if not pixels.size:
-        return window
-    padded = np.resize(pixels, (-(-len(pixels) // LINE), LINE))
-    rows, columns = np.divmod(padded, window.shape[1])
-    across, down = steps.reshape(-1, 2)[padded].transpose(2, 0, 1)
-    y, x = rows.astype(np.float32), columns.astype(np.float32)
-    x += np.float32(corner[0])
-    y += np.float32(corner[1])
+) -> None:
+    """Fetch every pixel of a window, on [0, 1], ``steps`` (h, w, 2) crop pixels away."""
+    moving = (steps[..., 0] != 0) | (steps[..., 1] != 0)
+    rows, columns = np.nonzero(moving)
+    if not rows.size:
+        return
+    across, down = steps[..., 0][moving], steps[..., 1][moving]
+    x = columns.astype(np.float32) + np.float32(corner[0])
+    y = rows.astype(np.float32) + np.float32(corner[1])
     x += np.float32(similarity.a) * across - np.float32(similarity.b) * down
     y += np.float32(similarity.b) * across + np.float32(similarity.a) * down
-    fetched = fetch_cubic(values, x, y, steepness=steepness).reshape(-1, 3)[: len(pixels)]
+    fetched = fetch_cubic(values, x, y, steepness=steepness)
     if values.dtype == np.uint8:
         fetched /= np.float32(255)
-    result: Floats = window.copy()
-    result.reshape(-1, 3)[pixels] = fetched
-    return result
+    window[moving] = fetched
 
 
 @dataclass(frozen=True)

@@ -181,11 +181,12 @@ class YuNetDetector:
             cv2.utils.logging.setLogLevel(level)
         return network
 
-    def detect(self, image: np.ndarray) -> list[Face]:
+    def detect(self, image: np.ndarray, largest: bool = False) -> list[Face]:
         """Faces of a picture (H, W, 3) uint8 RGB, largest first.
 
         Faces found at several scales are merged, their landmarks averaged. A face cut by the
-        border is returned when both eyes are inside the picture.
+        border is returned when both eyes are inside the picture. All are found even where
+        ``largest`` is enough.
         """
         check_image(image)
         rows = np.empty((0, 15))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -114,8 +115,10 @@ def change(rig: Rig, sitter: Sitter, weights: Mapping[str, float], look: Look = 
         return Change(_nothing(shape))
     seen = rasterise(places, depth, rig.corners[busy], shape, rig.loops)
     fields = seen.spread(np.concatenate([sources - places, gains[:, None]], axis=1))
-    displacement = np.zeros((*shape, 2), np.float32)
-    displacement.reshape(-1, 2)[seen.pixels] = fields[:, :2]
+    # Plane by plane, as all that follows reads them.
+    displacement = np.moveaxis(np.zeros((2, *shape), np.float32), 0, 2)
+    for k in range(2):
+        np.put(displacement[..., k], seen.pixels, fields[:, k])
     gain = np.ones(shape, np.float32)
     creased = rig.creased[busy]
     folds = _folds(rig, sitter, seen, creased, weights, DEPTH * look.wrinkles)
@@ -247,20 +250,20 @@ def _cracks(covered: Array) -> Array:
 
 def _sew(cracks: Array, displacement: Floats, gain: Floats) -> None:
     """Give cracks the motion and the shading of the skin around them."""
-    places = np.argwhere(cracks)
-    if not len(places):
-        return
-    low, high = np.maximum(places.min(axis=0) - SEAM, 0), places.max(axis=0) + SEAM + 1
-    part = np.s_[low[0] : high[0], low[1] : high[1]]
-    cracks, displacement, gain = cracks[part], displacement[part], gain[part]
-    known = np.pad(~cracks, SEAM).astype(np.float32)
-    fields = np.concatenate([displacement, gain[..., None]], axis=2)
-    padded = np.pad(fields, ((SEAM, SEAM), (SEAM, SEAM), (0, 0))) * known[..., None]
     rows, columns = np.nonzero(cracks)
-    near = range(2 * SEAM + 1)
-    total = sum(padded[rows + i, columns + j] for i in near for j in near)
-    count = sum(known[rows + i, columns + j] for i in near for j in near)
-    mean = np.asarray(total) / np.maximum(np.asarray(count), 1)[:, None]
+    if not len(rows):
+        return
+    height, width = cracks.shape
+    total, count = np.zeros((len(rows), 3), np.float32), np.zeros((len(rows), 1), np.float32)
+    near = range(-SEAM, SEAM + 1)
+    for i, j in product(near, near):
+        row, column = rows + i, columns + j
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        at = np.where(inside, row, 0), np.where(inside, column, 0)
+        known = (inside & ~cracks[at])[:, None].astype(np.float32)
+        total += known * np.concatenate([displacement[at], gain[at][:, None]], axis=1)
+        count += known
+    mean = total / np.maximum(count, 1)
     displacement[rows, columns], gain[rows, columns] = mean[:, :2], np.maximum(mean[:, 2], 0.5)
 
 

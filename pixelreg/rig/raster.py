@@ -11,6 +11,7 @@ from pixelreg.arrays import Array, Floats
 
 CRACK = np.float32(1e-3)  # pixels by which spans reach over their edges, so that no seam stays open
 NEARER = 1e-3  # cm
+PIXELS = 1 << 14  # worked on at once, so that the temporaries stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +50,19 @@ class Seen:
         # value = a + u (b - a) + v (c - a), and u and v are linear in x and y.
         rates = ab * self.planes[:, 0, :, None] + ac * self.planes[:, 1, :, None]
         rates[:, 2] += a
-        rows, columns = np.divmod(self.pixels, self.shape[1])
-        x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
-        out = np.empty((len(self.pixels), values.shape[1]), np.float32)
-        for k in range(values.shape[1]):
-            rate = np.ascontiguousarray(rates[..., k])
-            out[:, k] = rate[:, 0][self.triangles] * x
-            out[:, k] += rate[:, 1][self.triangles] * y
-            out[:, k] += rate[:, 2][self.triangles]
-        return out
+        rates = np.ascontiguousarray(rates.transpose(2, 1, 0), np.float32)
+        out = np.empty((len(rates), len(self.pixels)), np.float32)
+        for first in range(0, len(self.pixels), PIXELS):
+            some = slice(first, first + PIXELS)
+            which = self.triangles[some].astype(np.intp)
+            rows = self.pixels[some] // self.shape[1]
+            x = (self.pixels[some] - rows * self.shape[1]).astype(np.float32) + 0.5
+            y = rows.astype(np.float32) + 0.5
+            for (across, down, start), line in zip(rates, out, strict=True):
+                line[some] = across[which] * x
+                line[some] += down[which] * y
+                line[some] += start[which]
+        return out.T
 
 
 def rasterise(

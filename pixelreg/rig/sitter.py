@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.faces.dense import POINTS
@@ -23,7 +23,6 @@ CORNERS = POINTS.index(87), POINTS.index(93)
 PARTED = 0.045  # eye distances between lips that are apart; closed ones measure up to 0.032
 CLOSE, SOFT = 1e-3, 20.0  # smoothing of where things are, and of how far they go
 FLIP = np.array([1, -1], np.float32)  # y of the head is up, that of pictures down
-LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 WHITES = 85  # percentile of an eye's brightness that is its white
 
 
@@ -146,15 +145,14 @@ def _openness(mesh: Mesh, places: Floats, soft: Floats) -> tuple[float, float]:
 
 def _lit(mesh: Mesh, picture: Pixels, places: Floats, normals: Floats) -> Lit:
     """Spherical-harmonic light of the skin that is seen, robustly, and the palette."""
-    luminance = picture @ LUMINANCE
-    height, width = luminance.shape
+    grey = Image.fromarray(np.ascontiguousarray(picture)).convert("L")
+    width, height = grey.size
     at = np.clip(places.astype(np.int32), 0, [width - 1, height - 1])
     x, y, _ = mesh.rest.T
     skin = mesh.seen & (np.abs(x) < 6.5) & (y > -9) & (y < 6) & (normals[:, 2] > 0.2)
     skin &= ~((y > 0.2) & (y < 4.6))  # neither eyes nor brows
     at = at[skin]
-    smooth = np.asarray(_smoothed(luminance, width))
-    seen = smooth[at[:, 1], at[:, 0]]
+    seen = _smoothed(grey, at)
     basis, weights = harmonics(normals[skin]), np.ones(len(seen), np.float32)
     ridge = 1e-2 * len(seen) * np.diag([0, 0.02, 0.02, 0.02] + [0.3] * 5)
     light = np.zeros(9)
@@ -165,18 +163,22 @@ def _lit(mesh: Mesh, picture: Pixels, places: Floats, normals: Floats) -> Lit:
         weights = 1 / (1 + (rest / (1.5 * np.median(np.abs(rest)) + 1)) ** 2)
     level = max(float(np.median(seen)), 1.0)
     tint = np.median(picture[at[:, 1], at[:, 0]], axis=0).astype(np.float32) / level
-    tooth = np.clip(_eye_whites(mesh, luminance, places), 0.9 * level, 2.5 * level)
+    tooth = np.clip(_eye_whites(mesh, np.asarray(grey), places), 0.9 * level, 2.5 * level)
     return Lit(light.astype(np.float32), Palette(float(tooth), level, tint))
 
 
-def _smoothed(luminance: Floats, width: int) -> Image.Image:
-    from PIL import ImageFilter
+def _smoothed(grey: Image.Image, at: Array) -> Array:
+    """(k,) what a picture shows at pixels (k, 2), smoothed; it is made smaller first, as that is
+    quicker.
+    """
+    times = max(1, grey.width // 256)
+    sigma = grey.width / 256 / times
+    small = np.asarray(grey.reduce(times).filter(ImageFilter.GaussianBlur(sigma)))
+    seen: Array = small[at[:, 1] // times, at[:, 0] // times]
+    return seen
 
-    image = Image.fromarray(luminance.astype(np.uint8))
-    return image.filter(ImageFilter.GaussianBlur(width / 256))
 
-
-def _eye_whites(mesh: Mesh, luminance: Floats, places: Floats) -> float:
+def _eye_whites(mesh: Mesh, luminance: Pixels, places: Floats) -> float:
     """The brightness of the whites of the eyes, which that of teeth follows; skin's does not."""
     found = []
     for lid in mesh.lids:

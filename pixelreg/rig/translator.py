@@ -35,6 +35,7 @@ SIZE = 256  # of crops, where pictures come as crops
 # and of a shape: more would tear the skin.
 MOST_INSIDE, MOST_MISFIT, MOST_SHARE, MOST_WEIGHT = 0.5, 0.35, 3.0, 2.5
 BLANK = 2.0  # grey levels of spread below which there is nothing to see
+LOOKED_AT = 64  # rows and columns of pixels, which tell that
 # Times the doubt above which a finder's landmarks should be looked at.
 TOO_UNSURE = 2.0
 
@@ -286,7 +287,9 @@ def _rig_of(file: Path | None, quick: bool = False) -> Rig:
 def _is_blank(pixels: Pixels, points: Array) -> bool:
     """Whether a picture shows one colour alone where a face should be."""
     low, high = np.maximum(points.min(axis=0), 0).astype(int), points.max(axis=0).astype(int) + 1
-    return bool(pixels[low[1] : high[1], low[0] : high[0]].std(axis=(0, 1)).max() < BLANK)
+    part = pixels[low[1] : high[1], low[0] : high[0]]
+    down, across = (max(1, side // LOOKED_AT) for side in part.shape[:2])
+    return bool(part[::down, ::across].std(axis=(0, 1)).max() < BLANK)
 
 
 def _where(face: Face) -> str:
