@@ -11,21 +11,23 @@ from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any
-from zlib import compress
 
 from pixelreg import __version__
-from pixelreg.export.rigtables import Packed
+from pixelreg.export.tables import Packed
 
 # What computes, in a Worker or in a script of one's own; and what shows it.
-ENGINE = (
-    *("tables", "align", "paste", "plans", "planes", "features", "detector", "follower"),
-    *("planmodel", "engine"),
-)
+ENGINE = ("tables", "looks", "align", "paste", "planes", "detector", "follower", "engine")
+# Scripts of a kind of model, and which of their functions makes one.
+KINDS = {
+    "plans": (("plans", "planmodel"), "planModel"),
+    "rig": (("landmarks",), "rigModel"),
+}
 PAGE = ("ask", "photo", "stage", "faces", "controls", "keeping", "camera", "listen", "page")
 HEAD = "// pixelreg {version}; SPDX-License-Identifier: MIT\n"
 ENGINE_TEXT = """const pixelregEngine = function () {{
 "use strict";
 {scripts}
+const makeModel = {maker};
 return {{ open: openEngine, answerMessages, bytesOfText, scaledFace, within }};
 }};
 const pixelreg = pixelregEngine();
@@ -67,14 +69,15 @@ def page_text(name: str) -> str:
     return (files("pixelreg.export") / "page" / name).read_text(encoding="utf-8")
 
 
-def engine_text() -> str:
-    """The engine as one script, which makes `pixelreg`."""
-    return _script(ENGINE_TEXT, ENGINE)
+def engine_text(packed: Packed) -> str:
+    """The engine of a model's kind as one script, which makes `pixelreg`."""
+    stems, maker = KINDS[packed.index["values"]["model"]["kind"]]
+    return _script(ENGINE_TEXT, (*ENGINE, *stems), maker=maker)
 
 
 def model_text(packed: Packed) -> str:
     """A model as one script, which makes `pixelregModel`."""
-    model = {"text": _base64(compress(packed.data, 9)), "index": packed.index}
+    model = {"text": _base64(packed.deflated), "index": packed.index}
     return _head() + f"const pixelregModel = {_json(model)};\n"
 
 
@@ -83,7 +86,7 @@ def scripts_of(packed: Packed) -> dict[str, str]:
     picture = (files("pixelreg.export") / "page" / "face.jpg").read_bytes()
     example = {"text": _base64(picture), "credit": EXAMPLE_LINE}
     return {
-        "engine.js": engine_text(),
+        "engine.js": engine_text(packed),
         "model.js": model_text(packed),
         "page.js": f"const pixelregExample = {_json(example)};\n" + _script(PAGE_TEXT, PAGE),
     }
@@ -125,9 +128,9 @@ def _page(policy: str, style: str, scripts: str, size: int, credits: Sequence[Cr
     )
 
 
-def _script(text: str, stems: Sequence[str]) -> str:
+def _script(text: str, stems: Sequence[str], **more: str) -> str:
     parts = "\n".join(page_text(f"{stem}.js") for stem in stems)
-    return _head() + text.format(scripts=parts)
+    return _head() + text.format(scripts=parts, **more)
 
 
 def _head() -> str:

@@ -28,7 +28,7 @@ from pixelreg.export.pagefiles import (
     single_page,
 )
 from pixelreg.export.readme import readme
-from pixelreg.export.rigtables import Packed, pack
+from pixelreg.export.tables import Packed, pack
 from pixelreg.faces.cascade import load_weights
 from pixelreg.files import write_bytes
 from pixelreg.models.model import Model
@@ -60,9 +60,9 @@ const jobs = JSON.parse(process.argv[2]);
   }
 })();
 """
-HOW = """Open `{page}` in a browser, from a disk or from any server; it takes photos and the camera, and
-sends nothing anywhere. pixelreg's docs/web-page.md says how to put it into a page of your own, and how
-to call `engine.js`, which the folder holds, from a script."""
+HOW = """Open `{page}` in a browser, from a disk or from any server; it takes photos and the camera,
+and sends nothing anywhere. pixelreg's docs/web-page.md says how to put it into a page of your own,
+and how to call `engine.js`, which the folder holds, from a script."""
 DETECTOR = Credit(
     "What finds faces",
     "trained on the Face Research Lab London Set: DeBruine, L., & Jones, B. (2017), Version 5, "
@@ -174,8 +174,8 @@ def _compared(form: Form, packed: Packed) -> tuple[Difference | None, str]:
     targets, pictures = list(form.targets), vectors(form.model.size)
     jobs = [[target, strength] for target in targets for strength in STRENGTHS]
     with tempfile.TemporaryDirectory() as folder:
-        texts = {"engine.js": engine_text(), "model.js": model_text(packed), "check.js": CHECK}
-        for name, text in texts.items():
+        texts = {"engine.js": engine_text(packed), "model.js": model_text(packed)}
+        for name, text in (texts | {"check.js": CHECK}).items():
             Path(folder, name).write_text(text, encoding="utf-8")
         said = _call([node, "check.js", json.dumps(jobs)], folder, pictures)
     made = np.frombuffer(said, np.uint8).reshape(len(jobs), *pictures.shape)

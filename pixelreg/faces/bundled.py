@@ -83,9 +83,7 @@ def search(
     return Poses(poses.origin[kept], poses.axis[kept])
 
 
-def pyramid_levels(
-    grey: np.ndarray, finest: int = PASSES[0]
-) -> list[tuple[np.ndarray, float]]:
+def pyramid_levels(grey: np.ndarray, finest: int = PASSES[0]) -> list[tuple[np.ndarray, float]]:
     """Copies of (h, w) uint8 from large to small, each with the factor back to the original.
 
     Small pictures are enlarged towards ``finest`` pixels.

@@ -64,7 +64,9 @@ def paste_change(
         here = np.s_[top + rows.start : top + rows.stop, left:right]
         moved = as_unit(values[here])
         if strip.steps is not None:
-            _move(values, moved, similarity, (left, top + rows.start), strip.steps, fields.steepness)
+            _move(
+                values, moved, similarity, (left, top + rows.start), strip.steps, fields.steepness
+            )
         result[here] = _like(strip.laid_on(moved), values[here])
     return result
 

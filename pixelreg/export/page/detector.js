@@ -5,7 +5,7 @@
 
 const WINDOW_UNIT = 16;
 const WINDOW_CELLS = [11, 10];
-const WINDOW_LONG = WINDOW_CELLS[1] * CHANNELS;
+const WINDOW_LONG = WINDOW_CELLS[1] * CELL_CHANNELS;
 const PASSES = [640, 1280];
 const LEVEL_STEP = 2 ** -0.25;
 const PADDING = 16;
@@ -15,12 +15,32 @@ const APART = 1; // eye distances between two faces' eyes
 const SMALL = 24;
 const SMALL_SCORE = 0.9;
 const LEAST_SCORE = 0.5;
+const GLANCE = 160;
+const FINER_GLANCE = 4;
+const OCTAVES = 6;
+const FACE_SIDE = 64;
+const FACE_UNIT = 24;
+const FACE_CENTRE = [0, 1 / 3];
+const PATCH_SIDE = 24;
+const PATCH_UNIT = 40;
 
-// The faces of a photo, largest first.
-function findFaces(photo, weights) {
-  const grey = greyOf(photo);
+// The faces of a photo, largest first: at a glance those whose eyes are far apart, and only where
+// there are none, or where all are asked for, those of the whole search.
+function findFaces(photo, weights, isAll = false) {
+  const grey = greyPart(photo, 0, 0, photo.width, photo.height);
+  const glanced = isAll ? [] : glancedFaces(photo, weights, grey);
+  return glanced.length ? glanced : searchedFaces(photo, weights, grey);
+}
+
+function glancedFaces(photo, weights, grey) {
+  const { plane, factor } = shrunkTo(grey, FINER_GLANCE * GLANCE);
+  const small = shrunkTo(plane, GLANCE);
+  const poses = searchPoses(weights, small.plane, 0, GLANCE);
+  return keptFaces(photo, weights, plane, factor, poses.map((pose) => scaledPose(pose, small.factor)));
+}
+
+function searchedFaces(photo, weights, grey) {
   const large = shrunkTo(grey, PASSES.at(-1));
-  const pyramid = pyramidOf(large.plane);
   const longest = Math.max(photo.width, photo.height);
   let searched = 0;
   for (const pass of PASSES) {
@@ -28,14 +48,22 @@ function findFaces(photo, weights) {
     const small = shrunkTo(grey, pass);
     const least = searched / Math.max(small.plane.width, small.plane.height);
     const share = small.factor / large.factor;
-    const poses = searchPoses(weights, small.plane, least).map((pose) => scaledPose(pose, share));
+    const poses = searchPoses(weights, small.plane, least, PASSES[0]);
+    const scaled = poses.map((pose) => scaledPose(pose, share));
+    const faces = keptFaces(photo, weights, large.plane, large.factor, scaled);
+    if (faces.length) return faces;
     searched = pass;
-    const faces = verifiedFaces(weights, pyramid, poses)
-      .map(({ points, score }) => ({ points: points.map((v) => v * large.factor), score }))
-      .filter((face) => isSure(face) && hasEyesInside(face, photo));
-    if (faces.length) return faces.sort((one, other) => eyeDistance(other) - eyeDistance(one));
   }
   return [];
+}
+
+// The faces at poses of a plane, `factor` times smaller than the photo, that are to be believed.
+function keptFaces(photo, weights, plane, factor, poses) {
+  const pyramid = pyramidOf(plane, OCTAVES);
+  return verifiedFaces(weights, pyramid, poses)
+    .map(({ points, score }) => ({ points: points.map((value) => value * factor), score }))
+    .filter((face) => isSure(face) && hasEyesInside(face, photo))
+    .sort((one, other) => eyeDistance(other) - eyeDistance(one));
 }
 
 const eyeDistance = ({ points }) => Math.hypot(points[2] - points[0], points[3] - points[1]);
@@ -47,12 +75,14 @@ function hasEyesInside({ points }, { width, height }) {
   return inside(points[0], points[1]) && inside(points[2], points[3]);
 }
 
+const poseUnit = ({ ax, ay }) => Math.hypot(ax, ay);
+
 const scaledPose = ({ x, y, ax, ay }, by) => ({ x: x * by, y: y * by, ax: ax * by, ay: ay * by });
 
 // The best windows of a sweep over all positions and sizes, as poses.
-function searchPoses(weights, plane, least) {
+function searchPoses(weights, plane, least, finest) {
   const found = [];
-  for (const { plane: level, factor } of searchLevels(plane)) {
+  for (const { plane: level, factor } of searchLevels(plane, finest)) {
     if (1 / factor <= least + 1e-6) break;
     found.push(...windowsOf(weights, level, factor));
   }
@@ -63,14 +93,15 @@ function searchPoses(weights, plane, least) {
 }
 
 // Copies of a plane from large to small, each with the factor back to the original.
-function* searchLevels(plane) {
+// Small ones are enlarged towards `finest` pixels.
+function* searchLevels(plane, finest) {
   const longest = Math.max(plane.width, plane.height);
-  const start = Math.min(LARGEST_ENLARGEMENT, Math.max(1, PASSES[0] / longest));
+  const start = Math.min(LARGEST_ENLARGEMENT, Math.max(1, finest / longest));
   const levels = [];
   for (let scale = start; Math.min(plane.width, plane.height) * scale >= 2 * WINDOW_UNIT;
     scale = start * LEVEL_STEP ** levels.length) {
-    const width = roundHalfEven(plane.width * scale);
-    const height = roundHalfEven(plane.height * scale);
+    const width = roundEven(plane.width * scale);
+    const height = roundEven(plane.height * scale);
     const source = levels.length > 4 ? levels.at(-4) : plane;
     levels.push(resizedPlane(source, width, height));
     yield { plane: levels.at(-1), factor: plane.width / width };
@@ -78,7 +109,7 @@ function* searchLevels(plane) {
 }
 
 function windowsOf(weights, level, factor) {
-  const map = cellFeatures(paddedPlane(level), 1 / 255);
+  const map = mapOf(level);
   const [rows, columns] = [map.rows - WINDOW_CELLS[0] + 1, map.columns - WINDOW_CELLS[1] + 1];
   if (rows < 1 || columns < 1) return [];
   const { scores, best } = windowScores(weights, map, rows, columns);
@@ -97,18 +128,21 @@ function windowsOf(weights, level, factor) {
   return found;
 }
 
-function paddedPlane({ values, width, height }) {
-  const wide = width + 2 * PADDING;
-  const high = height + 2 * PADDING;
-  const out = new Uint8Array(wide * high);
-  for (let y = 0; y < high; y++) {
+// Features of a level whose border is repeated, so that windows reach over it.
+function mapOf({ data, width, height }) {
+  const columns = Math.floor((width + 2 * PADDING) / CELL);
+  const rows = Math.floor((height + 2 * PADDING) / CELL);
+  const [wide, high] = [columns * CELL, rows * CELL];
+  const grey = new Float32Array(wide * high);
+  for (let y = 0, to = 0; y < high; y++) {
     const from = width * within(y - PADDING, 0, height - 1);
-    const to = y * wide;
-    out.fill(values[from], to, to + PADDING);
-    out.set(values.subarray(from, from + width), to + PADDING);
-    out.fill(values[from + width - 1], to + PADDING + width, to + wide);
+    for (let x = -PADDING; x < wide - PADDING; x++, to++) {
+      grey[to] = data[from + within(x, 0, width - 1)] / 255;
+    }
   }
-  return { values: out, width: wide, height: high };
+  const cells = new Float32Array(rows * columns * CELL_CHANNELS);
+  cellFeatures(grey, wide, high, cells, 0);
+  return { cells, columns, rows };
 }
 
 // Of every window: the best template's score, and which that is.
@@ -118,9 +152,9 @@ function windowScores(weights, { cells, columns: wide }, rows, columns) {
   const best = new Uint8Array(rows * columns);
   const size = WINDOW_CELLS[0] * WINDOW_LONG;
   for (let at = 0; at < scores.length; at++) {
-    const corner = CHANNELS * (Math.floor(at / columns) * wide + (at % columns));
+    const corner = CELL_CHANNELS * (Math.floor(at / columns) * wide + (at % columns));
     for (let kind = 0; kind < bias.length; kind++) {
-      const score = windowScore(cells, corner, CHANNELS * wide, templates, kind * size);
+      const score = windowScore(cells, corner, CELL_CHANNELS * wide, templates, kind * size);
       if (Math.fround(score + bias[kind]) > scores[at]) {
         scores[at] = score + bias[kind];
         best[at] = kind;
@@ -174,15 +208,15 @@ function distinctPoses(poses, scores, least, nearer, similar = Infinity) {
 }
 
 function isDouble(one, other, nearer, similar) {
-  const large = Math.max(unitOf(one), unitOf(other));
-  const small = Math.min(unitOf(one), unitOf(other));
+  const large = Math.max(poseUnit(one), poseUnit(other));
+  const small = Math.min(poseUnit(one), poseUnit(other));
   const apart = Math.hypot(one.x - other.x, one.y - other.y);
   return apart < nearer * (large > similar * small ? small : large);
 }
 
 function verifiedFaces(weights, pyramid, poses) {
   const found = poses.map((pose) => alignFace(weights, pyramid, pose));
-  const shapes = found.map(({ points }) => fitPose(points));
+  const shapes = found.map(({ points }) => poseOfFace(points));
   const scores = found.map(({ score }) => score);
   return distinctPoses(shapes, scores, LEAST_SCORE, APART).map((k) => {
     // A start that was far off can leave the cascade short of its goal: go on from there.
@@ -193,16 +227,16 @@ function verifiedFaces(weights, pyramid, poses) {
 
 // Landmarks and score of the face that starts from a pose.
 function alignFace(weights, pyramid, start) {
-  let points = toPicture(start, MEAN_SHAPE);
+  let points = poseToPicture(start, FIVE_MEAN);
   for (let k = 0; k < countOf(weights.crop_stages, 2049); k++) {
-    const pose = fitPose(points);
-    const features = cropFeatures(pyramid, pose);
-    points = movedOn(weights.crop_stages, k, features, pose, MEAN_SHAPE);
+    const pose = poseOfFace(points);
+    const features = faceFeatures(pyramid, pose);
+    points = movedOn(weights.crop_stages, k, features, pose, FIVE_MEAN);
   }
   for (let k = 0; k < countOf(weights.patch_stages, 1441); k++) {
-    const pose = fitPose(points);
+    const pose = poseOfFace(points);
     const features = patchFeatures(pyramid, pose, points);
-    points = movedOn(weights.patch_stages, k, features, pose, toFrame(pose, points));
+    points = movedOn(weights.patch_stages, k, features, pose, poseToFrame(pose, points));
   }
   return { points: Array.from(points), score: verify(weights, pyramid, points) };
 }
@@ -218,16 +252,43 @@ function movedOn(stages, number, features, pose, start) {
     const value = features[i];
     for (let k = 0; k < 10; k++) steps[k] += value * stages[row + k];
   }
-  return toPicture(pose, steps);
+  return poseToPicture(pose, steps);
 }
 
 // The score of an aligned face, 0 to 1.
 function verify({ verifier }, pyramid, points) {
-  const pose = fitPose(points);
-  const whole = cropFeatures(pyramid, pose);
+  const pose = poseOfFace(points);
+  const whole = faceFeatures(pyramid, pose);
   const local = patchFeatures(pyramid, pose, points);
   let margin = verifier[whole.length + local.length];
   for (let i = 0; i < whole.length; i++) margin += whole[i] * verifier[i];
   for (let i = 0; i < local.length; i++) margin += local[i] * verifier[whole.length + i];
   return 1 / (1 + Math.exp(-margin));
+}
+
+// 2048 features of the whole face, and 5 x 288 of patches around its landmarks.
+function faceFeatures(pyramid, pose) {
+  const features = new Float32Array((FACE_SIDE / CELL) ** 2 * CELL_CHANNELS);
+  const [x, y] = poseToPicture(pose, FACE_CENTRE);
+  addFeatures(pyramid, pose, x, y, FACE_SIDE, FACE_UNIT, features, 0);
+  return features;
+}
+
+function patchFeatures(pyramid, pose, points) {
+  const length = (PATCH_SIDE / CELL) ** 2 * CELL_CHANNELS;
+  const features = new Float32Array((points.length / 2) * length);
+  for (let k = 0; k < points.length / 2; k++) {
+    const [x, y] = [points[2 * k], points[2 * k + 1]];
+    addFeatures(pyramid, pose, x, y, PATCH_SIDE, PATCH_UNIT, features, k * length);
+  }
+  return features;
+}
+
+// Features of a square of side x side samples around (x, y), `perUnit` of them an eye distance.
+function addFeatures(pyramid, pose, x, y, side, perUnit, features, to) {
+  const grey = new Float32Array(side * side);
+  const [ux, uy] = [pose.ax / perUnit, pose.ay / perUnit];
+  const octave = octaveOf(pyramid, poseUnit(pose) / perUnit);
+  sampleLattice(pyramid, octave, x, y, ux, uy, -uy, ux, side, side, grey);
+  cellFeatures(grey, side, side, features, to);
 }

@@ -1,14 +1,17 @@
 // What the page asks of its Worker, and what a script of one's own may call: photos in, windows out.
 
-// A model's engine from the text that the exporter packed.
+// A model's engine from the text that the exporter packed; the exporter says what `makeModel` is.
 async function openEngine({ text, index }) {
   const tables = unpackTables(await inflated(bytesOfText(text)), index);
   const weights = {};
   for (const name of DETECTOR_ARRAYS) weights[name] = tables.arrays[`detector/${name}`];
-  const model = MODELS[tables.values.model.kind](tables);
+  const model = makeModel(tables);
   return {
     model,
-    findFaces: (photo) => findFaces(photo, weights),
+    findFaces: (photo, isAll = false) => {
+      const whole = model.wholeOf(photo);
+      return whole ? [whole] : findFaces(photo, weights, isAll);
+    },
     faceFromEyes: (eyes) => ({ points: pointsFromEyes(eyes), score: 1, byHand: true }),
     prepare: model.prepare,
     change: model.change,
@@ -19,17 +22,16 @@ async function openEngine({ text, index }) {
 const DETECTOR_ARRAYS = [
   "templates", "template_bias", "rolls", "gate", "crop_stages", "patch_stages", "verifier",
 ];
-const MODELS = { plans: planModel };
 
 async function inflated(bytes) {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 // Five landmarks of which only the eyes are known: the others where they usually are.
 function pointsFromEyes([x1, y1, x2, y2]) {
   const pose = { x: (x1 + x2) / 2, y: (y1 + y2) / 2, ax: x2 - x1, ay: y2 - y1 };
-  return [x1, y1, x2, y2, ...Array.from(toPicture(pose, MEAN_SHAPE)).slice(4)];
+  return [x1, y1, x2, y2, ...Array.from(poseToPicture(pose, FIVE_MEAN)).slice(4)];
 }
 
 // The calls that a page makes, each from plain values to plain values. The photo in use is held
@@ -51,8 +53,15 @@ function makeService(engine) {
     about: () => ({ kind: engine.model.kind, targets: engine.model.targets, groups: engine.model.groups }),
     take({ whole, draft }) {
       Object.assign(held, { whole, draft: draft ?? whole, prepared: new Map() });
-      const own = engine.model.wholeOf(whole);
-      held.faces = own ? [own] : engine.findFaces(whole);
+      held.faces = engine.findFaces(whole);
+      return held.faces;
+    },
+    // The faces besides those that were found at a glance.
+    others() {
+      const known = held.faces.map(({ points }) => poseOfFace(points));
+      const isNew = ({ points }) =>
+        !known.some((pose) => isDouble(poseOfFace(points), pose, APART, Infinity));
+      held.faces.push(...engine.findFaces(held.whole, true).filter(isNew));
       return held.faces;
     },
     eyes({ eyes }) {

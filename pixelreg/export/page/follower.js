@@ -59,7 +59,7 @@ function movedFace(weights, photo, face) {
   if (!(width >= 16 && height >= 16)) return null;
   const plane = shrunkLuma(photo, left, top, width, height, factor);
   const corner = (value, k) => (value - (k % 2 ? top : left)) / factor;
-  const found = alignFace(weights, pyramidOf(plane), fitPose(face.points.map(corner)));
+  const found = alignFace(weights, pyramidOf(plane, OCTAVES), poseOfFace(face.points.map(corner)));
   const points = found.points.map((value, k) => value * factor + (k % 2 ? top : left));
   const moved = { points, score: found.score };
   return found.score >= SURE && hasEyesInside(moved, photo) ? moved : null;
@@ -67,7 +67,7 @@ function movedFace(weights, photo, face) {
 
 // Luminance of a part of a photo, means over factor x factor pixels.
 function shrunkLuma({ data, width: wide }, left, top, width, height, factor) {
-  const values = new Float32Array(width * height);
+  const luma = new Float32Array(width * height);
   for (let y = 0, to = 0; y < height; y++) {
     for (let x = 0; x < width; x++, to++) {
       let sum = 0;
@@ -77,10 +77,10 @@ function shrunkLuma({ data, width: wide }, left, top, width, height, factor) {
           sum += (data[at] * 19595 + data[at + 1] * 38470 + data[at + 2] * 7471 + 32768) >> 16;
         }
       }
-      values[to] = sum / (factor * factor);
+      luma[to] = sum / (factor * factor);
     }
   }
-  return { values, width, height };
+  return { data: luma, width, height };
 }
 
 // One face of a film. Each call takes a frame, the time in seconds, and what is wished, and gives

@@ -47,11 +47,21 @@ async function startPage(source, model, example) {
       mark(held.faces.length === 0);
       stage.ring(facesOnDraft(), held.chosen);
       await redraw();
+      if (held.faces.length) findOthers(held.draft);
     } catch {
       say("This file is no picture that the browser can read.");
     } finally {
       find("wait").hidden = true;
     }
+  }
+
+  // The whole search takes longer: the first face is changed by then.
+  async function findOthers(draft) {
+    const faces = await ask("others");
+    if (draft !== held.draft || live.camera || held.faces[0]?.byHand) return;
+    held.faces = faces;
+    if (faces.length > 1) say(told(faces));
+    stage.ring(facesOnDraft(), held.chosen);
   }
 
   async function findFacesIn(whole) {

@@ -1,20 +1,13 @@
-// Grey planes made smaller or larger as Pillow does it: integers of 22 bits, rounded at every pass.
+// Grey pictures made smaller or larger as Pillow does it: integers of 22 bits, rounded at every pass.
 
 const BITS = 22;
-
-// As Python rounds: halves go to the even neighbour.
-function roundHalfEven(value) {
-  const low = Math.floor(value);
-  const rest = value - low;
-  return rest === 0.5 ? low + (low % 2) : Math.round(value);
-}
 
 // A grey plane whose longest side is at most `longest`, and the factor back to the original.
 function shrunkTo(plane, longest) {
   const factor = Math.max(plane.width, plane.height) / longest;
   if (factor <= 1) return { plane, factor: 1 };
-  const width = Math.max(1, roundHalfEven(plane.width / factor));
-  const height = Math.max(1, roundHalfEven(plane.height / factor));
+  const width = Math.max(1, roundEven(plane.width / factor));
+  const height = Math.max(1, roundEven(plane.height / factor));
   const small = resizedRoughly(plane, width, height);
   const back = Math.max(plane.width, plane.height) / Math.max(width, height);
   return { plane: small, factor: back };
@@ -33,20 +26,20 @@ function resizedRoughly(plane, width, height) {
 function reducedPlane(plane, across, down) {
   const width = Math.ceil(plane.width / across);
   const height = Math.ceil(plane.height / down);
-  const values = new Uint8Array(width * height);
+  const data = new Uint8Array(width * height);
   for (let y = 0, to = 0; y < height; y++) {
     const last = Math.min(plane.height, (y + 1) * down);
     for (let x = 0; x < width; x++, to++) {
       const end = Math.min(plane.width, (x + 1) * across);
       let sum = 0;
       for (let v = y * down; v < last; v++) {
-        for (let u = x * across; u < end; u++) sum += plane.values[v * plane.width + u];
+        for (let u = x * across; u < end; u++) sum += plane.data[v * plane.width + u];
       }
       const count = (last - y * down) * (end - x * across);
-      values[to] = ((sum + (count >> 1)) * Math.floor(2 ** 24 / count)) / 2 ** 24;
+      data[to] = ((sum + (count >> 1)) * Math.floor(2 ** 24 / count)) / 2 ** 24;
     }
   }
-  return { values, width, height };
+  return { data, width, height };
 }
 
 // A plane resized by an antialiased triangle. `box`: how much of it is taken, from its corner on.
@@ -74,20 +67,20 @@ function tapsOf(length, box, count) {
   });
 }
 
-function resizedAcross({ values, width, height }, taps) {
+function resizedAcross({ data, width, height }, taps) {
   const out = new Uint8Array(taps.length * height);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < taps.length; x++) {
       const { first, shares } = taps[x];
       let sum = 1 << (BITS - 1);
-      for (let k = 0; k < shares.length; k++) sum += shares[k] * values[y * width + first + k];
+      for (let k = 0; k < shares.length; k++) sum += shares[k] * data[y * width + first + k];
       out[y * taps.length + x] = within(sum >> BITS, 0, 255);
     }
   }
-  return { values: out, width: taps.length, height };
+  return { data: out, width: taps.length, height };
 }
 
-function resizedDown({ values, width }, taps) {
+function resizedDown({ data, width }, taps) {
   const out = new Uint8Array(width * taps.length);
   const sums = new Int32Array(width);
   taps.forEach(({ first, shares }, y) => {
@@ -95,9 +88,9 @@ function resizedDown({ values, width }, taps) {
     for (let k = 0; k < shares.length; k++) {
       const from = (first + k) * width;
       const share = shares[k];
-      for (let x = 0; x < width; x++) sums[x] += share * values[from + x];
+      for (let x = 0; x < width; x++) sums[x] += share * data[from + x];
     }
     for (let x = 0; x < width; x++) out[y * width + x] = within(sums[x] >> BITS, 0, 255);
   });
-  return { values: out, width, height: taps.length };
+  return { data: out, width, height: taps.length };
 }

@@ -69,7 +69,7 @@ function fetchLinear(crop, displacement, size) {
 
 // A Gaussian's weights, at most three sigma to both sides; a single 1 for almost none.
 function blurWeights(sigma) {
-  const reach = roundHalfEven(3 * sigma);
+  const reach = roundEven(3 * sigma);
   if (reach < 1) return [1];
   const offsets = Array.from({ length: 2 * reach + 1 }, (_, k) => k - reach);
   const weights = offsets.map((k) => Math.exp(-(k * k) / (2 * sigma * sigma)));
