@@ -80,25 +80,24 @@ function blurWeights(sigma) {
 // (S, S, 3) floats under a Gaussian, their border repeated: down, then across.
 function blurred(values, size, weights) {
   const reach = weights.length >> 1;
-  const down = new Float32Array(values.length);
-  const out = new Float32Array(values.length);
   const row = 3 * size;
+  const out = new Float32Array(values.length);
+  const line = new Float64Array(row + 6 * reach);
   for (let y = 0; y < size; y++) {
+    line.fill(0);
     for (let k = 0; k < weights.length; k++) {
       const from = row * within(y + k - reach, 0, size - 1);
-      for (let x = 0; x < row; x++) down[y * row + x] += weights[k] * values[from + x];
+      const weight = weights[k];
+      for (let x = 0; x < row; x++) line[3 * reach + x] += weight * values[from + x];
     }
-  }
-  for (let y = 0; y < size; y++) {
-    for (let x = 0; x < size; x++) {
-      let red = 0, green = 0, blue = 0;
-      for (let k = 0; k < weights.length; k++) {
-        const from = y * row + 3 * within(x + k - reach, 0, size - 1);
-        red += weights[k] * down[from];
-        green += weights[k] * down[from + 1];
-        blue += weights[k] * down[from + 2];
-      }
-      out.set([red, green, blue], y * row + 3 * x);
+    for (let x = 0; x < 3 * reach; x++) {
+      line[x] = line[3 * reach + (x % 3)];
+      line[line.length - 1 - x] = line[3 * reach + row - 1 - (x % 3)];
+    }
+    for (let x = 0; x < row; x++) {
+      let sum = 0;
+      for (let k = 0, at = x; k < weights.length; k++, at += 3) sum += weights[k] * line[at];
+      out[y * row + x] = sum;
     }
   }
   return out;
