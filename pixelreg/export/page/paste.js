@@ -10,6 +10,7 @@
 //                 colour        Float32Array(3 n) on [0, 1], to be added
 //                 displacement  Float32Array(2 n), crop pixels (x, y)
 //                 gain          Float32Array(n)
+//                 shade         Float32Array(n), the gain less 1, instead of it
 //                 layer         Float32Array(4 n) on [0, 1], colour times cover, and cover
 //                 steepness     of the look-up; PASTE_KEYS where it is left out
 //                 box           [left, top, right, bottom], crop pixels beyond which it is nothing
@@ -54,7 +55,7 @@ function preparePaste(width, height, change, similarity, known = null) {
     fine,
     steepness: change.steepness ?? PASTE_KEYS,
     displacement: reader("displacement", 2, change.displacement),
-    gain: reader("gain", 1, change.gain && lessOne(change.gain)),
+    shade: reader("shade", 1, change.shade ?? (change.gain && lessOne(change.gain))),
     colour: reader("colour", 3, change.colour),
     layer: reader("layer", 4, change.layer),
   };
@@ -126,7 +127,7 @@ function pasteInto(patch, prepared, photo, strength) {
     return;
   }
   const row = {};
-  for (const [name, channels] of [["displacement", 2], ["gain", 1], ["colour", 3], ["layer", 4]]) {
+  for (const [name, channels] of [["displacement", 2], ["shade", 1], ["colour", 3], ["layer", 4]]) {
     row[name] = prepared[name] && new Float32Array(channels * width);
   }
   for (let line = 0; line < height; line++) {
@@ -139,14 +140,14 @@ function pasteInto(patch, prepared, photo, strength) {
 /** One row of a window: fetch, shade, colour, lay over. */
 function pasteRow(out, to, prepared, photo, y, strength, row) {
   const { x: left, width, similarity, steepness } = prepared;
-  const { displacement, gain, colour, layer } = row;
+  const { displacement, shade, colour, layer } = row;
   const source = photo.data;
   const a = Math.fround(similarity.a), b = Math.fround(similarity.b);
   const found = new Float64Array(3);
   for (let i = 0, from = 4 * (y * photo.width + left); i < width; i++, from += 4, to += 4) {
     const across = displacement ? Math.fround(strength * displacement[2 * i]) : 0;
     const down = displacement ? Math.fround(strength * displacement[2 * i + 1]) : 0;
-    const shade = gain ? gain[i] : 0;
+    const more = shade ? shade[i] : 0;
     const moved = across !== 0 || down !== 0;
     let red = 0, green = 0, blue = 0;
     if (colour) {
@@ -156,7 +157,7 @@ function pasteRow(out, to, prepared, photo, y, strength, row) {
     }
     const cover = layer ? layer[4 * i + 3] : 0;
     out[to + 3] = source[from + 3];
-    if (!moved && shade === 0 && red === 0 && green === 0 && blue === 0 && cover === 0) {
+    if (!moved && more === 0 && red === 0 && green === 0 && blue === 0 && cover === 0) {
       out[to] = source[from];
       out[to + 1] = source[from + 1];
       out[to + 2] = source[from + 2];
@@ -173,7 +174,7 @@ function pasteRow(out, to, prepared, photo, y, strength, row) {
       found[1] = source[from + 1];
       found[2] = source[from + 2];
     }
-    const times = 1 + shade;
+    const times = 1 + more;
     red = found[0] * times + 255 * red;
     green = found[1] * times + 255 * green;
     blue = found[2] * times + 255 * blue;
