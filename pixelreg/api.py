@@ -23,8 +23,9 @@ def load(path: str | Path | None = None, **options: Any) -> Translator:
     ----------
     path : the model file, or the name of a model that comes with pixelreg: ``"rig"``, which None
         takes too, ``"flow"`` (neutral to happy) or ``"rr"`` (Pixel-RR, seven expressions).
-    options : passed on to the loader: ``locator`` and ``threads``; ``backend`` for closed-form
-        models; ``finder`` (of landmarks) for the rig; ``provider`` and ``meta`` for ONNX models.
+    options : passed on to the loader: ``locator``; ``backend`` for closed-form models and the rig;
+        ``threads`` for all but the rig; ``finder`` (of landmarks) for the rig; ``provider`` and
+        ``meta`` for ONNX models.
 
     Raises
     ------

@@ -50,11 +50,15 @@ class Prepared(ABC):
 
 @dataclass(frozen=True, eq=False)
 class PreparedFaces(Prepared):
-    """A picture whose faces are found; ``parts`` says what is done to each crop."""
+    """A picture whose faces are found; ``parts`` says what is done to each crop.
+
+    loops : what pastes with, see `pixelreg.faces.paste.paste_change`.
+    """
 
     picture: Picture
     parts: tuple[tuple[Placement, ChangeAt], ...]
     notes: tuple[str, ...] = ()
+    loops: Any = None
 
     def at(self, strength: float) -> Picture:
         """The picture with its faces changed by ``strength``; 0 gives it back bit for bit."""
@@ -66,7 +70,8 @@ class PreparedFaces(Prepared):
             if isinstance(change, Change):
                 values = paste_change(values, change, placement.similarity, strength)
             else:
-                values = paste_change(values, change(strength), placement.similarity)
+                made = change(strength)
+                values = paste_change(values, made, placement.similarity, loops=self.loops)
         return _like(picture, values)
 
 
@@ -253,6 +258,10 @@ class Translator(ABC):
             return lambda: Laid(changer(crop, True), seen.similarity, seen.strength)
 
         return lambda: look
+
+    def for_many(self, pictures: int) -> Translator:
+        """The same for so many pictures, where others means suit them better."""
+        return self
 
     def likeness(self, image: ImageLike) -> dict[str, float]:
         """The expression of another picture's face, as a target; only rigs can read it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -427,3 +428,34 @@ def test_london_crops_put_pupils_where_the_frame_says(london) -> None:
         row, column = int(y), int(x)
         pupil = luma[row - 1 : row + 2, column - 1 : column + 2].mean()
         assert pupil < luma[row - 12 : row + 13, column - 12 : column + 13].mean() - 20
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="numba is not installed")
+@pytest.mark.parametrize("overlay", [
+    IDENTITY, Similarity(1.0, 0.0, 30.0, -8.0), turned(1.7, 25, (60, 40), 48),
+    turned(0.8, -80, (5, 5), 48),
+])  # fmt: skip
+def test_compiled_loops_paste_what_numpy_does(overlay: Similarity) -> None:
+    from pixelreg.backends import compiled_loops
+
+    rng = np.random.default_rng(5)
+    photo = rng.integers(0, 256, (90, 110, 3), np.uint8)
+    size = 48
+    still = np.arange(size)[:, None, None] < 10
+    steps = np.where(still, 0, rng.normal(0, 4, (size, size, 2))).astype(np.float32)
+    gain = np.where(rng.random((size, size)) < 0.3, 1, rng.random((size, size)) + 0.5)
+    cover = np.where(rng.random((size, size)) < 0.8, 0, rng.random((size, size)))[..., None]
+    layer = np.concatenate([rng.random((size, size, 3)) * cover, cover], axis=2)
+    nothing = np.zeros((size, size, 3), np.float32)
+    for change in (
+        Change(nothing, steps, gain.astype(np.float32), layer.astype(np.float32), -0.5),
+        Change(nothing, steps),
+        Change(nothing, None, gain.astype(np.float32)),
+    ):
+        for strength in (1.0, -0.4):
+            made = paste_change(photo, change, overlay, strength, compiled_loops("loops_rig"))
+            wanted = paste_change(photo, change, overlay, strength)
+            apart = np.abs(made.astype(int) - wanted)
+            assert apart.max() <= 1
+            assert (apart > 0).mean() < 1e-3
+            assert (wanted != photo).any()

@@ -32,6 +32,7 @@ from pixelreg.faces.bundled import peaks, respond
 from pixelreg.faces.cascade import load_weights
 from pixelreg.faces.detect import Detector, asked_for, choose_faces, make_detector
 from pixelreg.faces.landmarks import Face, face_from_eyes
+from pixelreg.faces.locate import Locator
 
 needs_opencv = pytest.mark.skipif(
     importlib.util.find_spec("cv2") is None, reason="OpenCV (extra align) is not installed"
@@ -100,6 +101,53 @@ def test_tilted_face(detector: Detector, london: Path, degrees: int) -> None:
     upright = face_from_eyes(truth(london)[:2])
     assert face.angle == pytest.approx(upright.angle + degrees, abs=4)
     assert face.eye_distance == pytest.approx(upright.eye_distance, rel=0.06)
+
+
+@pytest.mark.parametrize("degrees", [50, 90, 145, 180, -110, -70])
+def test_heads_at_any_roll_are_found(detector: Detector, london: Path, degrees: int) -> None:
+    whole = Image.fromarray(resized(photo(london), 500))
+    turned = whole.rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=(200,) * 3)
+    locator = Locator()
+    object.__setattr__(locator, "_made", detector)
+    (face,) = locator.faces(np.asarray(turned))
+    angle = np.deg2rad(degrees)
+    x, y = (truth(london)[:2] * 500 / SIDE - 250).T
+    eyes = np.stack([x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)])
+    assert eye_error(face, eyes.T + np.array(turned.size) / 2) < 0.1
+
+
+def test_films_are_not_searched_at_every_roll() -> None:
+    seen = []
+
+    class Blind:
+        name = "blind"
+
+        def detect(self, image: np.ndarray, largest: bool = False) -> list[Face]:
+            seen.append(image.shape)
+            return []
+
+    locator = Locator()
+    object.__setattr__(locator, "_made", Blind())
+    picture = np.zeros((90, 60, 3), np.uint8)
+    for turned, looks in ((False, 1), (True, 8)):
+        seen.clear()
+        with pytest.raises(FaceError):
+            locator.faces(picture, turned=turned)
+        assert len(seen) == looks
+
+
+def test_the_largest_face_alone_is_the_one_that_comes_first(london: Path) -> None:
+    detector = make_detector("bundled")
+    canvas = np.full((1000, 1400, 3), 120, np.uint8)
+    for person, left, top, side in (("001", 30, 60, 330), ("010", 620, 120, 640)):
+        canvas[top : top + side, left : left + side] = resized(photo(london, person), side)
+    first, _ = detector.detect(canvas)
+    alone = detector.detect(canvas, largest=True)[0]
+    assert np.abs(alone.points - first.points).max() < 0.01 * first.eye_distance
+    small = np.full((1000, 1400, 3), 120, np.uint8)  # too small for a glance
+    small[500:700, 300:500] = resized(photo(london, "001"), 200)
+    (there,) = detector.detect(small, largest=True)
+    assert np.array_equal(there.points, detector.detect(small)[0].points)
 
 
 def test_face_cut_by_the_border(detector: Detector, london: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ EXTRAS = {"numba": ("Numba", "fast"), "cupy": ("CuPy", "gpu")}
 # Importing Numba and its compiled loops takes about half a second in a new process. NumPy does
 # about this many operations on single values in that time, so less work is quicker without.
 NUMBA_WORK = 1_000_000_000
+QUICKEST = "numba"
 
 
 def get_backend(name: str = "auto", work: float = 0, threads: int | None = None) -> ArrayBackend:
@@ -32,7 +34,7 @@ def get_backend(name: str = "auto", work: float = 0, threads: int | None = None)
     threads : how many threads Numba may use, None for one a core; NumPy's are its BLAS's own.
     """
     if name == "auto":
-        name = "numba" if work >= NUMBA_WORK and find_spec("numba") else "numpy"
+        name = QUICKEST if work >= NUMBA_WORK and find_spec(QUICKEST) else "numpy"
     if name not in BACKENDS:
         raise UnknownNameError("backend", str(name), ("auto", *BACKENDS))
     module, _, attribute = BACKENDS[name].partition(":")
@@ -51,7 +53,15 @@ def compiled_loops(name: str) -> Any:
 
     For what goes on for long, as a video does: see `NUMBA_WORK`.
     """
-    return import_module(f"pixelreg.backends.{name}") if find_spec("numba") else None
+    return import_module(f"pixelreg.backends.{name}") if find_spec(QUICKEST) else None
+
+
+def loops_by(backend: str, name: str) -> Any:
+    """The compiled loops that a backend brings, or None for NumPy alone.
+
+    backend : see `get_backend`; auto takes Numba where it is imported already.
+    """
+    return get_backend(backend, NUMBA_WORK if QUICKEST in sys.modules else 0).loops(name)
 
 
 def plan_work(plan: Any, pictures: int = 1) -> float:

@@ -128,6 +128,10 @@ class ArrayBackend:
             return _each_array(values, self.xp.asarray)
         return self.xp.asarray(values)
 
+    def loops(self, name: str) -> Any:
+        """A module of compiled loops for what draws on pictures; None for NumPy's own."""
+        return None
+
     def load(self, plan: Plan) -> Any:
         """``plan`` with its arrays where this backend computes, to be run many times."""
         return plan

@@ -15,6 +15,7 @@ import numpy as np
 
 from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.backends.array import ArrayBackend, normal_equations, repaired
+from pixelreg.errors import UsageError
 from pixelreg.models.plans import AffinePlan, FlowPlan, KernelPlan, Plan, SparsePlan
 from pixelreg.models.sums import GREY_LEVELS, LevelSums, PixelSums
 from pixelreg.pictures.warp import blur_weights
@@ -56,6 +57,10 @@ class CupyBackend(ArrayBackend):
     def __init__(self, threads: int | None = None) -> None:
         super().__init__(threads)
         self._kernels = cupy.RawModule(code=KERNELS.read_text(encoding="utf-8"))
+
+    def loops(self, name: str) -> Any:
+        """None is written for a GPU."""
+        raise UsageError("the rig draws with numpy or numba, not with cupy")
 
     def load(self, plan: Any) -> Any:
         """``plan`` with its arrays on the GPU, to be run many times."""

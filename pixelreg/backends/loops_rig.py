@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from pixelreg.arrays import Array, Floats
+from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.backends.loops import compiled
 
-HALF, ONE = np.float32(0.5), np.float32(1)
+ZERO, HALF, ONE, WHITE = np.float32(0), np.float32(0.5), np.float32(1), np.float32(255)
 FLAT = np.float32(1e-9)  # twice the area of a triangle that is none
 
 
@@ -135,6 +135,59 @@ def move(
                 + a2 * np.float32(line[j2]) + a3 * np.float32(line[j3])
             )  # fmt: skip
         flat[p] = total
+
+
+@compiled
+def lay(
+    values: Pixels,
+    across: Floats,
+    down: Floats,
+    gain: Floats,
+    layer: Floats,
+    turn: tuple[Any, Any],
+    corner: tuple[int, int],
+    steepness: Any,
+    out: Pixels,
+) -> None:
+    """A change laid on a window of a photo; what is computed is that of `pixelreg.faces.paste`.
+
+    values : (H, W, 3) uint8, the photo. out : like it, a copy that is written to.
+    across, down : (h, w) float32, how many crop pixels away each colour is fetched.
+    gain : (h, w) float32. layer : (h, w, 4) float32, or without any rows.
+    turn : a and b of the similarity, float32. corner : of the window, its column and row.
+    """
+    height, width, _ = values.shape
+    for y in range(across.shape[0]):
+        for x in range(across.shape[1]):
+            sx, sy, more = across[y, x], down[y, x], gain[y, x]
+            cover = layer[y, x, 3] if y < layer.shape[0] else np.float32(0)
+            still = sx == 0 and sy == 0
+            if still and more == ONE and cover == 0:
+                continue
+            row, column = corner[1] + y, corner[0] + x
+            u = np.float32(column) + (turn[0] * sx - turn[1] * sy)
+            v = np.float32(row) + (turn[1] * sx + turn[0] * sy)
+            left, top = np.floor(u), np.floor(v)
+            a0, a1, a2, a3 = _weights(np.float32(u - left), steepness)
+            d = _weights(np.float32(v - top), steepness)
+            i, j = np.int32(top), np.int32(left)
+            j0, j1 = min(max(j - 1, 0), width - 1), min(max(j, 0), width - 1)
+            j2, j3 = min(max(j + 1, 0), width - 1), min(max(j + 2, 0), width - 1)
+            for c in range(3):
+                total = np.float32(0)
+                if still:
+                    total = np.float32(values[row, column, c])
+                else:
+                    for k in range(4):
+                        line = values[min(max(i - 1 + k, 0), height - 1)]
+                        total += d[k] * (
+                            a0 * np.float32(line[j0, c]) + a1 * np.float32(line[j1, c])
+                            + a2 * np.float32(line[j2, c]) + a3 * np.float32(line[j3, c])
+                        )  # fmt: skip
+                total = total / WHITE * more
+                if cover != 0:
+                    total = total * (ONE - cover) + layer[y, x, c]
+                out[row, column, c] = np.uint8(min(max(np.rint(total * WHITE), ZERO), WHITE))
 
 
 @compiled

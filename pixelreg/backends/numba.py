@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,6 +66,10 @@ class NumbaBackend(NumpyBackend):
     """Sums, solves and plans in compiled loops; what BLAS or LAPACK does stays with NumPy."""
 
     name = "numba"
+
+    def loops(self, name: str) -> Any:
+        """See `ArrayBackend`."""
+        return import_module(f"pixelreg.backends.{name}")
 
     def _threads(self, numbers: int) -> int:
         useful = numbers // THREAD_NUMBERS

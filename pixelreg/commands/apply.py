@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -136,25 +137,28 @@ def apply(
         return _film(Changing(translator, "", strengths, keeping), Path(inputs[0]), like, output)
     target, label = _target(translator, expression, slides, like)
     translator.changer(target)  # an unknown name must not wait for the pictures
-    running.show(translator.computed_by(target))
     if (animate or debug_crop) and several:
         raise UsageError("--animate and --debug-crop take one picture file")
     if animate and output:
         raise UsageError("--animate names the file that is written: leave out -o")
     changing = Changing(translator, target, strengths, keeping)
     if inputs == ("-",):
+        running.show(translator.computed_by(target))
         return _pipe(changing, output)
     if "-" in inputs:
         raise UsageError("- stands alone: give one pipe, or files and folders")
     if moving:
         if len(inputs) > 1 or len(strengths) > 1 or animate or debug_crop:
             raise UsageError("a video stands alone, with one --strength and no --animate")
+        running.show(translator.computed_by(target))
         return _video(changing, Path(inputs[0]), label, output)
     files = [Path(path) for path in inputs]
     jobs = plan_jobs(files, output, label, keeping.in_place)
     if not animate:
         for job in jobs:
             keeping.refuse_in_place(job.input, job.output)
+    changing = replace(changing, translator=translator.for_many(len(jobs)))
+    running.show(changing.translator.computed_by(target))
     if debug_crop:
         _write_crops(changing, jobs[0].input, debug_crop)
     if animate:

@@ -227,7 +227,9 @@ class Running(Computing):
         else:
             if self.provider != "auto" or self.meta is not None:
                 raise UsageError("--provider and --meta are for ONNX models")
-            chosen = {} if rig else {"backend": self.backend}
+            chosen = {"backend": self.backend}
+        if rig and self.threads is not None:
+            raise UsageError("--threads is for other models: the rig draws in one thread")
         if rig and finding is not None:
             chosen["finder"] = finding.finder
         return load(file, locator=locator, threads=self.threads, **chosen)

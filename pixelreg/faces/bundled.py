@@ -38,8 +38,8 @@ WINDOW_UNIT = 16.0
 WINDOW_X, WINDOW_Y = (-1.25, 1.25), (-1.0, 1.75)
 WINDOW_CELLS = (11, 10)
 
-# The search: longest side of the first and of the second pass; that of a quick look for large faces,
-# which suffices where only the largest is wanted, and how many times finer landmarks are looked for;
+# The search: longest side of the first and of the second pass; that of a glance for large faces,
+# enough where only the largest is wanted, and how many times finer landmarks are looked for there;
 # the pyramid's step, the pixels of padding that let a window reach over the border, and how many
 # candidates go on.
 PASSES = (640, 1280)

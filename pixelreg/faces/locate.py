@@ -23,6 +23,7 @@ from pixelreg.faces.landmarks import (
     landmarks_beside,
     read_landmarks,
 )
+from pixelreg.faces.turned import SURE, turned_faces
 from pixelreg.models.model import Frame
 
 Say = Callable[[str], None]
@@ -92,8 +93,12 @@ class Locator:
         """One that looks for the largest face of other pictures by the same detector."""
         return replace(self, which="largest", eyes=None, box=None)
 
-    def faces(self, pixels: Pixels, path: Path | None = None) -> list[Face]:
-        """The wanted faces of a photo; see `placements`."""
+    def faces(self, pixels: Pixels, path: Path | None = None, turned: bool = True) -> list[Face]:
+        """The wanted faces of a photo; see `placements`.
+
+        turned : look for heads at any roll where none is upright for sure, which takes half a
+            second.
+        """
         if not self.align:
             return [_face_of_crop(*pixels.shape[:2])]
         if self.eyes is not None:
@@ -108,7 +113,10 @@ class Locator:
         marked = self.marked(path)
         if marked is not None:
             return [marked[1]]
-        found = self.detector_.detect(pixels, largest=self.which == "largest")
+        largest = self.which == "largest"
+        found = self.detector_.detect(pixels, largest)
+        if turned and not any(face.score >= SURE for face in found):
+            found = turned_faces(self.detector_, pixels, largest) or found
         chosen = choose_faces(found, self.which)
         usable = [face for face in chosen if face.eye_distance >= SMALLEST_EYE_DISTANCE]
         if not usable:

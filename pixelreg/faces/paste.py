@@ -41,13 +41,18 @@ STRIP = 96  # rows changed at once, so that temporaries stay in the cache
 
 
 def paste_change(
-    values: Array, change: Change, similarity: Similarity, strength: float = 1.0
+    values: Array,
+    change: Change,
+    similarity: Similarity,
+    strength: float = 1.0,
+    loops: Any = None,
 ) -> Array:
     """Carry a crop's change to the photo that the crop was cut from.
 
     values : (H, W, 3) uint8, or float64 in [0, 1].
     change : what to do, at the crop's size.
     strength : of its displacement and colour; gain and layer are laid on as they are.
+    loops : `pixelreg.backends.loops_rig`, which is quicker on bytes, or None.
 
     Returns: A new array like ``values``. Where the change is zero every bit stays.
     """
@@ -58,6 +63,9 @@ def paste_change(
         return result
     spread = _Spread(similarity, left, top, right - left, bottom - top)
     fields = _Fields.of(change, spread, np.float32(strength))
+    if loops is not None and fields.colour is None and values.dtype == np.uint8:
+        fields.lay(values, similarity, (left, top), loops, result)
+        return result
     for first in range(0, bottom - top, STRIP):
         rows = slice(first, min(first + STRIP, bottom - top))
         strip = fields.part(rows)
@@ -97,10 +105,34 @@ class _Fields:
             change.steepness,
         )
 
+    def lay(
+        self,
+        values: Array,
+        similarity: Similarity,
+        corner: tuple[int, int],
+        loops: Any,
+        result: Array,
+    ) -> None:
+        """Write what `paste_change` does, but for a colour, to a copy of a photo's bytes."""
+        steps, gain, layer = self.steps, self.gain, self.layer
+        shape = next(f.shape[:2] for f in (steps, gain, layer) if f is not None)
+        nothing = np.broadcast_to(np.float32(0), (*shape, 2)) if steps is None else steps
+        across, down = (np.ascontiguousarray(nothing[..., k], np.float32) for k in range(2))
+        more = np.ones(shape, np.float32) if gain is None else gain[..., 0]
+        over = np.zeros((0, 0, 4), np.float32) if layer is None else layer
+        loops.lay(
+            values, across, down, np.ascontiguousarray(more), np.ascontiguousarray(over),
+            (np.float32(similarity.a), np.float32(similarity.b)), corner,
+            np.float32(self.steepness), result,
+        )  # fmt: skip
+
     def part(self, rows: slice) -> _Fields:
         """Some of the window's rows."""
-        fields = self.steps, self.gain, self.colour, self.layer
-        return _Fields(*(None if f is None else f[rows] for f in fields), self.steepness)
+        steps, gain, colour, layer = (
+            None if field is None else field[rows]
+            for field in (self.steps, self.gain, self.colour, self.layer)
+        )
+        return _Fields(steps, gain, colour, layer, self.steepness)
 
     def laid_on(self, moved: Floats) -> Floats:
         """What was moved, (h, w, 3) on [0, 1], with all else that is to be done to it."""

@@ -51,7 +51,7 @@ class Seen:
         rates = ab * self.planes[:, 0, :, None] + ac * self.planes[:, 1, :, None]
         rates[:, 2] += a
         rates = np.ascontiguousarray(rates.transpose(2, 1, 0), np.float32)
-        out = np.empty((len(rates), len(self.pixels)), np.float32)
+        out: Floats = np.empty((len(rates), len(self.pixels)), np.float32)
         for first in range(0, len(self.pixels), PIXELS):
             some = slice(first, first + PIXELS)
             which = self.triangles[some].astype(np.intp)
@@ -62,7 +62,8 @@ class Seen:
                 line[some] = across[which] * x
                 line[some] += down[which] * y
                 line[some] += start[which]
-        return out.T
+        made_so: Floats = out.T
+        return made_so
 
 
 def rasterise(

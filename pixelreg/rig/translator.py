@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from importlib.util import find_spec
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pixelreg.arrays import Array, Pixels
-from pixelreg.backends import compiled_loops
+from pixelreg.backends import loops_by
 from pixelreg.errors import FaceError, UsageError
 from pixelreg.faces.align import Similarity
 from pixelreg.faces.dense import DenseFace, DenseFinder, find_dense
@@ -38,6 +39,7 @@ BLANK = 2.0  # grey levels of spread below which there is nothing to see
 LOOKED_AT = 64  # rows and columns of pixels, which tell that
 # Times the doubt above which a finder's landmarks should be looked at.
 TOO_UNSURE = 2.0
+MANY = 16  # pictures, from which Numba saves more time than its import takes
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,30 @@ class RigTranslator(Translator):
     locator : how faces are found in photos.
     finder : how their dense landmarks are found.
     file : the head's file; None for the one that comes with pixelreg.
+    backend : what draws: auto, numpy or numba; auto takes Numba where it is imported already, and
+        for many pictures.
     """
 
     locator: Locator = field(default_factory=Locator)
     finder: DenseFinder = field(default_factory=DenseFinder)
     file: Path | None = None
+    backend: str = "auto"
     takes_crops: ClassVar[bool] = False
 
-    @cached_property
+    @property
     def rig(self) -> Rig:
         """The head, ready for use."""
-        return _rig_of(self.file)
+        return _rig_of(self.file, loops_by(self.backend, "loops_rig"))
 
-    @cached_property
+    @property
     def quick_rig(self) -> Rig:
         """The head for many pictures, with compiled loops where they can be had."""
-        return _rig_of(self.file, quick=True)
+        return self.for_many(MANY).rig
+
+    def for_many(self, pictures: int) -> RigTranslator:
+        if self.backend == "auto" and pictures >= MANY and find_spec("numba"):
+            return replace(self, backend="numba")
+        return self
 
     @property
     def mesh(self) -> Mesh:
@@ -124,7 +134,7 @@ class RigTranslator(Translator):
                 (Placement(place, face), self._changing(sitter, goal))
                 for face, place, sitter in seats
             ]
-            return PreparedFaces(picture, tuple(parts), notes)
+            return PreparedFaces(picture, tuple(parts), notes, self.rig.loops)
 
         return prepared
 
@@ -184,7 +194,7 @@ class RigTranslator(Translator):
         return np.array(made, np.uint8).reshape(crops.shape)
 
     def computed_by(self, target: Target, pictures: int = 1) -> str:
-        return "numpy"
+        return "numpy" if self.for_many(pictures).rig.loops is None else "numba"
 
     def describe(self) -> dict[str, Any]:
         """Parameters, bytes and provenance of the head, ready for JSON."""
@@ -199,7 +209,7 @@ class RigTranslator(Translator):
             "shapes": list(self.mesh.shapes),
             "attribution": "ICT-FaceKit, University of Southern California",
             "licence": "MIT",
-            "backend": "numpy",
+            "backend": self.computed_by("neutral"),
         }
 
     def sitter(self, pixels: Pixels, points: Array) -> Sitter:
@@ -279,9 +289,9 @@ class Goal:
 
 
 @lru_cache(maxsize=2)
-def _rig_of(file: Path | None, quick: bool = False) -> Rig:
+def _rig_of(file: Path | None, loops: Any = None) -> Rig:
     """One rig a file: it takes a while to unpack, and nothing of it changes."""
-    return Rig(_rig_of(file).mesh, compiled_loops("loops_rig")) if quick else Rig(load_mesh(file))
+    return Rig(load_mesh(file)) if loops is None else Rig(_rig_of(file).mesh, loops)
 
 
 def _is_blank(pixels: Pixels, points: Array) -> bool:

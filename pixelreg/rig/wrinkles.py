@@ -105,11 +105,11 @@ def folded(maps: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats |
 def look_up(total: Floats, x: Floats, y: Floats) -> Floats:
     """Bilinear values of a map at places of the face at rest, 0 outside."""
     across, down = (x - LEFT) * FINE - 0.5, (TOP - y) * FINE - 0.5
-    left, top = np.floor(across).astype(np.int32), np.floor(down).astype(np.int32)
+    left, top = np.floor(across).astype(np.intp), np.floor(down).astype(np.intp)
     height, width = total.shape
     inside = (left >= 0) & (top >= 0) & (left < width - 1) & (top < height - 1)
     left, top = np.where(inside, left, 0), np.where(inside, top, 0)
-    u, v = across - left, down - top
+    u, v = (across - left).astype(np.float32), (down - top).astype(np.float32)
     flat, at = total.reshape(-1), top * width + left
     above = flat[at] * (1 - u) + flat[at + 1] * u
     below = flat[at + width] * (1 - u) + flat[at + width + 1] * u

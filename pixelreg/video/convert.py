@@ -252,7 +252,7 @@ def faces_of(frame: Any, quarters: int, locator: Locator) -> list[Face]:
     factor = max(1.0, max(frame.width, frame.height) / SEARCHED)
     size = (round(frame.width / factor), round(frame.height / factor))
     small = frame.reformat(*size, "rgb24").to_ndarray()
-    found = locator.faces(np.ascontiguousarray(np.rot90(small, quarters)))
+    found = locator.faces(np.ascontiguousarray(np.rot90(small, quarters)), turned=False)
     scale = np.array([frame.width / size[0], frame.height / size[1]])
     upright = scale[::-1] if quarters % 2 else scale
     return [Face(face.points * upright, face.box, face.score) for face in found]
