@@ -11,15 +11,25 @@ from pixelreg.commands import options
 from pixelreg.commands.console import give, report
 from pixelreg.errors import UsageError
 from pixelreg.evaluation.comparison import format_table
-from pixelreg.export import DETAILS, DTYPES, EXPORTERS, MASKS, Exported, Options, exporter
+from pixelreg.export import (
+    DETAILS,
+    DTYPES,
+    EXPORTERS,
+    MASKS,
+    Exported,
+    Options,
+    export_other,
+    exporter,
+)
 from pixelreg.export import export as export_model
+from pixelreg.models import BUNDLED, NAMED
 from pixelreg.models.file import load
 
 HEADER = ("--to", "plans", "--dtype", "--detail", "--mask", "--layout")
 
 
 @click.command()
-@click.argument("model", type=options.FILE, required=False)
+@click.argument("model", type=options.MODEL, required=False)
 @click.option("--to", help="What to make of it; see --list.")
 @click.option("--expr", "targets", multiple=True, help="Target; may be repeated. [default: all]")
 @click.option(
@@ -68,7 +78,7 @@ def export(
     Examples:
       pixelreg export happy.safetensors --to c -o smile
       pixelreg export happy.safetensors --to c --dtype int8 --detail 4 -o smile
-      pixelreg export happy.safetensors --to web --single -o page.html
+      pixelreg export rig --to web --single -o page.html
       pixelreg export --list
     """
     if listing:
@@ -78,10 +88,20 @@ def export(
         raise UsageError("pixelreg export wants MODEL, --to and -o; or --list")
     layout = "single" if single else asked["layout"]
     wanted = Options(asked["dtype"], int(asked["detail"]), asked["mask"], layout)
-    made = export_model(load(model), to, output, targets, wanted)
+    made = _exported(str(model), to, output, targets, wanted)
     facts = asdict(made) | {"files": [str(file) for file in made.files]}
     notes = [] if made.largest_error is not None else [f"not run: {made.ran_by}"]
     report(facts, as_json, "\n".join(_lines(made)), *notes)
+
+
+def _exported(
+    model: str, to: str, output: Path, targets: tuple[str, ...], wanted: Options
+) -> Exported:
+    named = NAMED.get(model, "")
+    if ":" in named:
+        return export_other(model, to, output, targets, wanted)
+    file = BUNDLED / named if named else Path(model)
+    return export_model(load(file), to, output, targets, wanted)
 
 
 def _list() -> str:

@@ -6,7 +6,7 @@ It reads the form of `pixelreg.export.form`, runs what it wrote, and compares.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -64,7 +64,11 @@ class Takes(NamedTuple):
 
 
 class Exporter(Protocol):
-    """What all exporters offer."""
+    """What all exporters offer.
+
+    One that can write models that are no plans has ``others`` too: from their names to the
+    module:function that does.
+    """
 
     takes: tuple[Takes, ...]  # each kind of plan in one of them at most
     layouts: tuple[str, ...]  # how it can divide what it writes into files; its first by default
@@ -102,6 +106,18 @@ def export(
     return made.write(form, output)
 
 
+def export_other(
+    name: str, to: str, output: Path, targets: Sequence[str] = (), options: Options | None = None
+) -> Exported:
+    """Write a model that comes with pixelreg and is no file of plans."""
+    others: Mapping[str, str] = getattr(exporter(to), "others", {})
+    if name not in others:
+        raise UsageError(f"--to {to} cannot hold the {name}; it takes files of plans")
+    module, _, function = others[name].partition(":")
+    write: Callable[..., Exported] = getattr(import_module(module), function)
+    return write(output, options or Options(), tuple(targets))
+
+
 def _check(to: str, made: Exporter, name: str, kind: str, options: Options) -> None:
     """Refuse what an exporter does not take."""
     known = [kind for row in made.takes for kind in row.plans]
@@ -125,4 +141,7 @@ def _check(to: str, made: Exporter, name: str, kind: str, options: Options) -> N
             )
 
 
-__all__ = ["DETAILS", "DTYPES", "EXPORTERS", "MASKS", "Exported", "Options", "export", "exporter"]
+__all__ = [
+    *("DETAILS", "DTYPES", "EXPORTERS", "MASKS", "Exported", "Options"),
+    *("export", "export_other", "exporter"),
+]

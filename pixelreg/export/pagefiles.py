@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
+from io import BytesIO
 from string import Template
-from typing import Any
+from typing import Any, BinaryIO
 
 from pixelreg import __version__
 from pixelreg.export.tables import Packed
@@ -20,7 +21,13 @@ ENGINE = ("tables", "looks", "align", "paste", "planes", "detector", "follower",
 # Scripts of a kind of model, and which of their functions makes one.
 KINDS = {
     "plans": (("plans", "planmodel"), "planModel"),
-    "rig": (("landmarks",), "rigModel"),
+    "rig": (
+        (
+            *("landmarks", "algebra", "filters", "head", "spline", "sitter", "shown", "wrinkles"),
+            *("teeth", "raster", "motion", "mouth", "expressions", "rig", "rigmodel"),
+        ),
+        "rigModel",
+    ),
 }
 PAGE = ("ask", "photo", "stage", "faces", "controls", "keeping", "camera", "listen", "page")
 HEAD = "// pixelreg {version}; SPDX-License-Identifier: MIT\n"
@@ -69,6 +76,11 @@ def page_text(name: str) -> str:
     return (files("pixelreg.export") / "page" / name).read_text(encoding="utf-8")
 
 
+def example_picture() -> BinaryIO:
+    """The picture that a page opens with, a JPEG file."""
+    return BytesIO((files("pixelreg.export") / "page" / "face.jpg").read_bytes())
+
+
 def engine_text(packed: Packed) -> str:
     """The engine of a model's kind as one script, which makes `pixelreg`."""
     stems, maker = KINDS[packed.index["values"]["model"]["kind"]]
@@ -83,8 +95,7 @@ def model_text(packed: Packed) -> str:
 
 def scripts_of(packed: Packed) -> dict[str, str]:
     """The page's scripts by file name, in the order in which they are run."""
-    picture = (files("pixelreg.export") / "page" / "face.jpg").read_bytes()
-    example = {"text": _base64(picture), "credit": EXAMPLE_LINE}
+    example = {"text": _base64(example_picture().read()), "credit": EXAMPLE_LINE}
     return {
         "engine.js": engine_text(packed),
         "model.js": model_text(packed),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import which
 from typing import Any, ClassVar
@@ -41,22 +41,34 @@ PARTS = {
     "model.js": "the learnt numbers",
     "page.js": "what the buttons do",
 }
-# Changes pictures of the model's own size, RGB one after the other on stdin.
+NO_NODE = "there is no node here"
+# Changes pictures, RGB one after the other on stdin.
 CHECK = """
 const fs = require("fs"), vm = require("vm");
 const load = (name) => vm.runInThisContext(fs.readFileSync(name, "utf8"), name);
 ["engine.js", "model.js"].forEach(load);
-const jobs = JSON.parse(process.argv[2]);
+const { jobs, width, height } = JSON.parse(process.argv[2]);
+const bytes = fs.readFileSync(0), count = width * height;
+function photoAt(start) {
+  const data = new Uint8ClampedArray(4 * count).fill(255);
+  for (let i = 0; i < 3 * count; i++) data[i + Math.floor(i / 3)] = bytes[start + i];
+  return { data, width, height };
+}
+function give(photo, { x, y, width: wide, height: high, data }) {
+  const made = photo.data.slice();
+  for (let row = 0; row < high; row++) {
+    const part = data.subarray(4 * row * wide, 4 * (row + 1) * wide);
+    made.set(part, 4 * ((y + row) * width + x));
+  }
+  const rgb = Uint8Array.from({ length: 3 * count }, (_, i) => made[i + Math.floor(i / 3)]);
+  for (let at = 0; at < rgb.length; ) at += fs.writeSync(1, rgb, at);
+}
 (async () => {
-  const { model } = await vm.runInThisContext("pixelreg.open(pixelregModel)");
-  const bytes = fs.readFileSync(0), size = model.size, count = 3 * size * size;
-  for (const [target, strength] of jobs) for (let at = 0; at < bytes.length; at += count) {
-    const data = new Uint8ClampedArray(4 * size * size).fill(255);
-    for (let i = 0; i < count; i++) data[i + Math.floor(i / 3)] = bytes[at + i];
-    const photo = { data, width: size, height: size };
-    const face = model.wholeOf(photo);
-    const made = model.change(model.prepare(photo, face), { [target]: 1 }, strength);
-    fs.writeSync(1, Uint8Array.from({ length: count }, (_, i) => made.data[i + Math.floor(i / 3)]));
+  const engine = await vm.runInThisContext("pixelreg.open(pixelregModel)");
+  for (const [target, strength] of jobs) for (let at = 0; at < bytes.length; at += 3 * count) {
+    const photo = photoAt(at);
+    const prepared = engine.prepare(photo, engine.findFaces(photo)[0]);
+    give(photo, engine.change(prepared, { [target]: 1 }, strength));
   }
 })();
 """
@@ -79,30 +91,46 @@ class WebExporter:
         Takes((FlowPlan.kind,), details=DETAILS),
     )
     layouts: ClassVar[tuple[str, ...]] = (FOLDER, SINGLE)
+    others: ClassVar[Mapping[str, str]] = {"rig": "pixelreg.rig.page:write"}
 
     def write(self, form: Form, output: Path) -> Exported:
         """See `pixelreg.export.Exporter`."""
-        is_single = form.options.layout == SINGLE
-        _check(output, is_single)
         packed, learnt = packed_form(form), _learnt(form)
+        check_output(output, form.options.layout)
         found, ran_by = _compared(form, packed)
-        texts = page_files(packed, (_credit(form.model), DETECTOR, EXAMPLE), output, is_single)
-        lines = [f"{path.name}: {PARTS.get(path.name, 'open this')}" for path in texts]
-        how = HOW.format(page=next(iter(texts)).name)
-        about = output.with_suffix(".README.txt") if is_single else output / "README.txt"
-        page = readme(output.stem, form, lines, how, learnt, ran_by, found)
-        for path, text in texts.items():
-            write_bytes(path, text.encode())
-        write_bytes(about, page)
-        return Exported.of([*texts, about], learnt, ran_by, found)
+        credits = (_credit(form.model), DETECTOR, EXAMPLE)
+        texts = page_files(packed, credits, output, form.options.layout)
+        name = output.stem
+        about = readme(name, form, list_of(texts), how_to(texts), learnt, ran_by, found)
+        files = written(texts, about, output, form.options.layout)
+        return Exported.of(files, learnt, ran_by, found)
+
+
+def list_of(texts: Mapping[Path, str]) -> list[str]:
+    """A line a file: its name and what it is for."""
+    return [f"{path.name}: {PARTS.get(path.name, 'open this')}" for path in texts]
+
+
+def how_to(texts: Mapping[Path, str]) -> str:
+    """How a page is used, Markdown."""
+    return HOW.format(page=next(iter(texts)).name)
+
+
+def written(texts: Mapping[Path, str], about: bytes, output: Path, layout: str) -> tuple[Path, ...]:
+    """Write a page and its README; the files, the page first."""
+    end = output.with_suffix(".README.txt") if layout == SINGLE else output / "README.txt"
+    for path, text in texts.items():
+        write_bytes(path, text.encode())
+    write_bytes(end, about)
+    return (*texts, end)
 
 
 def page_files(
-    packed: Packed, credits: Sequence[Credit], output: Path, is_single: bool
+    packed: Packed, credits: Sequence[Credit], output: Path, layout: str
 ) -> dict[Path, str]:
     """The page's files, the one to open first."""
     scripts = scripts_of(packed)
-    if is_single:
+    if layout == SINGLE:
         return {output.with_suffix(".html"): single_page(scripts, credits)}
     texts = {"index.html": folder_page(scripts, credits), "page.css": page_text("page.css")}
     return {output / name: text for name, text in (texts | scripts).items()}
@@ -110,7 +138,7 @@ def page_files(
 
 def packed_form(form: Form) -> Packed:
     """A form's codes and the detector's weights, as ``page/planmodel.js`` takes them."""
-    arrays = {f"detector/{name}": _narrow(array) for name, array in vars(load_weights()).items()}
+    arrays = detector_arrays()
     for number, coded in enumerate(form.targets.values()):
         arrays[f"plan/{number}/spans"] = coded.spans.astype(np.int16)
         for name, field in coded.fields.items():
@@ -123,6 +151,11 @@ def packed_form(form: Form) -> Packed:
         "targets": [_target(name, coded, form) for name, coded in form.targets.items()],
     }
     return pack(arrays, {"model": model})
+
+
+def detector_arrays() -> dict[str, Array]:
+    """The bundled detector's weights, as ``page/engine.js`` takes them."""
+    return {f"detector/{name}": _narrow(array) for name, array in vars(load_weights()).items()}
 
 
 def _target(name: str, coded: Coded, form: Form) -> dict[str, Any]:
@@ -157,7 +190,9 @@ def _credit(model: Model) -> Credit:
     return Credit("The expressions", f"learnt from {whose}", about.licence or "Licence not stated")
 
 
-def _check(output: Path, is_single: bool) -> None:
+def check_output(output: Path, layout: str) -> None:
+    """Refuse a place that a page of that layout cannot be written to."""
+    is_single = layout == SINGLE
     if is_single and output.suffix not in ("", ".html"):
         raise UsageError(f"--to web --single writes NAME.html, so -o cannot be {output.name}")
     if not is_single and output.suffix == ".html":
@@ -168,16 +203,11 @@ def _check(output: Path, is_single: bool) -> None:
 
 def _compared(form: Form, packed: Packed) -> tuple[Difference | None, str]:
     """The engine in node against `apply`; None, and why, where there is no node."""
-    node = which("node")
-    if node is None:
-        return None, "there is no node here"
     targets, pictures = list(form.targets), vectors(form.model.size)
     jobs = [[target, strength] for target in targets for strength in STRENGTHS]
-    with tempfile.TemporaryDirectory() as folder:
-        texts = {"engine.js": engine_text(packed), "model.js": model_text(packed)}
-        for name, text in (texts | {"check.js": CHECK}).items():
-            Path(folder, name).write_text(text, encoding="utf-8")
-        said = _call([node, "check.js", json.dumps(jobs)], folder, pictures)
+    said = in_node(packed, jobs, pictures)
+    if said is None:
+        return None, NO_NODE
     made = np.frombuffer(said, np.uint8).reshape(len(jobs), *pictures.shape)
 
     def run(target: str, given: Pixels, strength: float) -> Pixels:
@@ -186,10 +216,23 @@ def _compared(form: Form, packed: Packed) -> tuple[Difference | None, str]:
     return compared(form.model, run, pictures), "run in node"
 
 
-def _call(words: list[str], folder: str, pictures: Pixels) -> bytes:
-    given = pictures.tobytes()
-    done = subprocess.run(words, cwd=folder, input=given, capture_output=True, check=False)
+def in_node(packed: Packed, jobs: Sequence[Any], pictures: Pixels) -> bytes | None:
+    """What the engine makes of (N, H, W, 3) pictures: for every job, [target, strength], all of
+    them; None where there is no node.
+    """
+    node = which("node")
+    if node is None:
+        return None
+    texts = {"engine.js": engine_text(packed), "model.js": model_text(packed), "check.js": CHECK}
+    _, height, width, _ = pictures.shape
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in texts.items():
+            Path(folder, name).write_text(text, encoding="utf-8")
+        words = [node, "check.js", json.dumps({"jobs": jobs, "width": width, "height": height})]
+        given = pictures.tobytes()
+        done = subprocess.run(words, cwd=folder, input=given, capture_output=True, check=False)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise PixelregError(f"the page's script does not run here: {said[-1]}")
+        line = next((each for each in said if "Error" in each), said[-1])
+        raise PixelregError(f"the page's script does not run here: {line}")
     return done.stdout

@@ -24,9 +24,14 @@ from pixelreg.rig.wrinkles import WRINKLES
 
 def rig_tables(mesh: Mesh) -> Packed:
     """The head, the bundled cascade, and what names stand for."""
+    return pack(*rig_arrays(mesh))
+
+
+def rig_arrays(mesh: Mesh) -> tuple[dict[str, Array], dict[str, Any]]:
+    """What `rig_tables` packs: arrays and values by name."""
     landmarks, stages = landmark_tables()
     head = {name: _narrow(name, getattr(mesh.head, name)) for name in TENSORS}
-    return pack({**head, **landmarks}, {**stages, **_names(mesh)})
+    return {**head, **landmarks}, {**stages, **_names(mesh)}
 
 
 def landmark_tables() -> tuple[dict[str, Array], dict[str, Any]]:
