@@ -60,8 +60,10 @@ class Credit:
     what: str
     whose: str
     licence: str
+    holder: str = ""  # of the copyright, where the licence asks for a notice
 
 
+CODE = Credit("The code", "pixelreg", "MIT", "2026 the pixelreg authors")
 EXAMPLE = Credit(
     "The face it opens with",
     "an average of several people, who is no one: DeBruine, L. (2016). Young adult composite "
@@ -127,7 +129,7 @@ def folder_page(scripts: Mapping[str, str], credits: Sequence[Credit]) -> str:
 def _page(policy: str, style: str, scripts: str, size: int, credits: Sequence[Credit]) -> str:
     items = "\n".join(
         f"<li><b>{escape(each.what)}</b>: {escape(each.whose)}. {escape(each.licence)}.</li>"
-        for each in credits
+        for each in (*credits, CODE)
     )
     return Template(page_text("page.html")).substitute(
         policy=policy,
@@ -136,7 +138,14 @@ def _page(policy: str, style: str, scripts: str, size: int, credits: Sequence[Cr
         size=f"{size / 1000:,.0f} kB",
         credits=f"<ul>\n{items}\n</ul>",
         version=__version__,
+        licence=escape(licence_text(credits)),
     )
+
+
+def licence_text(credits: Sequence[Credit]) -> str:
+    """The MIT licence with everybody's notice."""
+    holders = [f"Copyright (c) {each.holder}" for each in (CODE, *credits) if each.holder]
+    return "\n".join(["MIT License", "", *holders, "", page_text("MIT.txt")])
 
 
 def _script(text: str, stems: Sequence[str], **more: str) -> str:

@@ -22,6 +22,7 @@ from pixelreg.export.pagefiles import (
     Credit,
     engine_text,
     folder_page,
+    licence_text,
     model_text,
     page_text,
     scripts_of,
@@ -102,6 +103,7 @@ class WebExporter:
         texts = page_files(packed, credits, output, form.options.layout)
         name = output.stem
         about = readme(name, form, list_of(texts), how_to(texts), learnt, ran_by, found)
+        about += f"\n{licence_text(credits)}".encode()
         files = written(texts, about, output, form.options.layout)
         return Exported.of(files, learnt, ran_by, found)
 

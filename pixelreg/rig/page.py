@@ -11,7 +11,7 @@ from pixelreg import __version__
 from pixelreg.errors import UsageError
 from pixelreg.export import Exported, Options
 from pixelreg.export.measure import Difference, difference
-from pixelreg.export.pagefiles import EXAMPLE, Credit, example_picture
+from pixelreg.export.pagefiles import EXAMPLE, Credit, example_picture, licence_text
 from pixelreg.export.tables import Packed, pack
 from pixelreg.export.web import (
     DETECTOR,
@@ -34,9 +34,10 @@ from pixelreg.rig.translator import RigTranslator
 CREDITS = (
     Credit(
         "The face that moves yours",
-        "made from ICT-FaceKit, Copyright (c) 2020 USC Institute for Creative Technologies, "
-        "https://github.com/ICT-VGL/ICT-FaceKit",
+        "made from ICT-FaceKit of the USC Institute for Creative Technologies, "
+        "https://github.com/ICT-VGL/ICT-FaceKit, changed",
         "MIT",
+        "2020 USC Institute for Creative Technologies",
     ),
     Credit(
         "What finds 82 points of a face",
@@ -69,7 +70,8 @@ Learnt numbers: {learnt:,} bytes. {measured}
 The code is under the MIT licence (SPDX-License-Identifier: MIT). What else is in it:
 
 {credits}
-"""
+
+{licence}"""
 
 
 def write(output: Path, options: Options, targets: tuple[str, ...] = ()) -> Exported:
@@ -91,6 +93,7 @@ def write(output: Path, options: Options, targets: tuple[str, ...] = ()) -> Expo
         learnt=len(packed.data),
         measured=_measured(found, ran_by),
         credits="\n".join(f"- {each.what}: {each.whose}; {each.licence}" for each in CREDITS),
+        licence=licence_text(CREDITS),
     )
     files = written(texts, about.encode(), output, layout)
     return Exported.of(files, len(packed.data), ran_by, found)

@@ -65,16 +65,16 @@ function makeControls(find, about, heard) {
   about.targets.forEach(addButton);
   find("expressions").classList.toggle("few", about.targets.length < 4);
   for (const group of about.groups) {
-    const title = document.createElement("h3");
+    const part = document.createElement("details");
+    const title = document.createElement("summary");
+    part.open = group === about.groups[0];
     title.textContent = group.name;
-    find("groups").append(title);
-    for (const slider of group.sliders) addSlider(find("groups"), slider);
+    part.append(title);
+    find("groups").append(part);
+    for (const slider of group.sliders) addSlider(part, slider);
   }
   find("muscles").hidden = about.groups.length === 0;
-  find("reset").addEventListener("click", (event) => {
-    event.preventDefault(); // the summary that it lies in would open or shut
-    wishFor({});
-  });
+  find("reset").addEventListener("click", () => wishFor({}));
   strength.addEventListener("input", () => setStrength(strength.value));
   wish = { [about.targets.includes("happy") ? "happy" : about.targets[0]]: 1 };
   tell();
