@@ -13,9 +13,14 @@ from page_tools import off
 from PIL import Image
 from test_page import FACE, FLOW, PHOTOS, face_at, python_makes
 
-from pixelreg.export import Options, export
+from pixelreg.export import Options, export, export_other
+from pixelreg.faces.dense import DenseFinder
+from pixelreg.faces.locate import Locator
 from pixelreg.models import BUNDLED
 from pixelreg.models.file import load
+from pixelreg.rig.expressions import EXPRESSIONS, bare
+from pixelreg.rig.head import load_mesh
+from pixelreg.rig.translator import RigTranslator
 
 FEW_OFF = 1e-3
 
@@ -234,3 +239,54 @@ def test_small_screens_and_names_for_those_who_listen(chromium, pages) -> None:
     assert unnamed == []
     assert visit.wrong == []
     visit.context.close()
+
+
+@pytest.fixture(scope="module")
+def rig_page(tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("rig") / "rig.html"
+    made = export_other("rig", "web", output, (), Options(layout="single"))
+    assert made.largest_error is None or made.decibels > 60
+    return output
+
+
+def test_the_rig_has_buttons_sliders_and_mixtures(chromium, rig_page, tmp_path) -> None:
+    visit = Visit(chromium, rig_page)
+    buttons = visit.page.locator("#expressions button").all_inner_texts()
+    assert buttons == list(EXPRESSIONS)
+    with Image.open(FACE) as image:
+        photo = np.asarray(image.convert("RGB"))
+    (tmp_path / "face.png").write_bytes(png(photo))
+    visit.choose(tmp_path / "face.png")
+    _, content = visit.download(lambda: visit.page.click("#save"))
+    rig = RigTranslator(Locator(detector="bundled"), DenseFinder("cascade"))
+    made = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    assert more_than_one_off(made, rig.translate(photo, "happy")) < FEW_OFF
+    visit.page.click("#muscles summary")
+    happy = visit.shown()
+    sliders = visit.page.locator("#groups input")
+    assert sliders.count() == len(EXPRESSIONS) - 1 + len(bare(load_mesh().shapes))
+    visit.page.get_by_label("surprised").fill("0.7")
+    assert visit.page.locator("#expressions [aria-pressed=true]").count() == 0
+    visit.page.wait_for_timeout(1000)
+    both = visit.shown()
+    assert off(both, happy)[0] > 20
+    wanted = rig.translate(photo, {"happy": 1, "surprised": 0.7})
+    assert more_than_one_off(both, wanted) < FEW_OFF
+    visit.page.click("#reset")
+    visit.page.wait_for_timeout(1000)
+    assert off(visit.shown(), visit.shown("before"))[0] == 0
+    visit.page.keyboard.press("3")
+    visit.page.wait_for_timeout(1000)
+    name, _ = visit.download(lambda: visit.page.click("#save"))
+    assert name == "face-sad.png"
+    visit.give("drop", png(PHOTOS["no face"]), "blank.png")
+    assert "drag the two marks" in visit.says
+    visit.page.locator("#mark-left").press("ArrowRight")
+    visit.until("document.getElementById('status').textContent.includes('left alone')")
+    assert visit.wrong == []
+    visit.context.close()
+
+
+def more_than_one_off(made: np.ndarray, wanted: np.ndarray) -> float:
+    """The share of values that are further apart than a grey level."""
+    return float((np.abs(made.astype(int) - wanted) > 1).mean())

@@ -142,6 +142,13 @@ def _check(to: str, made: Exporter, name: str, kind: str, options: Options) -> N
 
 
 __all__ = [
-    *("DETAILS", "DTYPES", "EXPORTERS", "MASKS", "Exported", "Options"),
-    *("export", "export_other", "exporter"),
+    "DETAILS",
+    "DTYPES",
+    "EXPORTERS",
+    "MASKS",
+    "Exported",
+    "Options",
+    "export",
+    "export_other",
+    "exporter",
 ]

@@ -47,17 +47,18 @@ function makeControls(find, about, heard) {
   }
 
   function addSlider(to, { name, label, lowest, highest }) {
-    const row = document.createElement("label");
-    const told = document.createElement("output");
-    const input = document.createElement("input");
+    const [row, title, told, input] = ["div", "label", "output", "input"]
+      .map((tag) => document.createElement(tag));
     row.className = "slide";
+    title.textContent = label;
+    title.htmlFor = input.id = `slide-${name}`;
     Object.assign(input, { type: "range", min: lowest, max: highest, step: 0.01, value: 0 });
     input.addEventListener("input", () => {
       const next = { ...wish, [name]: Number(input.value) };
       if (next[name] === 0) delete next[name];
       wishFor(next);
     });
-    row.append(label, told, input);
+    row.append(title, told, input);
     sliders.set(name, { input, told });
     to.append(row);
   }
