@@ -96,8 +96,9 @@ class Visit:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until the picture that was opened last is shown, changed."""
-        self.until("document.getElementById('wait').hidden")
+        """Wait until the picture is shown as it is wished."""
+        idle = "document.documentElement.dataset.busy === '0'"
+        self.until(f"document.getElementById('wait').hidden && {idle}")
 
     def until(self, holds: str) -> None:
         """Wait until a JavaScript expression is true; the page's policy lets no other way do it."""

@@ -124,7 +124,7 @@ def test_eyes_are_moved_by_hand_and_by_arrows(visit) -> None:
 def test_strength_by_slider_and_keys_and_before_while_held(visit) -> None:
     full = visit.shown()
     visit.page.fill("#strength", "0.5")
-    visit.page.wait_for_timeout(300)
+    visit.settle()
     half = visit.shown()
     before = visit.shown("before")
     apart = [np.abs(each - before.astype(float)).mean() for each in (half, full)]
@@ -197,7 +197,7 @@ def test_several_faces_are_chosen_among(visit) -> None:
     sides = [off(only[:, :400], photo[:, :400])[0], off(only[:, 400:], photo[:, 400:])[0]]
     assert min(sides) == 0 < max(sides)
     rings.nth(1).click()
-    visit.page.wait_for_timeout(500)
+    visit.settle()
     both = visit.shown("after")
     assert off(both[:, :400], photo[:, :400])[0] > 20 < off(both[:, 400:], photo[:, 400:])[0]
 
@@ -209,7 +209,7 @@ def test_a_folder_has_a_button_for_every_expression(chromium, pages) -> None:
     happy = visit.shown()
     visit.page.keyboard.press("2")
     assert buttons.nth(1).get_attribute("aria-pressed") == "true"
-    visit.page.wait_for_timeout(500)
+    visit.settle()
     assert off(visit.shown(), happy)[0] > 20
     name, _ = visit.download(lambda: visit.page.click("#save"))
     assert name == "face-sad.png"
@@ -267,16 +267,16 @@ def test_the_rig_has_buttons_sliders_and_mixtures(chromium, rig_page, tmp_path) 
     assert sliders.count() == len(EXPRESSIONS) - 1 + len(bare(load_mesh().shapes))
     visit.page.get_by_label("surprised").fill("0.7")
     assert visit.page.locator("#expressions [aria-pressed=true]").count() == 0
-    visit.page.wait_for_timeout(1000)
+    visit.settle()
     both = visit.shown()
     assert off(both, happy)[0] > 20
     wanted = rig.translate(photo, {"happy": 1, "surprised": 0.7})
     assert more_than_one_off(both, wanted) < FEW_OFF
     visit.page.click("#reset")
-    visit.page.wait_for_timeout(1000)
+    visit.settle()
     assert off(visit.shown(), visit.shown("before"))[0] == 0
     visit.page.keyboard.press("3")
-    visit.page.wait_for_timeout(1000)
+    visit.settle()
     name, _ = visit.download(lambda: visit.page.click("#save"))
     assert name == "face-sad.png"
     visit.give("drop", png(np.full((240, 320, 3), 150, np.uint8)), "blank.png")

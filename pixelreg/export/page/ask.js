@@ -34,15 +34,20 @@ function threadPort(settle) {
 }
 
 // A function that runs `work` again once it is done, if it was called meanwhile: the newest wins.
+// The document says in `data-busy` how many such are at work.
 function newestOnly(work) {
+  const { dataset } = document.documentElement;
   let busy = null;
   let again = false;
+  const count = (by) => { dataset.busy = Number(dataset.busy ?? 0) + by; };
   const run = async () => {
+    count(1);
     do {
       again = false;
       await work();
     } while (again);
     busy = null;
+    count(-1);
   };
   return () => {
     again = busy !== null;
