@@ -16,6 +16,7 @@ from test_exporters import model_of
 import pixelreg
 from pixelreg.errors import UsageError
 from pixelreg.export import Options, export
+from pixelreg.export.coding import coded
 from pixelreg.export.pagefiles import ENGINE, KINDS
 from pixelreg.export.pagefiles import PAGE as SHOWING
 from pixelreg.faces.align import crop, similarity_from_eyes
@@ -29,7 +30,7 @@ from pixelreg.translator import PlanTranslator
 
 FACE = PAGE / "face.jpg"
 FLOW = BUNDLED / "london-happy.safetensors"
-DETECTING = ("looks", "align", "planes", "detector")
+DETECTING = ("looks", "align", "planes", "detector", "turned")
 
 
 def face_at(width: int, height: int, side: int, left: int, top: int, turn: float = 0) -> np.ndarray:
@@ -86,6 +87,18 @@ def test_faces_are_where_python_finds_them(name, is_all, tmp_path) -> None:
     for mine, face in zip(made, wanted, strict=True):
         np.testing.assert_allclose(np.reshape(mine["points"], (5, 2)), face.points, atol=1e-3)
         assert mine["score"] == pytest.approx(face.score, abs=1e-4)
+
+
+@needs_node
+@pytest.mark.parametrize("turn", [-90])
+def test_turned_heads_are_where_python_finds_them(turn, tmp_path) -> None:
+    photo = face_at(330, 300, 240, 40, 30, turn)
+    wanted = Locator(detector="bundled").faces(photo)
+    body = """return { faces: facesAtAnyRoll(photoOf("photo"), arrays) };"""
+    arrays = {**vars(load_weights()), "photo": rgba(photo)}
+    made = run_page(tmp_path, DETECTING, body, arrays)["faces"]
+    assert len(made) == len(wanted) == 1
+    np.testing.assert_allclose(np.reshape(made[0]["points"], (5, 2)), wanted[0].points, atol=1e-3)
 
 
 @needs_node
@@ -161,6 +174,21 @@ def test_a_crop_is_taken_as_one(tmp_path) -> None:
     made = engine_on(tmp_path / "page", photo, {"very sad": 1}, 0.8)
     wanted = PlanTranslator(model).translate(photo, "very sad", 0.8)
     assert off(made, wanted)[0] <= 1
+
+
+@needs_node
+@pytest.mark.parametrize(("kind", "options"), [
+    ("flow", Options("int8", detail=4)), ("kernel", Options("int8", mask="face")),
+    ("affine", Options("int8")),
+])  # fmt: skip
+def test_codes_are_decoded_as_python_decodes_them(kind, options, tmp_path) -> None:
+    model = model_of(kind, 64)
+    export(model, "web", tmp_path / "page", (), options)
+    photo = np.random.default_rng(4).integers(0, 256, (64, 64, 3), np.uint8)
+    made = engine_on(tmp_path / "page", photo, {"happy": 1}, 1.2)
+    decoded = PlanTranslator(coded(model, options).decoded)
+    assert off(made, decoded.translate(photo, "happy", 1.2))[0] <= 1
+    assert off(made, photo)[0] > 20
 
 
 # The files

@@ -17,7 +17,7 @@ from pixelreg import __version__
 from pixelreg.export.tables import Packed
 
 # What computes, in a Worker or in a script of one's own; and what shows it.
-ENGINE = ("tables", "looks", "align", "paste", "planes", "detector", "follower", "engine")
+ENGINE = ("tables", "looks", "align", "paste", "planes", "detector", "turned", "follower", "engine")
 # Scripts of a kind of model, and which of their functions makes one.
 KINDS = {
     "plans": (("plans", "planmodel"), "planModel"),

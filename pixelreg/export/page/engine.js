@@ -6,17 +6,23 @@ async function openEngine({ text, index }) {
   const weights = {};
   for (const name of DETECTOR_ARRAYS) weights[name] = tables.arrays[`detector/${name}`];
   const model = makeModel(tables);
-  return {
+  const engine = {
     model,
     findFaces: (photo, isAll = false) => {
       const whole = model.wholeOf(photo);
+      return whole ? [whole] : facesAtAnyRoll(photo, weights, isAll);
+    },
+    findUpright: (photo, isAll = false) => {
+      const whole = model.wholeOf(photo);
       return whole ? [whole] : findFaces(photo, weights, isAll);
     },
+    findTurned: (photo) => turnedFaces(photo, weights),
     faceFromEyes: (eyes) => ({ points: pointsFromEyes(eyes), score: 1, byHand: true }),
     prepare: model.prepare,
     change: model.change,
     follower: () => follower(weights, model),
   };
+  return engine;
 }
 
 const DETECTOR_ARRAYS = [
@@ -53,7 +59,14 @@ function makeService(engine) {
     about: () => ({ kind: engine.model.kind, targets: engine.model.targets, groups: engine.model.groups }),
     take({ whole, draft }) {
       Object.assign(held, { whole, draft: draft ?? whole, prepared: new Map() });
-      held.faces = engine.findFaces(whole);
+      held.faces = engine.findUpright(whole);
+      return held.faces;
+    },
+    // Where no upright face is sure, one that is turned further: that takes a while.
+    turned() {
+      if (held.faces.some(({ score }) => score >= TURNED_SURE)) return held.faces;
+      const turned = engine.findTurned(held.whole);
+      held.faces = turned.length ? turned : held.faces;
       return held.faces;
     },
     // The faces besides those that were found at a glance.
@@ -61,7 +74,7 @@ function makeService(engine) {
       const known = held.faces.map(({ points }) => poseOfFace(points));
       const isNew = ({ points }) =>
         !known.some((pose) => isDouble(poseOfFace(points), pose, APART, Infinity));
-      held.faces.push(...engine.findFaces(held.whole, true).filter(isNew));
+      held.faces.push(...engine.findUpright(held.whole, true).filter(isNew));
       return held.faces;
     },
     eyes({ eyes }) {

@@ -70,6 +70,8 @@ async function startPage(source, model, example) {
     const small = held.draft === whole ? null : pixelsOf(held.draft);
     const buffers = [photo, small].filter(Boolean).map((each) => each.data.buffer);
     held.faces = await ask("take", { whole: photo, draft: small }, buffers);
+    if (!held.faces.length) say("Looking for heads that are not upright.");
+    held.faces = await ask("turned");
   }
 
   const scale = () => held.draft.width / held.whole.width;
