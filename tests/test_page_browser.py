@@ -28,9 +28,11 @@ FEW_OFF = 1e-3
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory):
     film = tmp_path_factory.mktemp("camera") / "face.mjpeg"
-    frames = (face_at(640, 480, 380, 130 + 10 * k, 60) for k in (0, 1, 2, 3, 2, 1))
+    calm = [face_at(640, 480, 380, 130 + 4 * k, 60) for k in (0, 1, 2, 3, 2, 1)]
+    rig = RigTranslator(Locator(detector="bundled"), DenseFinder("cascade"))
+    stirred = [rig.translate(frame, "surprised") for frame in calm]
     with film.open("wb") as file:
-        for frame in frames:
+        for frame in (*calm, *calm, *stirred, *stirred):
             Image.fromarray(frame).save(file, "JPEG", quality=90)
     with browser(film) as opened:
         yield opened
@@ -283,6 +285,34 @@ def test_the_rig_has_buttons_sliders_and_mixtures(chromium, rig_page, tmp_path) 
     assert "drag the two marks" in visit.says
     visit.page.locator("#mark-left").press("ArrowRight")
     visit.until("document.getElementById('status').textContent.includes('one colour')")
+    assert visit.wrong == []
+    visit.context.close()
+
+
+# How far the mouth of the page's own face is from what it was, grey levels in the mean.
+MOUTH_APART = """() => {
+  const [one, other] = ["before", "after"].map((id) =>
+    document.getElementById(id).getContext("2d").getImageData(150, 330, 210, 150).data);
+  return one.reduce((sum, value, k) => sum + Math.abs(value - other[k]), 0) / one.length;
+}"""
+
+
+def test_the_photo_does_what_the_face_in_the_camera_does(chromium, rig_page) -> None:
+    visit = Visit(chromium, rig_page)
+    size = visit.shown("before").shape
+    visit.page.click("#camera")
+    visit.page.click("#imitate")
+    visit.until("document.getElementById('status').textContent.includes('photo does')")
+    apart = []
+    for _ in range(40):
+        visit.page.wait_for_timeout(50)
+        apart.append(visit.page.evaluate(MOUTH_APART))
+    assert max(apart) > 3
+    assert min(apart) < max(apart) / 2
+    visit.page.click("#camera")
+    visit.settle()
+    assert visit.page.locator("#imitate").is_hidden()
+    assert visit.shown("before").shape == size
     assert visit.wrong == []
     visit.context.close()
 

@@ -235,6 +235,6 @@ def in_node(packed: Packed, jobs: Sequence[Any], pictures: Pixels) -> bytes | No
         done = subprocess.run(words, cwd=folder, input=given, capture_output=True, check=False)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        line = next((each for each in said if "Error" in each), said[-1])
+        line = next((each for each in said if "Error: " in each), said[-1])
         raise PixelregError(f"the page's script does not run here: {line}")
     return done.stdout

@@ -7,7 +7,8 @@ const CAMERA_SAYS = {
   NotReadableError: "Something else is using the camera.",
 };
 
-// Opens the camera and calls `shown(frame, answer)` for every frame; gives {stop}.
+// Opens the camera and calls `shown(frame, answer)` for every frame; gives {stop}. `wished()` says
+// [what the engine is asked to do with a frame, what it needs besides].
 async function openCamera(ask, wished, shown) {
   if (!navigator.mediaDevices?.getUserMedia) throw new Error(CAMERA_SAYS.NotFoundError);
   const stream = await navigator.mediaDevices.getUserMedia({ video: CAMERA, audio: false })
@@ -31,7 +32,9 @@ async function openCamera(ask, wished, shown) {
     if (!isOpen) return;
     if (film.videoWidth) {
       const photo = grab();
-      const answer = await ask("frame", { photo, time: performance.now() / 1000, ...wished() }, [photo.data.buffer])
+      const [call, more] = wished();
+      const asked = { photo, time: performance.now() / 1000, ...more };
+      const answer = await ask(call, asked, [photo.data.buffer])
         .catch(() => null); // a frame that cannot be computed is passed over
       if (isOpen && answer) shown(answer.photo, answer);
     }

@@ -21,6 +21,7 @@ async function openEngine({ text, index }) {
     prepare: model.prepare,
     change: model.change,
     follower: () => follower(weights, model),
+    imitator: model.reader ? () => imitator(weights, model) : null,
   };
   return engine;
 }
@@ -43,7 +44,7 @@ function pointsFromEyes([x1, y1, x2, y2]) {
 // The calls that a page makes, each from plain values to plain values. The photo in use is held
 // twice: as it is, and small enough to be changed while a finger moves.
 function makeService(engine) {
-  const held = { whole: null, draft: null, faces: [], prepared: new Map(), follow: null };
+  const held = { whole: null, draft: null, faces: [], prepared: new Map(), follow: null, imitate: null };
 
   const preparedFace = (number, isDraft) => {
     const key = `${number} ${isDraft}`;
@@ -56,7 +57,8 @@ function makeService(engine) {
   };
 
   return {
-    about: () => ({ kind: engine.model.kind, targets: engine.model.targets, groups: engine.model.groups }),
+    about: () => ({ kind: engine.model.kind, targets: engine.model.targets, groups: engine.model.groups,
+      canImitate: engine.imitator !== null }),
     take({ whole, draft }) {
       Object.assign(held, { whole, draft: draft ?? whole, prepared: new Map() });
       held.faces = engine.findUpright(whole);
@@ -89,8 +91,15 @@ function makeService(engine) {
       held.follow = held.follow ?? engine.follower();
       return { ...held.follow(photo, time, wish, strength), photo };
     },
+    // A frame of a film, which the photo's faces imitate.
+    imitate({ photo, time, strength, numbers }) {
+      held.imitate = held.imitate ?? engine.imitator();
+      const prepared = numbers.map((k) => preparedFace(k, true));
+      return { ...held.imitate(photo, time, prepared, strength), photo };
+    },
     stop() {
       held.follow = null;
+      held.imitate = null;
     },
   };
 }
@@ -114,6 +123,7 @@ function answerMessages(scope) {
 
 // Buffers that are handed over instead of copied: a window's pixels, and a frame's.
 function buffersOf(made) {
-  const pictures = [...(Array.isArray(made) ? made : []), made?.window, made?.photo];
+  const windows = Array.isArray(made) ? made : made?.windows ?? [];
+  const pictures = [...windows, made?.window, made?.photo];
   return pictures.filter((each) => each?.data?.buffer).map((each) => each.data.buffer);
 }

@@ -83,30 +83,48 @@ function shrunkLuma({ data, width: wide }, left, top, width, height, factor) {
   return { data: luma, width, height };
 }
 
-// One face of a film. Each call takes a frame, the time in seconds, and what is wished, and gives
-// {face, window}: the face's landmarks, and the window that changes; null for what is not there.
-function follower(weights, model) {
+// The largest face of a film, frame by frame: `face` is null where there is none, `isNew` where it was
+// not there before, `seconds` the time since the frame before, `presence` how much of a change it gets.
+function tracker(weights) {
   let face = null;
-  let move = null;
   let before = null;
   let looked = -Infinity;
   let presence = 0;
-  return (photo, time, wish, strength) => {
+  return (photo, time) => {
     const seconds = before === null ? FADE : Math.max(time - before, 1e-3);
     before = time;
     const moved = face && movedFace(weights, photo, face);
-    if (!moved && time - looked >= LOOK_AGAIN) {
-      looked = time;
-      face = findFaces(photo, weights)[0] ?? null;
-      if (face) {
-        move = model.follow();
-        presence = 0;
-      }
-    } else {
-      face = moved;
-    }
-    presence = within(presence + (face ? seconds : -seconds) / FADE, 0, 1);
+    const isLook = !moved && time - looked >= LOOK_AGAIN;
+    if (isLook) looked = time;
+    face = isLook ? findFaces(photo, weights)[0] ?? null : moved;
+    const isNew = isLook && face !== null;
+    presence = isNew ? 0 : within(presence + (face ? seconds : -seconds) / FADE, 0, 1);
+    return { face, isNew, seconds, presence };
+  };
+}
+
+// A film's face changed. Each call takes a frame, the time in seconds and what is wished, and gives
+// {face, window}; null for what is not there.
+function follower(weights, model) {
+  const track = tracker(weights);
+  let move = null;
+  return (photo, time, wish, strength) => {
+    const { face, isNew, seconds, presence } = track(photo, time);
+    if (isNew) move = model.follow();
     const window = face ? move(photo, face, seconds, wish, strength * presence) : null;
     return { face, window };
+  };
+}
+
+// A photo's faces that do what a film's face does. Each call takes a frame, the time, and what
+// `prepare` gave for the photo's faces, and gives {face, windows}: those of the photo.
+function imitator(weights, model) {
+  const track = tracker(weights);
+  let read = null;
+  return (frame, time, prepared, strength) => {
+    const { face, isNew, seconds } = track(frame, time);
+    if (isNew) read = model.reader();
+    const goal = face && read(frame, face, seconds);
+    return { face, windows: goal && prepared.map((each) => model.show(each, goal, strength)) };
   };
 }

@@ -1,8 +1,8 @@
 // Who listens to what: buttons, files that are dropped or pasted, and keys.
 
-function listen(find, { controls, stage, acts, openFile, camera, take, save, copy, film, share, mark }) {
-  const clicks = { camera, take, save, copy, film, share };
+function listen(find, { controls, stage, acts, openFile, mark, imitate, ...clicks }) {
   for (const [id, act] of Object.entries(clicks)) find(id).addEventListener("click", act);
+  find("imitate").addEventListener("click", () => imitate());
   find("eyes").addEventListener("click", () => mark(stage.eyes === null));
   find("file").addEventListener("change", (event) => {
     openFile(event.target.files[0]);

@@ -7,15 +7,17 @@ async function startPage(source, model, example) {
   const say = (text) => { find("status").textContent = text; };
   const ask = startEngine(source);
   const held = { whole: null, draft: null, faces: [], chosen: new Set([0]), name: "face" };
-  const live = { camera: null, recorder: null, frame: null };
+  const live = { camera: null, recorder: null, frame: null, isImitated: false };
   const stage = makeStage(find, { eyes: moveEyes, face: chooseFace });
-  const controls = makeControls(find, await ask("open", model), { wish: refresh, strength: refresh });
+  const about = await ask("open", model);
+  const controls = makeControls(find, about, { wish: refresh, strength: refresh });
   const wished = () => ({ wish: controls.wish, strength: controls.strength });
   const isChanged = () => held.faces.length > 0 && Object.keys(controls.wish).length > 0;
 
+  const chosen = () => [...held.chosen].filter((k) => k < held.faces.length);
+
   async function windows(isWhole) {
-    const numbers = [...held.chosen].filter((k) => k < held.faces.length);
-    return isChanged() ? ask("change", { numbers, ...wished(), isWhole }) : [];
+    return isChanged() ? ask("change", { numbers: chosen(), ...wished(), isWhole }) : [];
   }
 
   const redraw = newestOnly(async () => {
@@ -111,7 +113,7 @@ async function startPage(source, model, example) {
 
   // The picture as it would be kept: of the camera what is seen, of a photo all of it.
   async function kept(type) {
-    if (live.camera) return encoded(stage.canvas, [], type);
+    if (live.camera) return encoded(stage.canvas, [], type); // what is seen
     return encoded(held.whole, await windows(true), type);
   }
 
@@ -189,9 +191,10 @@ async function startPage(source, model, example) {
     stage.ring([], held.chosen);
     find("credit").textContent = "";
     try {
-      live.camera = await openCamera(ask, wished, seen);
+      live.camera = await openCamera(ask, askedOfFrames, seen);
       setPressed("camera", true, "Stop");
       find("take").hidden = false;
+      find("imitate").hidden = !about.canImitate;
       find("eyes").disabled = true;
       say("You are in the mirror.");
     } catch (error) {
@@ -199,14 +202,34 @@ async function startPage(source, model, example) {
     }
   }
 
-  function seen(photo, { face, window }) {
-    if (!live.camera) return;
+  const askedOfFrames = () => (live.isImitated
+    ? ["imitate", { numbers: chosen(), strength: controls.strength }] : ["frame", wished()]);
+
+  function seen(photo, { face, window, windows: ofPhoto }) {
     const frame = new ImageData(photo.data, photo.width, photo.height);
     live.frame = frame;
-    stage.show(frame, window ? [window] : []);
-    const says = face ? "You are in the mirror." : "No face is seen yet.";
+    if (live.isImitated) showInset(frame);
+    if (!live.isImitated) stage.show(frame, window ? [window] : []);
+    else if (ofPhoto) stage.show(held.draft, ofPhoto);
+    const inMirror = live.isImitated ? "The photo does what you do." : "You are in the mirror.";
+    const says = face ? inMirror : "No face is seen yet.";
     if (!live.recorder && find("status").textContent !== says) say(says);
-    document.documentElement.dataset.frames = Number(document.documentElement.dataset.frames ?? 0) + 1;
+    const { dataset } = document.documentElement;
+    dataset.frames = Number(dataset.frames ?? 0) + 1;
+  }
+
+  function showInset(frame) {
+    const inset = find("inset");
+    Object.assign(inset, { width: frame.width, height: frame.height });
+    inset.getContext("2d").putImageData(frame, 0, 0);
+  }
+
+  // The camera's face moves the photo's, or is moved itself.
+  function imitate(on = !live.isImitated) {
+    live.isImitated = on;
+    find("imitate").setAttribute("aria-pressed", on);
+    find("inset").hidden = !on;
+    if (on) stage.show(held.draft, []);
   }
 
   function closeCamera() {
@@ -216,6 +239,8 @@ async function startPage(source, model, example) {
     live.camera = null;
     setPressed("camera", false, "Camera");
     find("take").hidden = true;
+    find("imitate").hidden = true;
+    imitate(false);
     find("eyes").disabled = false;
     say("");
   }
@@ -237,7 +262,7 @@ async function startPage(source, model, example) {
     c: copy,
     f: film,
   };
-  listen(find, { controls, stage, acts, openFile, camera, take, save, copy, film, share, mark });
+  listen(find, { controls, stage, acts, openFile, camera, take, imitate, save, copy, film, share, mark });
   find("share").hidden = !canShareFiles();
   await open(await (await blobOf(example.text)), "face");
   find("credit").textContent = example.credit;

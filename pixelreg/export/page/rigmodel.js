@@ -26,6 +26,23 @@ function rigModel(tables) {
     return prepareFace(photo, points, tables);
   }
 
+  // What a film's face shows, less what it shows at rest, held steady: a goal for other faces.
+  function reader() {
+    const steady = oneEuro(0.7, 5, 5);
+    const names = readNames(tables);
+    const rest = {};
+    return (frame, face, seconds) => {
+      const { points } = lookForLandmarks(frame, face.points, tables, false);
+      const { read } = fitWeights(tables, points);
+      const given = {};
+      steady(names.map((name) => read[name] ?? 0), seconds).forEach((weight, k) => {
+        rest[names[k]] = levelAtRest(rest[names[k]], weight, seconds);
+        given[names[k]] = Math.max(weight - rest[names[k]], 0);
+      });
+      return { given, letGo: 1, look: { wrinkles: 1, shading: 1 } };
+    };
+  }
+
   return {
     kind: "rig",
     targets,
@@ -33,12 +50,23 @@ function rigModel(tables) {
     wholeOf: () => null,
     prepare,
     change: (prepared, wish, strength) => changeFace(prepared, goalOf(wish), strength),
+    reader,
+    show: changeFace,
     follow() {
       const state = startFollowing(tables);
       return (frame, face, seconds, wish, strength) =>
         followFace(state, frame, face, seconds, goalOf(wish), strength);
     },
   };
+}
+
+// What a face shows at rest is the least that it showed lately, and not much.
+const MOST_AT_REST = 0.2;
+const REST_LASTS = 20; // seconds
+
+function levelAtRest(before, weight, seconds) {
+  const later = (before ?? weight) + (seconds / REST_LASTS) * (weight - (before ?? weight));
+  return Math.min(weight, later, MOST_AT_REST);
 }
 
 function sliderGroups(targets, shapes) {
