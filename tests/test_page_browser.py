@@ -301,6 +301,9 @@ def test_the_photo_does_what_the_face_in_the_camera_does(chromium, rig_page) -> 
     visit = Visit(chromium, rig_page)
     size = visit.shown("before").shape
     visit.page.click("#camera")
+    visit.until("document.documentElement.dataset.frames > 3")
+    visit.page.wait_for_timeout(500)  # the change fades in
+    assert off(visit.shown("after"), visit.shown("before"))[0] > 20
     visit.page.click("#imitate")
     visit.until("document.getElementById('status').textContent.includes('photo does')")
     apart = []

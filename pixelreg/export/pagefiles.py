@@ -44,7 +44,11 @@ PAGE_TEXT = """(() => {{
 "use strict";
 const {{ bytesOfText, scaledFace, within }} = pixelreg;
 {scripts}
-startPage(`(${{pixelregEngine}})().answerMessages(self);`, pixelregModel, pixelregExample);
+startPage(`(${{pixelregEngine}})().answerMessages(self);`, pixelregModel, pixelregExample)
+  .catch((error) => {{
+    const said = `This browser is too old for this page: ${{error.message}}.`;
+    document.getElementById("status").textContent = said;
+  }});
 }})();
 """
 POLICY = (

@@ -45,6 +45,7 @@ async function startPage(source, model, example) {
       Object.assign(held, { whole, draft: draftOf(whole), name, chosen: new Set([0]) });
       find("credit").textContent = "";
       await findFacesIn(whole);
+      if (whole !== held.whole) return; // another was opened meanwhile
       say(told(held.faces));
       mark(held.faces.length === 0);
       stage.ring(facesOnDraft(), held.chosen);

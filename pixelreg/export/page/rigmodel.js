@@ -53,9 +53,14 @@ function rigModel(tables) {
     reader,
     show: changeFace,
     follow() {
-      const state = startFollowing(tables);
-      return (frame, face, seconds, wish, strength) =>
-        followFace(state, frame, face, seconds, goalOf(wish), strength);
+      const steady = oneEuro(1, 30, 5);
+      return (frame, face, seconds, wish, strength) => {
+        const { points } = lookForLandmarks(frame, face.points, tables, false);
+        const unit = eyesApart(points);
+        const held = steady(Array.from(points, (value) => value / unit), seconds);
+        const still = Float64Array.from(held, (value) => value * unit);
+        return changeFace(prepareFace(frame, still, tables), goalOf(wish), strength);
+      };
     },
   };
 }
