@@ -79,12 +79,12 @@ function lookForLandmarks(photo, five, tables, twice = true) {
 function cutOutFace(photo, pose) {
   const unit = Math.hypot(pose.ax, pose.ay), reach = AROUND_FACE * unit;
   const x = pose.x - pose.ay * FACE_MIDDLE, y = pose.y + pose.ax * FACE_MIDDLE;
-  const clip = (value, low, high) => Math.min(Math.max(value, low), high);
+  const clip = (value, low, high) => Math.min(Math.max(value, low), high) | 0;
   const left = clip(Math.floor(x - reach), 0, photo.width - 1);
   const top = clip(Math.floor(y - reach), 0, photo.height - 1);
   const right = clip(Math.ceil(x + reach), left + 1, photo.width);
   const bottom = clip(Math.ceil(y + reach), top + 1, photo.height);
-  const times = Math.max(1, Math.floor(unit / LARGEST_UNIT + 0.5));
+  const times = Math.max(1, Math.floor(unit / LARGEST_UNIT + 0.5)) | 0;
   const grey = greyPart(photo, left, top, right, bottom);
   return { levels: pyramidOf(times > 1 ? reducePicture(grey, times) : grey, 5), left, top, times };
 }

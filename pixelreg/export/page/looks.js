@@ -62,12 +62,13 @@ function poseOfFace(points) {
 
 /** A part of a photo in grey, {width, height, data: Uint8Array}, as Pillow converts it. */
 function greyPart(photo, left, top, right, bottom) {
-  const width = right - left, height = bottom - top, data = new Uint8Array(width * height);
+  const width = right - left, height = bottom - top, bytes = photo.data;
+  const data = new Uint8Array(width * height);
   for (let y = 0, to = 0; y < height; y++) {
     let from = 4 * ((top + y) * photo.width + left);
     for (let x = 0; x < width; x++, from += 4, to++) {
-      const [r, g, b] = [photo.data[from], photo.data[from + 1], photo.data[from + 2]];
-      data[to] = (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
+      const red = bytes[from], green = bytes[from + 1], blue = bytes[from + 2];
+      data[to] = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
     }
   }
   return { width, height, data };
@@ -76,7 +77,7 @@ function greyPart(photo, left, top, right, bottom) {
 /** Means of blocks of `times` x `times` pixels of a picture of `channels`, as Pillow's reduce. */
 function reducePicture(picture, times, channels = 1) {
   const width = Math.ceil(picture.width / times), height = Math.ceil(picture.height / times);
-  const data = new picture.data.constructor(width * height * channels);
+  const bytes = picture.data, data = new bytes.constructor(width * height * channels);
   for (let y = 0, to = 0; y < height; y++) {
     const bottom = Math.min((y + 1) * times, picture.height);
     for (let x = 0; x < width; x++, to += channels) {
@@ -87,7 +88,7 @@ function reducePicture(picture, times, channels = 1) {
         let sum = half;
         for (let v = y * times; v < bottom; v++) {
           let from = (v * picture.width + x * times) * channels + k;
-          for (let u = x * times; u < right; u++, from += channels) sum += picture.data[from];
+          for (let u = x * times; u < right; u++, from += channels) sum += bytes[from];
         }
         data[to + k] = Math.floor(sum * share / 16777216);
       }
@@ -154,8 +155,8 @@ function sampleLattice(levels, octave, x, y, ux, uy, vx, vy, columns, rows, out)
       const a = i - (columns - 1) / 2, b = j - (rows - 1) / 2;
       const u = Math.min(Math.max((x + a * ux + b * vx) * share - 0.5, 0), right);
       const v = Math.min(Math.max((y + a * uy + b * vy) * share - 0.5, 0), bottom);
-      const left = Math.max(Math.min(Math.floor(u), right - 1), 0);
-      const top = Math.max(Math.min(Math.floor(v), bottom - 1), 0);
+      const left = Math.max(Math.min(Math.floor(u), right - 1), 0) | 0;
+      const top = Math.max(Math.min(Math.floor(v), bottom - 1), 0) | 0;
       const p = top * width + left, q = p + (top < bottom ? width : 0), one = left < right ? 1 : 0;
       const f = u - left, g = v - top;
       const above = data[p] + f * (data[p + one] - data[p]);

@@ -20,9 +20,7 @@ function drawMouth(tables, sitter, sheet, places, steps, weights) {
   sewPixels(sheet, box, thin);
   for (let y = 0; y < height; y++) {
     const from = (top + y) * sheet.width + left;
-    for (let p = from; p < from + width; p++) {
-      if (sheet.nearest[p] === -Infinity) sheet.nearest[p] = 0;
-    }
+    sheet.covered.fill(1, from, from + width);
   }
   growBox(sheet, box);
   if (!wide.data.some((value) => value > 0)) return false;
@@ -48,16 +46,16 @@ function holeOf(mesh, sheet, places) {
     top = Math.min(top, places[2 * vertex + 1]);
     bottom = Math.max(bottom, places[2 * vertex + 1]);
   }
-  left = Math.max(Math.trunc(left), 0);
-  top = Math.max(Math.trunc(top), 0);
-  right = Math.min(Math.trunc(right) + 1, sheet.width);
-  bottom = Math.min(Math.trunc(bottom) + 1, sheet.height);
+  left = Math.max(Math.trunc(left), 0) | 0;
+  top = Math.max(Math.trunc(top), 0) | 0;
+  right = Math.min(Math.trunc(right) + 1, sheet.width) | 0;
+  bottom = Math.min(Math.trunc(bottom) + 1, sheet.height) | 0;
   if (left >= right || top >= bottom) return null;
   const width = right - left, height = bottom - top, data = new Uint8Array(width * height);
   let any = false;
   for (let y = 0, to = 0; y < height; y++) {
     for (let p = (top + y) * sheet.width + left, x = 0; x < width; x++, p++, to++) {
-      if (sheet.nearest[p] !== -Infinity) continue;
+      if (sheet.covered[p]) continue;
       data[to] = 1;
       any = true;
     }
@@ -141,34 +139,43 @@ function headPlaceOf(mesh, sitter) {
 
 /** Give pixels that no skin covers, but most of those around them, the motion around them. */
 function sewCracks(sheet) {
-  const { width, height, nearest, box } = sheet;
+  const { width, height, covered, box } = sheet;
   const [left, top, right, bottom] = box, columns = right - left, rows = bottom - top;
   if (columns <= 0 || rows <= 0) return;
-  const cracks = new Uint8Array(columns * rows), sums = new Int16Array(columns);
-  // Counts in a box around every pixel, whose border repeats at that of the picture.
-  const line = (y, sign) => {
-    const start = Math.min(Math.max(y, 0), height - 1) * width;
-    const is = (x) => (nearest[start + Math.min(Math.max(x, 0), width - 1)] > -Infinity ? 1 : 0);
-    let sum = 0;
-    for (let x = left - MOUTH_SEAM; x < left + MOUTH_SEAM; x++) sum += is(x);
+  // How many pixels of a box around every pixel are covered; the picture's border repeats.
+  const side = 2 * MOUTH_SEAM + 1, lines = new Uint8Array(side * columns);
+  const sums = new Uint8Array(columns), cracks = new Uint8Array(columns * rows);
+  let found = 0;
+  for (let y = top - MOUTH_SEAM; y < bottom + MOUTH_SEAM; y++) {
+    const slot = (y - top + side) % side * columns;
+    const clipped = Math.min(Math.max(y, 0), height - 1) * width;
+    countLine(covered, clipped, width, left, columns, sums, lines, slot);
+    const row = y - MOUTH_SEAM;
+    if (row < top) continue;
+    const from = row * width + left, to = (row - top) * columns;
     for (let x = 0; x < columns; x++) {
-      sum += is(left + x + MOUTH_SEAM);
-      sums[x] += sign * sum;
-      sum -= is(left + x - MOUTH_SEAM);
+      if (covered[from + x] === 1 || sums[x] < CRACK_COUNT) continue;
+      cracks[to + x] = 1;
+      found += 1;
     }
-  };
-  for (let y = top - MOUTH_SEAM; y < top + MOUTH_SEAM; y++) line(y, 1);
-  let any = false;
-  for (let y = top; y < bottom; y++) {
-    line(y + MOUTH_SEAM, 1);
-    for (let x = 0, p = y * width + left, to = (y - top) * columns; x < columns; x++, p++, to++) {
-      if (sums[x] < CRACK_COUNT || nearest[p] > -Infinity) continue;
-      cracks[to] = 1;
-      any = true;
-    }
-    line(y - MOUTH_SEAM, -1);
   }
-  if (any) sewPixels(sheet, box, cracks, true);
+  if (found) sewPixels(sheet, box, cracks, true);
+}
+
+/** Let one row's numbers of covered pixels, left and right of each, take the place of another's. */
+function countLine(covered, start, width, left, columns, sums, lines, slot) {
+  const last = width - 1;
+  let sum = 0;
+  for (let x = left - MOUTH_SEAM; x < left + MOUTH_SEAM; x++) {
+    sum += covered[start + Math.min(Math.max(x, 0), last)];
+  }
+  for (let x = 0; x < columns; x++) {
+    const enter = left + x + MOUTH_SEAM, leave = left + x - MOUTH_SEAM;
+    sum += covered[start + (enter > last ? last : enter)];
+    sums[x] += sum - lines[slot + x];
+    lines[slot + x] = sum;
+    sum -= covered[start + (leave < 0 ? 0 : leave)];
+  }
 }
 
 /**

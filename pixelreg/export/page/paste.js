@@ -24,13 +24,14 @@ const PASTE_DIRECT = 75; // what a look-up that makes no finer field costs, a pi
 /**
  * Carry a crop's change to the photo that the crop was cut from.
  *
+ * @param {object} [source]  `sourceOf` the photo around the window, where it is at hand.
  * @returns {{x, y, width, height, data}} The window that changes, with the change; beyond it the
  *   photo stays as it is. Its width or height is 0 where nothing changes.
  */
-function pasteChange(photo, change, similarity, strength = 1) {
+function pasteChange(photo, change, similarity, strength = 1, source = null) {
   const prepared = preparePaste(photo.width, photo.height, change, similarity);
   const patch = cutWindow(photo, prepared.x, prepared.y, prepared.width, prepared.height);
-  pasteInto(patch, prepared, photo, strength);
+  pasteInto(patch, prepared, photo, strength, source);
   return patch;
 }
 
@@ -91,10 +92,10 @@ function pasteBounds(width, height, change, similarity) {
     ys.push(b * x + a * y + d);
   }
   return [
-    Math.max(Math.floor(Math.min(...xs)), 0),
-    Math.max(Math.floor(Math.min(...ys)), 0),
-    Math.min(Math.ceil(Math.max(...xs)), width),
-    Math.min(Math.ceil(Math.max(...ys)), height),
+    Math.max(Math.floor(Math.min(...xs)), 0) | 0, // whole numbers, which engines count by faster
+    Math.max(Math.floor(Math.min(...ys)), 0) | 0,
+    Math.min(Math.ceil(Math.max(...xs)), width) | 0,
+    Math.min(Math.ceil(Math.max(...ys)), height) | 0,
   ];
 }
 
@@ -119,8 +120,9 @@ function restoreWindow(patch, photo, x, y, width, height) {
  *
  * @param {{x, y, width, height, data}} patch  which holds all of `prepared`'s; what lies in that is
  *   written anew, what the change leaves alone as the photo has it, bit for bit.
+ * @param {object} [source]  `sourceOf` the photo around the window, where it is at hand.
  */
-function pasteInto(patch, prepared, photo, strength) {
+function pasteInto(patch, prepared, photo, strength, source = null) {
   const { x, y, width, height } = prepared;
   if (strength === 0 || !width || !height) {
     restoreWindow(patch, photo, x, y, width, height);
@@ -130,54 +132,65 @@ function pasteInto(patch, prepared, photo, strength) {
   for (const [name, channels] of [["displacement", 2], ["shade", 1], ["colour", 3], ["layer", 4]]) {
     row[name] = prepared[name] && new Float32Array(channels * width);
   }
+  const from = !prepared.displacement ? null
+    : source ?? sourceOf(photo, x, y, x + width, y + height);
+  const fetched = from && new Float64Array(3 * width), share = Math.fround(strength);
   for (let line = 0; line < height; line++) {
     for (const name in row) if (row[name]) prepared[name](line, row[name]);
+    if (from) fetchRow(fetched, from, prepared, y + line, share, row.displacement);
     const to = 4 * ((y + line - patch.y) * patch.width + x - patch.x);
-    pasteRow(patch.data, to, prepared, photo, y + line, Math.fround(strength), row);
+    pasteRow(patch.data, to, prepared, photo, y + line, share, row, fetched);
   }
 }
 
-/** One row of a window: fetch, shade, colour, lay over. */
-function pasteRow(out, to, prepared, photo, y, strength, row) {
-  const { x: left, width, similarity, steepness } = prepared;
-  const { displacement, shade, colour, layer } = row;
-  const source = photo.data;
-  const a = Math.fround(similarity.a), b = Math.fround(similarity.b);
-  const found = new Float64Array(3);
+const SOURCE_MARGIN = 12; // pixels around a window that colours are mostly fetched from
+
+/**
+ * A part of a photo and what is around it, its border repeated, as numbers that are quick to read.
+ *
+ * @returns {{photo, left, top, width, height, data: Float32Array}} (height width 3) grey levels.
+ */
+function sourceOf(photo, left, top, right, bottom) {
+  left = left - SOURCE_MARGIN | 0;
+  top = top - SOURCE_MARGIN | 0;
+  const width = right + SOURCE_MARGIN - left | 0, height = bottom + SOURCE_MARGIN - top | 0;
+  const data = new Float32Array(3 * width * height), bytes = photo.data, last = photo.width - 1;
+  for (let y = 0, to = 0; y < height; y++) {
+    const start = Math.min(Math.max(top + y, 0), photo.height - 1) * photo.width;
+    for (let x = left; x < left + width; x++, to += 3) {
+      const at = 4 * (start + (x < 0 ? 0 : x > last ? last : x));
+      data[to] = bytes[at];
+      data[to + 1] = bytes[at + 1];
+      data[to + 2] = bytes[at + 2];
+    }
+  }
+  return { photo, left, top, width, height, data };
+}
+
+/** One row of a window: shade what was fetched, colour it, lay over it. */
+function pasteRow(out, to, { x: left, width }, photo, y, strength, row, fetched) {
+  const { shade, colour, layer } = row, bytes = photo.data;
   for (let i = 0, from = 4 * (y * photo.width + left); i < width; i++, from += 4, to += 4) {
-    const across = displacement ? Math.fround(strength * displacement[2 * i]) : 0;
-    const down = displacement ? Math.fround(strength * displacement[2 * i + 1]) : 0;
-    const more = shade ? shade[i] : 0;
-    const moved = across !== 0 || down !== 0;
+    const more = shade !== null ? shade[i] : 0, cover = layer !== null ? layer[4 * i + 3] : 0;
     let red = 0, green = 0, blue = 0;
-    if (colour) {
+    if (colour !== null) {
       red = strength * colour[3 * i];
       green = strength * colour[3 * i + 1];
       blue = strength * colour[3 * i + 2];
     }
-    const cover = layer ? layer[4 * i + 3] : 0;
-    out[to + 3] = source[from + 3];
-    if (!moved && more === 0 && red === 0 && green === 0 && blue === 0 && cover === 0) {
-      out[to] = source[from];
-      out[to + 1] = source[from + 1];
-      out[to + 2] = source[from + 2];
+    const moved = fetched !== null && fetched[3 * i] === fetched[3 * i];
+    const added = red !== 0 || green !== 0 || blue !== 0;
+    out[to + 3] = bytes[from + 3];
+    if (!moved && !added && more === 0 && cover === 0) {
+      out[to] = bytes[from];
+      out[to + 1] = bytes[from + 1];
+      out[to + 2] = bytes[from + 2];
       continue;
     }
-    if (moved) {
-      // Rounded to float32 where NumPy rounds: the places, on which colours depend steeply.
-      const right = Math.fround(Math.fround(a * across) - Math.fround(b * down));
-      const below = Math.fround(Math.fround(b * across) + Math.fround(a * down));
-      const u = Math.fround(left + i + right), v = Math.fround(y + below);
-      fetchCubic(photo, u, v, steepness, found);
-    } else {
-      found[0] = source[from];
-      found[1] = source[from + 1];
-      found[2] = source[from + 2];
-    }
     const times = 1 + more;
-    red = found[0] * times + 255 * red;
-    green = found[1] * times + 255 * green;
-    blue = found[2] * times + 255 * blue;
+    red = (moved ? fetched[3 * i] : bytes[from]) * times + 255 * red;
+    green = (moved ? fetched[3 * i + 1] : bytes[from + 1]) * times + 255 * green;
+    blue = (moved ? fetched[3 * i + 2] : bytes[from + 2]) * times + 255 * blue;
     if (cover !== 0) {
       red = red * (1 - cover) + 255 * layer[4 * i];
       green = green * (1 - cover) + 255 * layer[4 * i + 1];
@@ -190,53 +203,93 @@ function pasteRow(out, to, prepared, photo, y, strength, row) {
 }
 
 /**
+ * Look the colours of one row up where a displacement leads, by Keys' cubic.
+ *
+ * @param {Float64Array} fetched  (3 width) grey levels, written to; NaN for pixels that stay.
+ */
+function fetchRow(fetched, source, { x: first, width, similarity, steepness }, y, strength, steps) {
+  // Whole numbers are told to be: places in arrays are found twice as fast by them.
+  const { data } = source, left = source.left | 0, top = source.top | 0;
+  const line = 3 * source.width | 0;
+  const columns = (source.width | 0) - 4, rows = (source.height | 0) - 4;
+  const a = Math.fround(similarity.a), b = Math.fround(similarity.b);
+  const far = steepness, near = steepness + 2, nearer = steepness + 3;
+  for (let i = 0, to = 0; i < width; i++, to += 3) {
+    const across = Math.fround(strength * steps[2 * i]);
+    const down = Math.fround(strength * steps[2 * i + 1]);
+    if (across === 0 && down === 0) {
+      fetched[to] = NaN;
+      continue;
+    }
+    // Rounded to float32 where NumPy rounds: the places, on which colours depend steeply.
+    let right = Math.fround(a * across), below = Math.fround(a * down);
+    if (b !== 0) {
+      right = Math.fround(right - Math.fround(b * down));
+      below = Math.fround(Math.fround(b * across) + below);
+    }
+    const x = Math.fround(first + i + right), v = Math.fround(y + below);
+    const column = Math.floor(x) | 0, row = Math.floor(v) | 0;
+    const start = column - left - 1 | 0, above = row - top - 1 | 0;
+    if (start < 0 || above < 0 || start > columns || above > rows) {
+      fetchCubic(source.photo, x, v, steepness, FETCHED);
+      fetched.set(FETCHED, to);
+      continue;
+    }
+    const f = x - column, g = v - row, f2 = f * f, f3 = f2 * f, g2 = g * g, g3 = g2 * g;
+    const a0 = far * (f3 - 2 * f2 + f), a1 = near * f3 - nearer * f2 + 1;
+    const a3 = far * (f2 - f3), a2 = 1 - a0 - a1 - a3;
+    const b0 = far * (g3 - 2 * g2 + g), b1 = near * g3 - nearer * g2 + 1;
+    const b3 = far * (g2 - g3), b2 = 1 - b0 - b1 - b3;
+    let red = 0, green = 0, blue = 0;
+    for (let k = 0, p = 3 * start + Math.imul(line, above) | 0; k < 4; k++, p = p + line | 0) {
+      const share = k < 2 ? (k === 0 ? b0 : b1) : (k === 2 ? b2 : b3);
+      red += share * (a0 * data[p] + a1 * data[p + 3] + a2 * data[p + 6] + a3 * data[p + 9]);
+      green += share
+        * (a0 * data[p + 1] + a1 * data[p + 4] + a2 * data[p + 7] + a3 * data[p + 10]);
+      blue += share
+        * (a0 * data[p + 2] + a1 * data[p + 5] + a2 * data[p + 8] + a3 * data[p + 11]);
+    }
+    fetched[to] = red;
+    fetched[to + 1] = green;
+    fetched[to + 2] = blue;
+  }
+}
+
+const FETCHED = new Float64Array(3);
+
+/**
  * The grey levels of one place of a picture, by Keys' cubic; its border repeats.
  *
  * @param {{width, height, data}} photo  RGBA.
  * @param {number} x, y  indices of pixels, which may lie between them.
  * @param {Float64Array} found  (3), written to.
  */
-function fetchCubic(photo, x, y, steepness, found) {
-  const { width, height, data } = photo;
-  const left = Math.floor(x), top = Math.floor(y), f = x - left, g = y - top;
-  const far = steepness, near = steepness + 2;
-  const f2 = f * f, f3 = f2 * f, g2 = g * g, g3 = g2 * g;
-  const a0 = far * (f3 - 2 * f2 + f), a1 = near * f3 - (near + 1) * f2 + 1;
-  const a3 = far * (f2 - f3), a2 = 1 - a0 - a1 - a3;
-  const b0 = far * (g3 - 2 * g2 + g), b1 = near * g3 - (near + 1) * g2 + 1;
-  const b3 = far * (g2 - g3), b2 = 1 - b0 - b1 - b3;
-  if (left < 1 || top < 1 || left >= width - 2 || top >= height - 2) {
-    FETCH_ACROSS.set([a0, a1, a2, a3]);
-    FETCH_DOWN.set([b0, b1, b2, b3]);
-    fetchBorder(photo, left, top, found);
-    return;
-  }
-  const p = 4 * ((top - 1) * width + left - 1), q = p + 4 * width, r = q + 4 * width;
-  const s = r + 4 * width;
-  for (let k = 0; k < 3; k++) {
-    found[k] = b0 * fourOf(data, p + k, a0, a1, a2, a3) + b1 * fourOf(data, q + k, a0, a1, a2, a3)
-      + b2 * fourOf(data, r + k, a0, a1, a2, a3) + b3 * fourOf(data, s + k, a0, a1, a2, a3);
-  }
-}
-
-/** The sum of one channel of four pixels side by side. */
-function fourOf(data, at, a0, a1, a2, a3) {
-  return a0 * data[at] + a1 * data[at + 4] + a2 * data[at + 8] + a3 * data[at + 12];
-}
-
-const FETCH_ACROSS = new Float64Array(4), FETCH_DOWN = new Float64Array(4);
-
-/** As `fetchCubic`, near the border, by the weights in FETCH_ACROSS and FETCH_DOWN. */
-function fetchBorder({ width, height, data }, left, top, found) {
-  found.fill(0);
+function fetchCubic({ width, height, data }, x, y, steepness, found) {
+  const left = Math.floor(x) | 0, top = Math.floor(y) | 0, across = FETCH_ACROSS;
+  for (let i = 0; i < 4; i++) across[i] = keysWeight(Math.abs(x - left + 1 - i), steepness);
+  let red = 0, green = 0, blue = 0;
   for (let j = 0; j < 4; j++) {
     const start = Math.min(Math.max(top - 1 + j, 0), height - 1) * width;
+    const down = keysWeight(Math.abs(y - top + 1 - j), steepness);
     for (let i = 0; i < 4; i++) {
       const at = 4 * (start + Math.min(Math.max(left - 1 + i, 0), width - 1));
-      const share = FETCH_DOWN[j] * FETCH_ACROSS[i];
-      for (let k = 0; k < 3; k++) found[k] += share * data[at + k];
+      const share = down * across[i];
+      red += share * data[at];
+      green += share * data[at + 1];
+      blue += share * data[at + 2];
     }
   }
+  found[0] = red;
+  found[1] = green;
+  found[2] = blue;
+}
+
+const FETCH_ACROSS = new Float64Array(4);
+
+/** Keys' kernel at a distance of 0 to 2 pixels. */
+function keysWeight(d, a) {
+  if (d < 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
+  return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
 }
 
 // Fields at the photo's pixels. A reader (line, out) writes one row of a window.
@@ -299,7 +352,7 @@ function bilinearRow(out, fine, width, channels, columns, rows, start, step) {
       for (let k = 0; k < channels; k++) out[to + k] = 0;
       continue;
     }
-    const left = Math.floor(u - 0.5), top = Math.floor(v - 0.5);
+    const left = Math.floor(u - 0.5) | 0, top = Math.floor(v - 0.5) | 0;
     const f = u - 0.5 - left, g = v - 0.5 - top;
     const x0 = left < 0 ? 0 : left, x1 = left + 1 < columns ? left + 1 : columns - 1;
     const y0 = top < 0 ? 0 : top, y1 = top + 1 < rows ? top + 1 : rows - 1;

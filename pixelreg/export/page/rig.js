@@ -37,7 +37,8 @@ function prepareFace(photo, points, tables) {
   const here = points.map((value, i) => (value - (i % 2 ? top : left)) / times);
   const sitter = fitSitter(tables, picture, here, shownWeights(tables, here));
   const sheet = blankSheet(picture.width, picture.height);
-  return { photo, tables, sitter, sheet, similarity: { a: times, b: 0, c: left, d: top } };
+  const source = sourceOf(photo, left, top, place.right, place.bottom);
+  return { photo, tables, sitter, sheet, source, similarity: { a: times, b: 0, c: left, d: top } };
 }
 
 /**
@@ -54,9 +55,9 @@ function changeFace(prepared, goal, strength) {
 }
 
 /** A face that shows shapes at these weights, by whole names. */
-function changeWeights({ photo, tables, sitter, sheet, similarity }, weights, look) {
+function changeWeights({ photo, tables, sitter, sheet, source, similarity }, weights, look) {
   const change = drawChange(tables, sitter, sheet, weights, look);
-  return pasteChange(photo, change, similarity, 1);
+  return pasteChange(photo, change, similarity, 1, source);
 }
 
 /**
@@ -92,7 +93,7 @@ function eyesApart(points) {
 function facePlace(photo, points) {
   const [left, right] = PUPILS.map((i) => 2 * i);
   const eyes = [points[left], points[left + 1], points[right], points[right + 1]];
-  const times = Math.max(1, Math.ceil(eyesApart(points) / LARGEST_FACE));
+  const times = Math.max(1, Math.ceil(eyesApart(points) / LARGEST_FACE)) | 0;
   return { ...windowAround(photo, eyes, times), times };
 }
 
@@ -109,8 +110,8 @@ function windowAround({ width, height }, [lx, ly, rx, ry], times) {
   const top = clip(Math.floor(Math.min(...ys)), height);
   const right = clip(Math.ceil(Math.max(...xs)), width);
   const bottom = clip(Math.ceil(Math.max(...ys)), height);
-  const whole = (low, high) => high - Math.max(high - low, 0) % times;
-  return { left, top, right: whole(left, right), bottom: whole(top, bottom) };
+  const whole = (low, high) => high - Math.max(high - low, 0) % times | 0;
+  return { left: left | 0, top: top | 0, right: whole(left, right), bottom: whole(top, bottom) };
 }
 
 /** A part of a photo, smaller by a whole number; null where so little of it is left. */

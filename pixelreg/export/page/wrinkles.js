@@ -103,7 +103,7 @@ function addWrinkle(total, map, share, turned) {
 function wrinkleAt(total, x, y) {
   const across = (x - WRINKLES_LEFT) * WRINKLES_FINE - 0.5;
   const down = (WRINKLES_TOP - y) * WRINKLES_FINE - 0.5;
-  const left = Math.floor(across), top = Math.floor(down);
+  const left = Math.floor(across) | 0, top = Math.floor(down) | 0;
   if (!(left >= 0 && top >= 0 && left < WRINKLES_WIDTH - 1 && top < WRINKLES_HEIGHT - 1)) return 0;
   const u = across - left, v = down - top, at = top * WRINKLES_WIDTH + left;
   const above = total[at] + u * (total[at + 1] - total[at]), next = at + WRINKLES_WIDTH;
