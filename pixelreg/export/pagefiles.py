@@ -17,14 +17,25 @@ from pixelreg import __version__
 from pixelreg.export.tables import Packed
 
 # What computes, in a Worker or in a script of one's own; and what shows it.
-ENGINE = ("tables", "looks", "align", "paste", "planes", "detector", "turned", "follower", "engine")
+ENGINE = (
+    "tables",
+    "looks",
+    "align",
+    "paste",
+    "planes",
+    "detector",
+    "turned",
+    "steady",
+    "follower",
+    "engine",
+)
 # Scripts of a kind of model, and which of their functions makes one.
 KINDS = {
     "plans": (("plans", "planmodel"), "planModel"),
     "rig": (
         (
             *("landmarks", "algebra", "filters", "head", "spline", "sitter", "shown", "wrinkles"),
-            *("teeth", "raster", "motion", "mouth", "expressions", "rig", "rigmodel"),
+            *("teeth", "raster", "motion", "mouth", "expressions", "rig", "following", "rigmodel"),
         ),
         "rigModel",
     ),

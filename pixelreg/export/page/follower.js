@@ -1,49 +1,9 @@
-// A face followed from frame to frame: pixelreg/video/follow.py and pixelreg/faces/steady.py.
+// A face followed from frame to frame: pixelreg/video/follow.py.
 
 const LOOK_AGAIN = 0.25; // seconds between two looks while there is no face
 const FADE = 0.2; // seconds in which the change comes and goes with a face
 const SURE = 0.5; // score from which landmarks that were moved on are believed
 const REACH = 2.2; // eye distances around a face's landmarks that the cascade sees
-
-// A low-pass whose cutoff rises with speed (Casiez, Roussel and Vogel, "1 Euro Filter", CHI 2012).
-function oneEuro(cutoff, slope, speedCutoff) {
-  let values = null;
-  let speeds = null;
-  const share = (hertz, seconds) => {
-    const turn = 2 * Math.PI * hertz * seconds;
-    return turn / (1 + turn);
-  };
-  return (next, seconds) => {
-    if (values === null || seconds <= 0) {
-      values = values ?? Array.from(next);
-      speeds = speeds ?? values.map(() => 0);
-      return values;
-    }
-    const slow = share(speedCutoff, seconds);
-    speeds = speeds.map((speed, k) => speed + slow * ((next[k] - values[k]) / seconds - speed));
-    values = values.map((value, k) =>
-      value + share(cutoff + slope * Math.abs(speeds[k]), seconds) * (next[k] - value));
-    return values;
-  };
-}
-
-// Similarities of one face over time, their place, scale and roll each held steady.
-function steadyPlace(centre, eyes) {
-  const filter = oneEuro(0.5, 100, 1.5);
-  let unit = 0;
-  let roll = 0;
-  return (similarity, seconds) => {
-    const [x, y] = toPhoto(similarity, centre, centre);
-    unit = unit || scaleOf(similarity) * eyes;
-    const turned = Math.atan2(similarity.b, similarity.a) - roll;
-    roll += Math.atan2(Math.sin(turned), Math.cos(turned));
-    const [u, v, size, angle] = filter(
-      [x / unit, y / unit, Math.log(scaleOf(similarity)), roll], seconds);
-    const a = Math.exp(size) * Math.cos(angle);
-    const b = Math.exp(size) * Math.sin(angle);
-    return { a, b, c: unit * u - (a - b) * centre, d: unit * v - (b + a) * centre };
-  };
-}
 
 // A face's landmarks in this picture, started from where they were; null where there is none.
 function movedFace(weights, photo, face) {

@@ -28,7 +28,7 @@ function rigModel(tables) {
 
   // What a film's face shows, less what it shows at rest, held steady: a goal for other faces.
   function reader() {
-    const steady = oneEuro(0.7, 5, 5);
+    const steady = oneEuro(...WEIGHT_FILTER);
     const names = readNames(tables);
     const rest = {};
     return (frame, face, seconds) => {
@@ -53,14 +53,9 @@ function rigModel(tables) {
     reader,
     show: changeFace,
     follow() {
-      const steady = oneEuro(1, 30, 5);
-      return (frame, face, seconds, wish, strength) => {
-        const { points } = lookForLandmarks(frame, face.points, tables, false);
-        const unit = eyesApart(points);
-        const held = steady(Array.from(points, (value) => value / unit), seconds);
-        const still = Float64Array.from(held, (value) => value * unit);
-        return changeFace(prepareFace(frame, still, tables), goalOf(wish), strength);
-      };
+      const state = startFollowing(tables);
+      return (frame, face, seconds, wish, strength) =>
+        followFace(state, frame, face, seconds, goalOf(wish), strength);
     },
   };
 }
