@@ -213,7 +213,8 @@ def _compared(form: Form, packed: Packed) -> tuple[Difference | None, str]:
     made = np.frombuffer(said, np.uint8).reshape(len(jobs), *pictures.shape)
 
     def run(target: str, given: Pixels, strength: float) -> Pixels:
-        return made[jobs.index([target, strength])]
+        mine: Pixels = made[jobs.index([target, strength])]
+        return mine
 
     return compared(form.model, run, pictures), "run in node"
 

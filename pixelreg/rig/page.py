@@ -116,7 +116,7 @@ def _compared(packed: Packed) -> tuple[Difference | None, str]:
         return None, NO_NODE
     made = np.frombuffer(said, np.uint8).reshape(len(JOBS), *picture.shape)
     rig = RigTranslator(Locator(detector="bundled"), DenseFinder("cascade"))
-    wanted = [rig.translate(picture, target, strength) for target, strength in JOBS]
+    wanted = [np.asarray(rig.translate(picture, target, strength)) for target, strength in JOBS]
     return difference(made, np.stack(wanted)), "run in node"
 
 
