@@ -65,7 +65,7 @@ def program(made: Source) -> dict[str, str]:
     return {
         f"{made.name}.h": made.header,
         f"{made.name}.c": Template(made.body).substitute(include=include),
-        "check.c": filled("check.c", made.words) + "\n",
+        f"{made.name}.check.c": filled("check.c", made.words) + "\n",
     }
 
 

@@ -26,6 +26,11 @@ from pixelreg.export.readme import coding
 from pixelreg.models.model import Provenance
 from pixelreg.models.plans import AffinePlan, FlowPlan, KernelPlan
 
+# What headers define of their own.
+TAKEN = (
+    *("VERSION", "CRC", "TABLE_BYTES", "SIZE", "ROW", "BYTES", "TARGETS", "ONE", "MOST"),
+    *("STREAM_MOST", "DELAY", "ALIGNED", "IMPLEMENTATION", "IMPLEMENTED"),
+)
 WIDTH = 96  # of a comment
 # kind of plan -> what makes its parts
 KINDS = {
@@ -68,6 +73,7 @@ def source(form: Form, name: str) -> Source:
     """Make the C of a form of one kind."""
     if len(form.kinds) > 1:
         raise UsageError("--to c takes plans of one kind; choose among them with --expr")
+    _check_names(form.model.targets)
     module, _, attribute = KINDS[form.kinds[0]].partition(":")
     parts: Parts = getattr(import_module(module), attribute)(form, name)
     words = _words(form, name, parts)
@@ -85,6 +91,14 @@ def source(form: Form, name: str) -> Source:
         },
     )
     return Source(name, parts, filled("header.h", words) + "\n", body + "\n", words)
+
+
+def _check_names(targets: tuple[str, ...]) -> None:
+    names = [identifier(target) for target in targets]
+    for name, target in zip(names, targets, strict=True):
+        if name in TAKEN or names.count(name) > 1:
+            other = "is taken" if name in TAKEN else "would have one name with another"
+            raise UsageError(f"{target!r} {other} in C ({name}); choose other targets with --expr")
 
 
 def _words(form: Form, name: str, parts: Parts) -> dict[str, object]:
