@@ -61,7 +61,7 @@ HEADER = ("--to", "plans", "--dtype", "--detail", "--mask", "--layout")
 )
 @options.as_json
 def export(
-    model: Path | None,
+    model: Path | str | None,
     to: str | None,
     targets: tuple[str, ...],
     single: bool,
@@ -70,14 +70,14 @@ def export(
     as_json: bool,
     **asked: str,
 ) -> None:
-    """Turn MODEL into something that runs without Python.
+    """Turn MODEL, a file or one that comes with pixelreg, into something that runs without Python.
 
     What was written is run and compared with what `pixelreg apply` makes of the same pictures.
 
     \b
     Examples:
       pixelreg export happy.safetensors --to c -o smile
-      pixelreg export happy.safetensors --to c --dtype int8 --detail 4 -o smile
+      pixelreg export flow --to c --dtype int8 --detail 4 -o smile
       pixelreg export rig --to web --single -o page.html
       pixelreg export --list
     """

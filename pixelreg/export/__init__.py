@@ -16,6 +16,7 @@ from pixelreg.errors import UnknownNameError, UsageError
 from pixelreg.export.coding import coded
 from pixelreg.export.form import DETAILS, DTYPES, MASKS, Form, Options
 from pixelreg.export.measure import Difference
+from pixelreg.models import NAMED
 from pixelreg.models.model import Model
 
 # name -> (module:class, what --list says)
@@ -112,7 +113,10 @@ def export_other(
     """Write a model that comes with pixelreg and is no file of plans."""
     others: Mapping[str, str] = getattr(exporter(to), "others", {})
     if name not in others:
-        raise UsageError(f"--to {to} cannot hold the {name}; it takes files of plans")
+        plans = ", ".join(known for known, file in NAMED.items() if ":" not in file)
+        raise UsageError(
+            f"{name} is no file of plans, which --to {to} takes; those that are: {plans}, or a file"
+        )
     module, _, function = others[name].partition(":")
     write: Callable[..., Exported] = getattr(import_module(module), function)
     return write(output, options or Options(), tuple(targets))
