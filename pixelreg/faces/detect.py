@@ -90,8 +90,9 @@ def choose_faces(faces: Sequence[Face], which: str = "largest") -> list[Face]:
         raise UsageError(f"face {which!r}: give largest, all, or a number from 1")
     if not faces:
         raise FaceError(
-            "no face was found; give the eyes with --eyes x1,y1,x2,y2 or the face with "
-            "--box x,y,w,h, or use --no-align if the picture is a face crop already"
+            "no face was found (those behind masks, turned to the side or very small are not "
+            "seen); give the eyes with --eyes x1,y1,x2,y2 or the face with --box x,y,w,h, or use "
+            "--no-align if the picture is a face crop already"
         )
     if which == "all":
         return list(faces)

@@ -151,6 +151,11 @@ class RigTranslator(Translator):
             return f"the landmarks by {dense.source} do not lie as those of a face do"
         if turn_of(self.mesh, dense.points) > MOST_TURNED:
             return "it is turned too far to the side; about 45 degrees work"
+        if dense.covered is not None:
+            return (
+                f"its {dense.covered} cannot be seen well enough (covered, or cut off?); landmarks "
+                "in a file beside the photo are believed"
+            )
         if dense.doubt > TOO_UNSURE * self.finder.unsure:
             return "its landmarks are not found with certainty; give them in a landmark file"
         return "there is nothing but one colour" if _is_blank(pixels, dense.points) else None
