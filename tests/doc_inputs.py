@@ -42,10 +42,10 @@ class Pantry:
     def fetch(self, name: str, folder: Path) -> None:
         """Lay a copy of a thing into a folder."""
         made = self.get(name)
-        for path in [made, *made.parent.glob(f"{made.stem}-parser.onnx*")]:
-            target = folder / path.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if path.is_dir() else shutil.copy)(path, target)
+        inside = Path(name.removeprefix("with-templates/")).parent
+        (folder / inside).mkdir(parents=True, exist_ok=True)
+        for path in [made, *made.parent.glob(f"{made.stem}-parser.onnx")]:
+            (shutil.copytree if path.is_dir() else shutil.copy)(path, folder / inside / path.name)
 
     def get(self, name: str) -> Path:
         """The thing itself, made if it is asked for the first time; not to be changed."""
@@ -71,7 +71,9 @@ def _photo(pantry: Pantry, path: Path) -> None:
 
 
 def _other(pantry: Pantry, path: Path) -> None:
-    translate(photo(), "surprised").save(path, quality=92)  # type: ignore[union-attr]
+    """Surprised, the other way round and in less light: another face and another head of hair."""
+    made = np.asarray(translate(photo(), "surprised"))
+    Image.fromarray((made[:, ::-1] * 0.75).astype(np.uint8)).save(path, quality=92)
 
 
 def _group(pantry: Pantry, path: Path) -> None:
@@ -113,19 +115,24 @@ def _drawn(seed: int) -> Callable[[Pantry, Path], None]:
 
 
 def _london(pantry: Pantry, path: Path) -> None:
-    """The London set's layout: some of its people where they are at hand, else drawn ones."""
+    """Drawn people in the London set's layout."""
     sides = (("neutral_front", "03", "NES"), ("smiling_front", "08", "HAS"))
     for folder, _, _ in sides:
         (path / folder).mkdir(parents=True)
-    if pantry.templates is not None:
-        for file in sorted(pantry.templates.glob("*_front/00[1-7]_0?.*")):
-            shutil.copy(file, path / file.parent.name)
-        return
     people = sorted((pantry.get("KDEF") / "KDEF").iterdir())
     for number, person in enumerate(people, start=1):
         for folder, take, code in sides:
             drawn = person / f"{person.name}{code}.JPG"
             shutil.copy(drawn, path / folder / f"{number:03d}_{take}.jpg")
+
+
+def _with_templates(pantry: Pantry, path: Path) -> None:
+    """People of the real set, with the landmarks that drawn ones lack."""
+    assert pantry.templates is not None
+    for file in sorted(pantry.templates.glob("*_front/00[1-5]_0?.*")):
+        target = path / file.relative_to(pantry.templates)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
 
 
 def _sums(pantry: Pantry, path: Path) -> None:
@@ -163,8 +170,12 @@ def _portraits(pantry: Pantry, path: Path) -> None:
 
 
 def _mask(pantry: Pantry, path: Path) -> None:
-    model = pantry.get("portrait.onnx")
-    pantry.run("portrait", "mask", pantry.get("in.jpg"), "--model", model, "-o", path)
+    """A mask of all parts, as somebody paints it."""
+    from portrait_tools import drawn_portrait
+
+    from deep_onnx.portrait.labels import write_mask
+
+    write_mask(path, drawn_portrait(0, SIDE)[1])
 
 
 def _posed(pantry: Pantry, path: Path) -> None:
@@ -175,6 +186,7 @@ def _marks(pantry: Pantry, path: Path) -> None:
     pantry.run("landmarks", pantry.get("photo.jpg"), "-o", path.parent)
 
 
+WITH_TEMPLATES = "with-templates/london"
 SMALL_NET = ("--size", 32, "--width", 4)
 RECIPES: dict[str, Callable[[Pantry, Path], None]] = {
     **dict.fromkeys(("in.jpg", "holiday.jpg", "photo.jpg", "me.jpg"), _photo),
@@ -203,5 +215,6 @@ RECIPES: dict[str, Callable[[Pantry, Path], None]] = {
     "portrait.onnx": _trained("portraits", "portrait", "--size", 64, "--width", 4),
     "200000-G.ckpt": _checkpoint,
     "portraits": _portraits,
-    "mask.png": _mask,
+    **dict.fromkeys(("mask.png", "painted.png"), _mask),
+    WITH_TEMPLATES: _with_templates,
 }

@@ -20,7 +20,9 @@ _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!`)\[[^\]\[]*(?:\[[^\]]*\])?[^\]\[]*\]\(<?([^)\s>]+)>?\)")
 _NOTE = re.compile(r"(?:^|\s)#\s.*$")
 _FOR_THE_SHELL = re.compile(r"[|<>&$`*;]|^\w+=|^\.")
-_FILE = re.compile(r"(?<![\w./-])[\w-]+\.(?:tem|pts|json|png|jpe?g|gif|webp|csv|mp4|c|h|onnx|html)\b")
+_FILE = re.compile(
+    r"(?<![\w./-])[\w-]+\.(?:tem|pts|json|png|jpe?g|gif|webp|csv|mp4|c|h|onnx|html)\b"
+)
 
 
 @dataclass(frozen=True)
