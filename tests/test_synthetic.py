@@ -21,6 +21,7 @@ from pixelreg.data.synthetic import (
     synthesise,
 )
 from pixelreg.errors import DataError, UnknownNameError, UsageError
+from pixelreg.faces.landmarks import read_landmarks
 
 MOVED = tuple(name for name in EXPRESSIONS if name != "neutral")
 KDEF_NAME = re.compile(r"([AB][FM]\d{2})(AF|AN|DI|HA|NE|SA|SU)(FL|HL|S|HR|FR)\.JPG")
@@ -182,8 +183,11 @@ def test_folder_is_named_as_the_kdef_is(tmp_path: Path) -> None:
     assert count == 5 * 7 * 2
     assert seen == [(done, 70) for done in range(1, 71)]
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
-    assert len(files) == 70
+    assert len(files) == 140
     for path in files:
+        if path.suffix == ".pts":
+            assert path.with_suffix(".JPG") in files
+            continue
         found = KDEF_NAME.fullmatch(path.name)
         assert found is not None
         assert path.parent == tmp_path / "KDEF" / found[1]
@@ -191,6 +195,19 @@ def test_folder_is_named_as_the_kdef_is(tmp_path: Path) -> None:
             assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (32, 32))
     people = {path.parent.name for path in files}
     assert people == {f"{s}{p}" for s in "AB" for p in ("F01", "M01", "F02", "M02", "F03")}
+
+
+def test_landmark_files_say_where_the_face_is(tmp_path: Path) -> None:
+    synthesise(tmp_path, 3, ("happy",), size=200, sessions=2, seed=7)
+    photos = sorted(tmp_path.rglob("*.JPG"))
+    for photo in photos:
+        beside = read_landmarks(photo.with_suffix(".pts"))
+        with Image.open(photo) as picture:
+            grey = np.asarray(picture.convert("L"), float)
+        for x, y in np.rint(beside.eyes - 0.5).astype(int):  # pupils are dark, whites beside light
+            assert np.median(grey[y - 1 : y + 2, x - 1 : x + 2]) < 80
+            assert grey[y - 2 : y + 3, x - 14 : x + 15].max() > 150
+    assert len({photo.with_suffix(".pts").read_bytes() for photo in photos}) == 6  # takes move
 
 
 def test_writing_twice_gives_the_same_files_and_takes_differ(tmp_path: Path) -> None:

@@ -108,6 +108,8 @@ def list_(
 def synthesise(folder: Path, people: int, size: int, sessions: int, seed: int) -> None:
     """Draw faces with the seven expressions of KDEF into FOLDER, in the KDEF layout.
 
+    Each comes with its landmarks (.pts), as detectors are made for photographs.
+
     \b
     Example:
       pixelreg data synthesise drawn/ --people 60

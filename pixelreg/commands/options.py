@@ -14,8 +14,8 @@ import click
 
 from pixelreg.backends import BACKENDS, get_backend
 from pixelreg.commands.console import say
-from pixelreg.errors import PixelregError, UsageError
-from pixelreg.faces.detect import DETECTORS, asked_for
+from pixelreg.errors import ModelFileError, PixelregError, UsageError
+from pixelreg.faces.detect import AUTO, DETECTORS, asked_for, detector_class
 from pixelreg.models import NAMED
 
 if TYPE_CHECKING:
@@ -249,7 +249,12 @@ def _locator(
         raise UsageError("--no-align looks for no face: leave out --eyes and --box")
     if eyes and box:
         raise UsageError("--eyes and --box both say where the face is: give one of them")
-    return Locator(*asked_for(detector), which, eyes, box, not no_align, say)
+    name, file = asked_for(detector)
+    if name != AUTO:
+        detector_class(name)  # an unknown one must not wait until a face is looked for
+    if file is not None and not file.is_file():
+        raise ModelFileError(f"{file}: there is no such file")
+    return Locator(name, file, which, eyes, box, not no_align, say)
 
 
 @dataclass(frozen=True)

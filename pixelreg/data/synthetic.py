@@ -312,7 +312,7 @@ def synthesise(
             for name in names:
                 picture = _take(identity, session, name, size, (seed, index))
                 place = folder / "KDEF" / f"{session}{code}"
-                _save(place / f"{session}{code}{KDEF_CODES[name]}S.JPG", picture)
+                _save(place / f"{session}{code}{KDEF_CODES[name]}S", *picture)
                 done += 1
                 if progress is not None:
                     progress(done, total)
@@ -321,21 +321,28 @@ def synthesise(
 
 def _take(
     identity: Identity, session: str, expression: str, size: int, key: tuple[int, int]
-) -> Pixels:
+) -> tuple[Pixels, Float64]:
+    """A picture and its five landmarks."""
     if session == "A":
-        return draw_face(identity, expression, 1.0, size)
+        drawn = draw_face(identity, expression, 1.0, size)
+        return drawn, face_points(identity, expression, 1.0, size)
     rng = np.random.default_rng((*key, EXPRESSIONS.index(expression)))
     tilt, x, y = rng.normal(0.0, (0.012, 0.003, 0.003))
     moved = replace(identity, tilt=float(tilt), shift_x=float(x), shift_y=float(y))
     intensity = float(rng.uniform(0.85, 1.0))
-    return draw_face(moved, expression, intensity, size, 0.008, int(rng.integers(2**31)))
+    drawn = draw_face(moved, expression, intensity, size, 0.008, int(rng.integers(2**31)))
+    return drawn, face_points(moved, expression, intensity, size)
 
 
-def _save(path: Path, picture: Pixels) -> None:
+def _save(path: Path, picture: Pixels, points: Float64) -> None:
+    """The picture, and its landmarks beside it, as detectors are made for photographs."""
     buffer = BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=95)
+    rows = "\n".join(f"{x:.3f} {y:.3f}" for x, y in points)
+    text = f"version: 1\nn_points: {len(points)}\n{{\n{rows}\n}}\n"
     try:
-        write_bytes(path, buffer.getvalue())
+        write_bytes(path.with_suffix(".JPG"), buffer.getvalue())
+        write_bytes(path.with_suffix(".pts"), text.encode())
     except PixelregError as error:
         raise DataError(f"{error}; choose a folder with room") from error
 

@@ -46,7 +46,7 @@ PASSES = (640, 1280)
 GLANCE, _FINER = 160, 4
 _STEP = 2.0**-0.25
 _PADDING = 16
-_CANDIDATES = 24
+_CANDIDATES = 60
 _LARGEST_ENLARGEMENT = 2.0
 
 # Two faces' eyes are at least this many of the larger one's eye distances apart.
@@ -206,7 +206,7 @@ class BundledDetector:
         are inside the picture. Where the largest is enough, a glance at 160 pixels comes first.
         """
         check_image(image)
-        return (self._glanced(image) if largest else []) or self._searched(image)
+        return (self._glanced(image) if largest else []) or self._searched(image, not largest)
 
     def _glanced(self, image: np.ndarray) -> list[Face]:
         """The large faces of a picture: eyes at least a tenth of its longest side apart."""
@@ -216,19 +216,20 @@ class BundledDetector:
         poses = _scaled(search(self.weights, grey, finest=GLANCE), factor)
         return self._kept(self._verified(pyramid, scale, poses), image)
 
-    def _searched(self, image: np.ndarray) -> list[Face]:
+    def _searched(self, image: np.ndarray, every: bool) -> list[Face]:
+        """The faces of one pass after the other, or of the first that finds any."""
         pyramid, scale = _landmark_pyramid(image)
-        searched = 0
+        searched, found = 0, list[Face]()
         for longest in PASSES:
-            if searched >= max(image.shape[:2]):
+            if searched >= max(image.shape[:2]) * _LARGEST_ENLARGEMENT:
                 break
             grey, factor = as_grey(image, longest)
-            poses = search(self.weights, grey, searched / max(grey.shape))
+            poses = search(self.weights, grey, searched / max(grey.shape), longest)
             searched = longest
-            faces = self._verified(pyramid, scale, _scaled(poses, factor / scale))
-            if kept := self._kept(faces, image):
-                return kept
-        return []
+            found += self._verified(pyramid, scale, _scaled(poses, factor / scale))
+            if self._kept(found, image) and not every:
+                break
+        return self._kept(_apart(found), image)
 
     def _kept(self, faces: list[Face], image: np.ndarray) -> list[Face]:
         """The faces that are to be believed, largest first."""
@@ -274,6 +275,15 @@ def _landmark_pyramid(image: np.ndarray, longest: int = PASSES[-1]) -> tuple[Pyr
     """The picture as the cascade sees it, and the factor from its pixels to the picture's."""
     grey, factor = as_grey(image, longest)
     return Pyramid.of(grey[None].astype(np.float32) / np.float32(255)), factor
+
+
+def _apart(faces: list[Face]) -> list[Face]:
+    """Of faces that several passes found, the surer ones."""
+    if not faces:
+        return []
+    poses = fit_poses(np.stack([face.points for face in faces]))
+    scores = np.array([face.score for face in faces])
+    return [faces[k] for k in distinct(poses, scores, 0.0, _APART)]
 
 
 def _scaled(poses: Poses, factor: float) -> Poses:

@@ -20,6 +20,9 @@ DETECTORS = {
 }
 
 
+AUTO = "auto"
+
+
 class Detector(Protocol):
     """Something that finds faces.
 
@@ -49,13 +52,13 @@ class Detector(Protocol):
         """
 
 
-def make_detector(name: str = "auto", file: str | Path | None = None) -> Detector:
+def make_detector(name: str = AUTO, file: str | Path | None = None) -> Detector:
     """The detector of this name, with its own file or the one that is given.
 
     ``"auto"`` takes the first that is at hand, and never downloads.
     """
     given = Path(file) if file is not None else None
-    if name != "auto":
+    if name != AUTO:
         return detector_class(name).opened(given)
     for each in map(detector_class, DETECTORS):
         if each.at_hand(given):
@@ -75,7 +78,7 @@ def asked_for(text: str) -> tuple[str, Path | None]:
 def detector_class(name: str) -> type[Detector]:
     """The class of a detector."""
     if name not in DETECTORS:
-        raise UnknownNameError("detector", name, ["auto", *DETECTORS])
+        raise UnknownNameError("detector", name, [AUTO, *DETECTORS])
     module, _, attribute = DETECTORS[name].partition(":")
     found: type[Detector] = getattr(importlib.import_module(module), attribute)
     return found
@@ -90,8 +93,9 @@ def choose_faces(faces: Sequence[Face], which: str = "largest") -> list[Face]:
         raise UsageError(f"face {which!r}: give largest, all, or a number from 1")
     if not faces:
         raise FaceError(
-            "no face was found; give the eyes with --eyes x1,y1,x2,y2 or the face with "
-            "--box x,y,w,h, or use --no-align if the picture is a face crop already"
+            "no face was found (those behind masks, turned to the side or very small are not "
+            "seen); give the eyes with --eyes x1,y1,x2,y2 or the face with --box x,y,w,h, or use "
+            "--no-align if the picture is a face crop already"
         )
     if which == "all":
         return list(faces)

@@ -47,8 +47,10 @@ class SecondLook:
             return first
         step = self.facemesh.look_at(pixels, first.points) - first.points
         unit = float(np.hypot(*(first.points[17] - first.points[0])))
-        doubt = float(np.linalg.norm(step, axis=1).mean()) / max(unit, 1e-9)
+        apart = np.linalg.norm(step, axis=1) / max(unit, 1e-9)
+        doubt = float(apart.mean())
         share = np.concatenate([np.full(w.stop - w.start, SHARES[p]) for p, w in PARTS.items()])
         share /= 1 + (doubt / APART) ** 4
         points = first.points + share[:, None] * step
-        return DenseFace(points, doubt, "cascade and facemesh")
+        parts = {part: float(apart[which].mean()) for part, which in PARTS.items()}
+        return DenseFace(points, doubt, "cascade and facemesh", parts)

@@ -23,7 +23,7 @@ from pixelreg.data.pairs import (
     pair,
     targets,
 )
-from pixelreg.data.photos import Listing, Problem
+from pixelreg.data.photos import Listing, Photo, Problem
 from pixelreg.errors import DataError, PixelregError, UsageError
 from pixelreg.evaluation.comparison import Scores
 from pixelreg.faces.locate import SMALLEST_EYE_DISTANCE, Locator
@@ -34,7 +34,7 @@ from pixelreg.regression import ESTIMATORS, estimator_class
 from pixelreg.regression.estimator import Score
 from pixelreg.regression.validation import grouped_scores
 
-SAMPLE = 6  # pictures looked at before deciding whether a set shows photographs of faces
+SAMPLE = 6  # pairs looked at before deciding whether a set shows photographs of faces
 FOLDS = 5
 PAPER_SIZE = 128
 COMPUTING = ("backend", "threads")  # the estimators' parameters that leave the model as it is
@@ -193,16 +193,17 @@ def choose_pairings(listing: Listing, source: str, wanted: Sequence[str]) -> dic
 def choose_frame(listing: Listing, pairs: Sequence[Pair], locator: Locator) -> Frame | None:
     """The canonical frame for photographs of faces, None for pictures already aligned.
 
-    A set counts as photographs of faces if it has landmark files, or if faces are found in at
-    least half of a few of its pictures.
+    A set counts as photographs of faces if it has landmark files, or if faces are found in both
+    pictures of at least half of a few of its pairs: of drawings, detectors find some.
     """
     if listing.aligned or not locator.align:
         return None
-    step = max(1, len(pairs) // SAMPLE)
-    sample = pairs[::step][:SAMPLE]
+    # Evenly from the first to the last, so that it is not the same person every time.
+    places = np.linspace(0, len(pairs) - 1, min(SAMPLE, len(pairs))).round()
+    sample = [pairs[int(place)] for place in places]
     if any(pair.source.landmarks is not None for pair in sample):
         return Frame()
-    found = sum(_has_face(pair, locator) for pair in sample)
+    found = sum(_has_faces(pair, locator) for pair in sample)
     return Frame() if 2 * found >= len(sample) else None
 
 
@@ -259,9 +260,14 @@ def provenance(listing: Listing, pairs: Sequence[Pair]) -> Provenance:
     )
 
 
-def _has_face(pair: Pair, locator: Locator) -> bool:
+def _has_faces(pair: Pair, locator: Locator) -> bool:
+    sides = dict.fromkeys((pair.source, pair.target))  # once, where it is a picture and itself
+    return all(_has_face(photo, locator) for photo in sides)
+
+
+def _has_face(photo: Photo, locator: Locator) -> bool:
     try:
-        pixels = read_photo(pair.source)
+        pixels = read_photo(photo)
     except PixelregError:
         return False  # an unreadable picture is reported when the pairs are read
     # A detector that cannot be had must not pass for one that finds nothing.

@@ -138,7 +138,7 @@ class RigTranslator(Translator):
 
         return prepared
 
-    def _unfit(self, pixels: Pixels, dense: DenseFace) -> str | None:
+    def _unfit(self, pixels: Pixels, face: Face, dense: DenseFace) -> str | None:
         """Why a face cannot be changed, or None."""
         height, width = pixels.shape[:2]
         inside = (dense.points > 0).all(axis=1) & (dense.points < [width, height]).all(axis=1)
@@ -151,6 +151,11 @@ class RigTranslator(Translator):
             return f"the landmarks by {dense.source} do not lie as those of a face do"
         if turn_of(self.mesh, dense.points) > MOST_TURNED:
             return "it is turned too far to the side; about 45 degrees work"
+        if dense.covered is not None and face.score < 1:  # who says where a face is may be believed
+            return (
+                f"its {dense.covered} cannot be seen well enough (covered, or cut off?); say where "
+                "the face is, by --eyes or a landmark file, to change it nevertheless"
+            )
         if dense.doubt > TOO_UNSURE * self.finder.unsure:
             return "its landmarks are not found with certainty; give them in a landmark file"
         return "there is nothing but one colour" if _is_blank(pixels, dense.points) else None
@@ -225,7 +230,7 @@ class RigTranslator(Translator):
         faces, notes = [], []
         for face in self.locator.faces(pixels, path):
             dense = find_dense(self.finder, self.locator, pixels, face, path)
-            reason = self._unfit(pixels, dense)
+            reason = self._unfit(pixels, face, dense)
             if reason is None:
                 faces.append((face, dense))
             else:
