@@ -106,12 +106,12 @@ def test_tilted_face(detector: Detector, london: Path, degrees: int) -> None:
 
 def test_of_a_group_of_43_at_least_36_are_found_and_nobody_else(london: Path) -> None:
     rng = np.random.default_rng(43)
-    people = sorted(p.name[:3] for p in london.glob("neutral_front/*_03.tem"))[::2]
+    people = sorted(p.name[:3] for p in london.glob("neutral_front/*_03.tem"))[::5]
     portraits = [
         (resized(photo(london, person), 450), truth(london, person) * 450 / SIDE)
         for person in people
     ]
-    for size in ((1280, 850), (2000, 1330)):
+    for size in ((1280, 850), (1800, 900)):
         group = gather(portraits, rng, size=size)
         found, false = group.judged(make_detector("bundled").detect(group.picture))
         assert len(found) > 25
