@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import click
 import numpy as np
 import pytest
-from cli_tools import CLI, ROOT
+from cli_tools import CLI, ROOT, pixels
 from conftest import SHARED
 from doc_inputs import WITH_TEMPLATES, Pantry
 from doc_tools import (
@@ -206,6 +206,11 @@ def printed(*texts: str) -> Callable[[Done], None]:
 def compared(done: Done) -> None:
     page = done.ending(".html")
     assert done.ending(*PICTURES) or (page and "<img" in page[0].read_text(encoding="utf-8"))
+    for path in done.ending(*PICTURES):
+        shown = ROOT / "examples" / "pictures" / path.name
+        if shown.exists() and any(word.startswith("examples/") for word in done.words):
+            apart = np.abs(pixels(path).astype(int) - pixels(shown))
+            assert apart.mean() < 0.1, f"{path.name} is not what the page shows"
 
 
 def pairs_made(done: Done) -> None:
