@@ -107,6 +107,12 @@ def made(*suffixes: str) -> Callable[[Done], None]:
     return check
 
 
+def exported(done: Done) -> None:
+    """What is named by --to was made."""
+    kinds = {"c": (".c", ".h"), "web": (".html", ".txt")}
+    made(*kinds[done.words[done.words.index("--to") + 1]])(done)
+
+
 def printed(*texts: str) -> Callable[[Done], None]:
     """A check that these were printed, whatever their case."""
 
@@ -141,7 +147,7 @@ CHECKS: dict[str, Callable[[Done], None]] = {
     "evaluate": printed("PSNR", "untouched input"),
     "info": printed("target"),
     "landmarks": made(".tem"),
-    "export": made(".c", ".h"),
+    "export": exported,
     "export-torch": made(".onnx"),
     "quantise": made(".onnx"),
     "generate": made(".png"),

@@ -11,11 +11,19 @@ from pixelreg.commands import options
 from pixelreg.commands.console import give, report
 from pixelreg.errors import UsageError
 from pixelreg.evaluation.comparison import format_table
-from pixelreg.export import DETAILS, DTYPES, EXPORTERS, MASKS, Exported, Options, exporter
+from pixelreg.export import (
+    DETAILS,
+    DTYPES,
+    EXPORTERS,
+    MASKS,
+    Exported,
+    Options,
+    export_other,
+    exporter,
+)
 from pixelreg.export import export as export_model
 from pixelreg.models import BUNDLED, NAMED
 from pixelreg.models.file import load
-from pixelreg.models.model import Model
 
 HEADER = ("--to", "plans", "--dtype", "--detail", "--mask", "--layout")
 
@@ -46,13 +54,17 @@ HEADER = ("--to", "plans", "--dtype", "--detail", "--mask", "--layout")
     help="face lets the change fall off around the face, and leaves out what is beyond.",
 )
 @click.option("--layout", default="", help="How it is divided into files; see --list.")
+@click.option("--single", is_flag=True, help="One HTML file: --layout single of --to web.")
 @click.option("--list", "listing", is_flag=True, help="Say what can be made of which models.")
-@click.option("-o", "--output", type=options.NEW_FILE, help="Where to write it.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Where to write it: a file or a folder."
+)
 @options.as_json
 def export(
     model: Path | str | None,
     to: str | None,
     targets: tuple[str, ...],
+    single: bool,
     listing: bool,
     output: Path | None,
     as_json: bool,
@@ -66,6 +78,7 @@ def export(
     Examples:
       pixelreg export happy.safetensors --to c -o smile
       pixelreg export flow --to c --dtype int8 --detail 4 -o smile
+      pixelreg export rig --to web --single -o page.html
       pixelreg export --list
     """
     if listing:
@@ -73,19 +86,22 @@ def export(
         return
     if model is None or to is None or output is None:
         raise UsageError("pixelreg export wants MODEL, --to and -o; or --list")
-    wanted = Options(asked["dtype"], int(asked["detail"]), asked["mask"], asked["layout"])
-    made = export_model(_model(model), to, output, targets, wanted)
+    layout = "single" if single else asked["layout"]
+    wanted = Options(asked["dtype"], int(asked["detail"]), asked["mask"], layout)
+    made = _exported(str(model), to, output, targets, wanted)
     facts = asdict(made) | {"files": [str(file) for file in made.files]}
     notes = [] if made.largest_error is not None else [f"not run: {made.ran_by}"]
     report(facts, as_json, "\n".join(_lines(made)), *notes)
 
 
-def _model(given: Path | str) -> Model:
-    name = NAMED.get(str(given), "")
-    if ":" in name:
-        known = ", ".join(name for name, file in NAMED.items() if ":" not in file)
-        raise UsageError(f"{given} is no file of plans; those that are: {known}, or a file")
-    return load(BUNDLED / name if name else Path(given))
+def _exported(
+    model: str, to: str, output: Path, targets: tuple[str, ...], wanted: Options
+) -> Exported:
+    named = NAMED.get(model, "")
+    if ":" in named:
+        return export_other(model, to, output, targets, wanted)
+    file = BUNDLED / named if named else Path(model)
+    return export_model(load(file), to, output, targets, wanted)
 
 
 def _list() -> str:

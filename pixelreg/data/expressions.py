@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 
 CANONICAL = (
     "neutral",
@@ -48,6 +49,11 @@ def canonical(name: str) -> str:
     word = re.sub(r"[\s_-]+", "-", lowered).strip("-")
     bare = re.sub(r"^\d+[-.]+", "", word)
     return _NAMES.get(word) or _NAMES.get(bare) or (bare if bare in CANONICAL else word) or lowered
+
+
+def synonyms() -> Mapping[str, str]:
+    """Every word and code of a data set that stands for a canonical name."""
+    return _NAMES
 
 
 def words_of(name: str) -> list[str]:

@@ -6,7 +6,7 @@ It reads the form of `pixelreg.export.form`, runs what it wrote, and compares.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -16,11 +16,13 @@ from pixelreg.errors import UnknownNameError, UsageError
 from pixelreg.export.coding import coded
 from pixelreg.export.form import DETAILS, DTYPES, MASKS, Form, Options
 from pixelreg.export.measure import Difference
+from pixelreg.models import NAMED
 from pixelreg.models.model import Model
 
 # name -> (module:class, what --list says)
 EXPORTERS = {
     "c": ("pixelreg.export.c.exporter:CExporter", "C99 source without allocation, for firmware"),
+    "web": ("pixelreg.export.web:WebExporter", "a page for browsers; nothing leaves the device"),
 }
 
 
@@ -63,7 +65,11 @@ class Takes(NamedTuple):
 
 
 class Exporter(Protocol):
-    """What all exporters offer."""
+    """What all exporters offer.
+
+    One that can write models that are no plans has ``others`` too: from their names to the
+    module:function that does.
+    """
 
     takes: tuple[Takes, ...]  # each kind of plan in one of them at most
     layouts: tuple[str, ...]  # how it can divide what it writes into files; its first by default
@@ -101,6 +107,21 @@ def export(
     return made.write(form, output)
 
 
+def export_other(
+    name: str, to: str, output: Path, targets: Sequence[str] = (), options: Options | None = None
+) -> Exported:
+    """Write a model that comes with pixelreg and is no file of plans."""
+    others: Mapping[str, str] = getattr(exporter(to), "others", {})
+    if name not in others:
+        plans = ", ".join(known for known, file in NAMED.items() if ":" not in file)
+        raise UsageError(
+            f"{name} is no file of plans, which --to {to} takes; those that are: {plans}, or a file"
+        )
+    module, _, function = others[name].partition(":")
+    write: Callable[..., Exported] = getattr(import_module(module), function)
+    return write(output, options or Options(), tuple(targets))
+
+
 def _check(to: str, made: Exporter, name: str, kind: str, options: Options) -> None:
     """Refuse what an exporter does not take."""
     known = [kind for row in made.takes for kind in row.plans]
@@ -124,4 +145,14 @@ def _check(to: str, made: Exporter, name: str, kind: str, options: Options) -> N
             )
 
 
-__all__ = ["DETAILS", "DTYPES", "EXPORTERS", "MASKS", "Exported", "Options", "export", "exporter"]
+__all__ = [
+    "DETAILS",
+    "DTYPES",
+    "EXPORTERS",
+    "MASKS",
+    "Exported",
+    "Options",
+    "export",
+    "export_other",
+    "exporter",
+]
