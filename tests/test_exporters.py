@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from shutil import which
 
@@ -13,49 +15,96 @@ from cli_tools import Command, files_in
 
 from pixelreg.backends import get_backend
 from pixelreg.errors import PixelregError, UnknownNameError, UsageError
-from pixelreg.export import EXPORTERS, export, exporter
+from pixelreg.export import DETAILS, DTYPES, EXPORTERS, MASKS, Options, Takes, export, exporter
+from pixelreg.export.form import enlarged
+from pixelreg.faces.paste import face_mask
 from pixelreg.models.file import save
-from pixelreg.models.model import Model, Provenance
-from pixelreg.models.plans import AffinePlan, FactoredPlan, KernelPlan, plan_array
+from pixelreg.models.model import Frame, Model, Provenance
+from pixelreg.models.plans import (
+    PLAN_CLASSES,
+    AffinePlan,
+    FactoredPlan,
+    FlowPlan,
+    KernelPlan,
+    SparsePlan,
+    plan_array,
+)
 
 SIZE = 12
+KINDS = tuple(PLAN_CLASSES)
 needs_compiler = pytest.mark.skipif(which("cc") is None, reason="there is no C compiler")
 
 
-def model_of(kind: str) -> Model:
-    """Two targets of a kind, random but for a licence."""
+def model_of(kind: str, size: int = SIZE) -> Model:
+    """Two targets of a kind, smooth and seeded, with a licence that would end a comment in C."""
     rng = np.random.default_rng(3)
 
-    def normal(*shape: int):
-        return plan_array(rng.normal(0.4, 0.4, shape))
+    def smooth(channels: int, middle: float, spread: float):
+        coarse = rng.normal(middle, spread, (4, 4, channels))
+        return plan_array(enlarged(coarse, size))
+
+    def flow(rank: int) -> FlowPlan:
+        around = face_mask(size)[..., None]
+        fields = smooth(2, 0, 1.0), smooth(3, -0.05, 0.03), smooth(3, 0.02, 0.04)
+        moves, weight, bias = (plan_array(field * around) for field in fields)
+        return FlowPlan(moves, weight, bias, plan_array(np.array([1.0])))
+
+    def kernel(rank: int) -> KernelPlan:
+        powers = (np.arange(256)[:, None] / 255) ** np.arange(rank)
+        spread = np.stack([smooth(3, 0.6 if k == 1 else 0.02, 0.1) for k in range(rank)], axis=-1)
+        return KernelPlan(plan_array(powers), plan_array(spread))
 
     made = {
-        "affine": lambda rank: AffinePlan(normal(SIZE, SIZE, 3), normal(SIZE, SIZE, 3)),
-        "kernel": lambda rank: KernelPlan(normal(256, rank), normal(SIZE, SIZE, 3, rank)),
+        "affine": lambda rank: AffinePlan(smooth(3, 0.7, 0.2), smooth(3, 0.1, 0.1)),
+        "kernel": kernel,
+        "flow": flow,
+        "sparse": lambda rank: SparsePlan(
+            np.array([[0, 0], [0, 1]], np.int8),
+            np.stack([smooth(3, 0.4, 0.1) for _ in range(2)]),
+            smooth(3, 0.1, 0.1),
+        ),
         "factored": lambda rank: FactoredPlan(
-            normal(rank, SIZE * SIZE * 3), normal(rank, SIZE, SIZE, 3)
+            plan_array(rng.normal(0, 0.05, (rank, size * size * 3))),
+            np.stack([smooth(3, 0.2, 0.1) for _ in range(rank)]),
         ),
     }[kind]
     about = Provenance(licence="CC */ BY", attribution="Who\nmade it")
-    return Model({"happy": made(3), "very sad": made(5)}, provenance=about)
+    return Model({"happy": made(3), "very sad": made(5)}, frame=Frame(), provenance=about)
+
+
+def all_options() -> Iterator[Options]:
+    return (Options(*each) for each in product(DTYPES, DETAILS, MASKS))
+
+
+def fits(row: Takes, options: Options) -> bool:
+    return (
+        options.dtype in row.dtypes and options.detail in row.details and options.mask in row.masks
+    )
 
 
 @pytest.mark.parametrize("name", EXPORTERS)
 def test_every_exporter_holds_what_it_says_and_refuses_the_rest(name, tmp_path) -> None:
     made = exporter(name)
-    for kind in ("affine", "kernel", "factored"):
-        model, output = model_of(kind), tmp_path / kind / "smile"
-        if kind not in made.plans:
+    takes = {kind: row for row in made.takes for kind in row.plans}
+    for kind in KINDS:
+        model, folder = model_of(kind), tmp_path / kind
+        if kind not in takes:
             with pytest.raises(UsageError, match=rf"--to {name} cannot hold happy.*{kind}"):
-                export(model, name, output)
-            assert not output.parent.exists()
+                export(model, name, folder / "smile")
+            assert not folder.exists()
             continue
-        done = export(model, name, output)
-        assert done.largest_error in (None, 0, 1)
-        assert all(file.stat().st_size for file in done.files)
-        assert files_in(output.parent) == {file.name for file in done.files}
-        tensors = [a for plan in model.plans.values() for a in plan.tensors().values()]
-        assert done.table_bytes == sum(array.nbytes for array in tensors)
+        for options in all_options():
+            output = folder / f"{options.dtype}_{options.detail}_{options.mask}" / "smile"
+            if not fits(takes[kind], options):
+                with pytest.raises(UsageError, match=rf"--to {name} cannot write happy.*{kind}"):
+                    export(model, name, output, (), options)
+                assert not output.parent.exists()
+                continue
+            done = export(model, name, output, (), options)
+            assert all(file.stat().st_size for file in done.files)
+            assert files_in(output.parent) == {file.name for file in done.files}
+            if done.largest_error is not None and options.dtype != "int8":
+                assert done.share_off == 0 or options.detail > 1
     with pytest.raises(UnknownNameError, match="angry"):
         export(model_of("affine"), name, tmp_path / "smile", ["angry"])
 
@@ -107,7 +156,9 @@ def test_a_compiler_that_fails_leaves_nothing(tmp_path, monkeypatch) -> None:
         export(model_of("affine"), "c", tmp_path / "out" / "smile")
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr("pixelreg.export.c.which", lambda name: None)
-    assert export(model_of("affine"), "c", tmp_path / "out" / "smile").largest_error is None
+    done = export(model_of("affine"), "c", tmp_path / "out" / "smile")
+    assert done.largest_error is None
+    assert "no C compiler" in (tmp_path / "out" / "smile.README.md").read_text()
 
 
 def test_command_line(tmp_path: Path, command: Command) -> None:
@@ -130,4 +181,4 @@ def test_command_line(tmp_path: Path, command: Command) -> None:
         assert refused.code == 2
         assert said in refused.err
         assert len(refused.err.splitlines()) == 1
-    assert files_in(tmp_path) == {"m.safetensors", "smile.h", "smile.c"}
+    assert files_in(tmp_path) == {"m.safetensors", "smile.h", "smile.c", "smile.README.md"}

@@ -15,15 +15,15 @@ import numpy as np
 
 from pixelreg import __version__
 from pixelreg.arrays import Array, Pixels
-from pixelreg.backends import get_backend
 from pixelreg.errors import PixelregError, UsageError
-from pixelreg.export import Exported
+from pixelreg.export import Exported, Takes
+from pixelreg.export.form import Form
+from pixelreg.export.measure import Difference, compared
+from pixelreg.export.readme import readme
 from pixelreg.files import write_bytes
 from pixelreg.models.model import Model
 from pixelreg.models.plans import AffinePlan, KernelPlan, Plan
 
-STRENGTHS = (0.0, 0.5, 1.0, 1.5)
-VECTORS = 4  # random pictures that the compiled source is run on
 FLAGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 A_ROW = 8  # numbers on a line of a table
 
@@ -46,19 +46,24 @@ class CExporter:
     what `apply` makes of them, before anything is written.
     """
 
-    plans = (AffinePlan.kind, KernelPlan.kind)
+    takes = (Takes((AffinePlan.kind, KernelPlan.kind), dtypes=("float32",)),)
+    layouts = ("files",)
 
-    def write(self, model: Model, output: Path) -> Exported:
+    def write(self, form: Form, output: Path) -> Exported:
         """See `pixelreg.export.Exporter`."""
-        name = _identifier(output)
+        model, name = form.model, _identifier(output)
         if len({plan.kind for plan in model.plans.values()}) > 1:
             raise UsageError("--to c takes plans of one kind; choose among them with --expr")
         texts = {ending: _text(ending, model, name) for ending in ("h", "c", "check.c")}
-        error = _largest_error(model, name, texts)
-        made = tuple(output.with_suffix(f".{ending}") for ending in ("h", "c"))
-        for path, ending in zip(made, ("h", "c"), strict=True):
-            write_bytes(path, texts[ending].encode())
-        return Exported(made, len(_bytes(model)), error)
+        found, ran_by = _compared(model, name, texts)
+        made = [output.with_name(f"{name}{end}") for end in (".h", ".c", ".README.md")]
+        files = (f"{name}.h: include this", f"{name}.c: compile this")
+        how = f"`{name}_apply(in, out, target, strength)`; see `{name}.h`."
+        page = readme(name, form, files, how, len(_bytes(model)), ran_by, found)
+        contents = (texts["h"].encode(), texts["c"].encode(), page)
+        for path, content in zip(made, contents, strict=True):
+            write_bytes(path, content)
+        return Exported.of(made, len(_bytes(model)), ran_by, found)
 
 
 def _identifier(output: Path) -> str:
@@ -128,28 +133,24 @@ def _table(label: str, array: Array) -> str:
     return f"static const float {label}[{len(numbers)}] = {{\n    {inside}\n}};"
 
 
-def _largest_error(model: Model, name: str, texts: dict[str, str]) -> int | None:
-    """Grey levels between the compiled source and `apply`; None where there is no compiler."""
+def _compared(model: Model, name: str, texts: dict[str, str]) -> tuple[Difference | None, str]:
+    """The compiled source against `apply`, and the compiler; None, and why, where there is none."""
     compiler = which("cc") or which("gcc") or which("clang")
     if compiler is None:
-        return None
-    rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (VECTORS, *model.shape), np.uint8)
-    backend = get_backend("numpy")
-    worst = 0
+        return None, "there is no C compiler here (cc, gcc or clang)"
     with tempfile.TemporaryDirectory() as folder:
         for ending, text in texts.items():
             Path(folder, f"{name}.{ending}").write_text(text, encoding="utf-8")
         program = Path(folder, "check")
         sources = (f"{name}.c", f"{name}.check.c")
         _call([compiler, *FLAGS, *sources, "-o", str(program)], folder)
-        for place, plan in enumerate(model.plans.values()):
-            for strength in STRENGTHS:
-                said = _call([str(program), str(place), str(strength)], folder, pictures)
-                made = np.frombuffer(said, np.uint8).reshape(pictures.shape)
-                wanted = backend.apply(plan, pictures, strength)
-                worst = max(worst, int(np.abs(made.astype(int) - wanted).max()))
-    return worst
+
+        def run(target: str, pictures: Pixels, strength: float) -> Pixels:
+            words = [str(program), str(model.targets.index(target)), str(strength)]
+            said = _call(words, folder, pictures)
+            return np.frombuffer(said, np.uint8).reshape(pictures.shape)
+
+        return compared(model, run), f"compiled by {Path(compiler).name}"
 
 
 def _call(words: list[str], folder: str, pictures: Pixels | None = None) -> bytes:
