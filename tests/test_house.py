@@ -46,9 +46,12 @@ FLOORS = (
 )
 DEEP_FLOORS = (
     ("registry", "card"),
+    ("agreement",),
     ("file",),
-    ("session", "values", "weights"),
-    ("model",),
+    ("session", "values", "weights", "wire"),
+    ("model", "graph"),
+    ("operators",),
+    ("exported",),
     ("translator",),
     ("quantise",),
     ("training", "export"),

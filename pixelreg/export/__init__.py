@@ -21,6 +21,7 @@ from pixelreg.models.model import Model
 # name -> (module:class, what --list says)
 EXPORTERS = {
     "c": ("pixelreg.export.c:CExporter", "C99 source without allocation, for firmware"),
+    "onnx": ("deep_onnx.exported:OnnxExporter", "ONNX, for onnxruntime on phones, desktops, pages"),
 }
 
 
