@@ -47,7 +47,7 @@ ASKED = {
     "js": ', target: new ort.Tensor("int64", [0n], [])',
 }
 MOVING = """;
-`displacement` float32 ({size}, {size}, 2), from how many pixels (x, y) away the new colour of each is
+`displacement` float32 ({size}, {size}, 2), from how many pixels (x, y) away each new colour is
 fetched before that, at strength 1"""
 
 
