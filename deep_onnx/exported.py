@@ -26,6 +26,7 @@ from deep_onnx.operators import (
     Tables,
     computed,
 )
+from deep_onnx.rows import finer
 from deep_onnx.session import Session
 from pixelreg.arrays import Array, Pixels
 from pixelreg.errors import UsageError
@@ -65,7 +66,7 @@ class OnnxExporter:
         """See `pixelreg.export.Exporter`."""
         if output.suffix.lower() not in ("", SUFFIX):
             raise UsageError(f"--to onnx writes NAME.onnx, so -o cannot be {output.name}")
-        output = output.with_suffix("")
+        form, output = finer(form), output.with_suffix("")
         parts = [File(f"{output.name}{name}{SUFFIX}", part) for name, part in _divided(form)]
         found, ran_by = _compared(form, parts)
         learnt = sum(file.graph.learnt for file in parts)

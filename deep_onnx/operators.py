@@ -14,7 +14,7 @@ import numpy as np
 
 from deep_onnx.graph import Graph
 from pixelreg.arrays import Array
-from pixelreg.export.coding import CodedFlow
+from pixelreg.export.coding import MID_GREY, CodedFlow
 from pixelreg.export.form import Coded, Field
 from pixelreg.models.plans import (
     AffinePlan,
@@ -100,9 +100,10 @@ class Tables:
 
 
 def affine(tables: Tables, unit: str) -> Made:
-    """See `pixelreg.export.coding.CodedAffine`."""
+    """See `pixelreg.export.coding.CodedAffine`; in int8, `deep_onnx.rows.CodedRows`."""
     graph = tables.graph
-    made = graph("Add", graph("Mul", tables.field("weight"), unit), tables.field("bias"))
+    seen = graph("Sub", unit, graph.number(MID_GREY)) if tables.delta else unit
+    made = graph("Add", graph("Mul", tables.field("weight"), seen), tables.field("bias"))
     return _colour(tables, made, unit)
 
 

@@ -48,7 +48,7 @@ DEEP_FLOORS = (
     ("registry", "card"),
     ("agreement",),
     ("file",),
-    ("session", "values", "weights", "wire"),
+    ("session", "values", "weights", "wire", "rows"),
     ("model", "graph"),
     ("operators",),
     ("exported",),
