@@ -164,6 +164,8 @@ class OnnxTranslator(Translator):
 
     def _condition(self, target: Target) -> tuple[float, ...]:
         self._refuse_other_tasks()
+        if self.card.strength_input and not isinstance(target, str):
+            raise UsageError(f"{self.name} takes the name of an expression, not {target!r}")
         return condition_of(self.card, target)
 
     def _predicted(self, condition: tuple[float, ...], crop: Array) -> Change:

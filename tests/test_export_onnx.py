@@ -233,8 +233,7 @@ def test_the_bundled_flow_is_exact_on_a_photo_and_in_the_crop(tmp_path) -> None:
     assert (one_way != other).mean() <= 1e-3
 
 
-def test_a_difference_pasted_back_shows_twice(tmp_path) -> None:
-    """Why there is a displacement among the outputs."""
+def test_colour_without_displacement_is_another_picture(tmp_path) -> None:
     file = exported(load_model(BUNDLED / NAMED["flow"]), tmp_path)
     session = session_of(file)
     picture = crop_of(PHOTO)
@@ -314,6 +313,14 @@ def test_they_run_in_onnxruntime_web(web, tmp_path) -> None:
     made = np.frombuffer(said, np.uint8).reshape(np.shape(wanted)).astype(int)
     assert np.abs(made - wanted).max() <= 1
     assert (made != wanted).mean() < 1e-3
+
+
+def test_a_target_between_two_is_none(tmp_path) -> None:
+    translator = load(exported(model_of("affine"), tmp_path))
+    assert translator.sliders == {}
+    for target in ({"target": 0.5}, [1.0]):
+        with pytest.raises(UsageError, match="takes the name of an expression"):
+            translator.changer(target)
 
 
 # How it is divided, and what is refused.
