@@ -1,20 +1,17 @@
-"""``pixelreg export``: every exporter keeps its promises, and what C needs beside."""
+"""``pixelreg export``: every exporter keeps its promises."""
 
 from __future__ import annotations
 
-import re
-import subprocess
+import json
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from shutil import which
 
 import numpy as np
 import pytest
 from cli_tools import Command, files_in
 
-from pixelreg.backends import get_backend
-from pixelreg.errors import PixelregError, UnknownNameError, UsageError
+from pixelreg.errors import UnknownNameError, UsageError
 from pixelreg.export import DETAILS, DTYPES, EXPORTERS, MASKS, Options, Takes, export, exporter
 from pixelreg.export.form import enlarged
 from pixelreg.faces.paste import face_mask
@@ -32,7 +29,6 @@ from pixelreg.models.plans import (
 
 SIZE = 12
 KINDS = tuple(PLAN_CLASSES)
-needs_compiler = pytest.mark.skipif(which("cc") is None, reason="there is no C compiler")
 
 
 def model_of(kind: str, size: int = SIZE) -> Model:
@@ -82,83 +78,34 @@ def fits(row: Takes, options: Options) -> bool:
     )
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", EXPORTERS)
-def test_every_exporter_holds_what_it_says_and_refuses_the_rest(name, tmp_path) -> None:
-    made = exporter(name)
-    takes = {kind: row for row in made.takes for kind in row.plans}
-    for kind in KINDS:
-        model, folder = model_of(kind), tmp_path / kind
-        if kind not in takes:
-            with pytest.raises(UsageError, match=rf"--to {name} cannot hold happy.*{kind}"):
-                export(model, name, folder / "smile")
-            assert not folder.exists()
-            continue
-        for options in all_options():
-            output = folder / f"{options.dtype}_{options.detail}_{options.mask}" / "smile"
-            if not fits(takes[kind], options):
-                with pytest.raises(UsageError, match=rf"--to {name} cannot write happy.*{kind}"):
-                    export(model, name, output, (), options)
-                assert not output.parent.exists()
-                continue
+def test_every_exporter_holds_what_it_says_and_refuses_the_rest(name, kind, tmp_path) -> None:
+    made, model = exporter(name), model_of(kind)
+    takes = {each: row for row in made.takes for each in row.plans}
+    if kind not in takes:
+        with pytest.raises(UsageError, match=rf"--to {name} cannot hold happy.*{kind}"):
+            export(model, name, tmp_path / "smile")
+        assert not list(tmp_path.iterdir())
+        return
+    for options in all_options():
+        output = tmp_path / f"{options.dtype}_{options.detail}_{options.mask}" / "smile"
+        if not fits(takes[kind], options):
+            with pytest.raises(UsageError, match=rf"--to {name} cannot write happy.*{kind}"):
+                export(model, name, output, (), options)
+            assert not output.parent.exists()
+        elif options.detail == 1 or options.dtype == "int8":
             done = export(model, name, output, (), options)
             assert all(file.stat().st_size for file in done.files)
             assert files_in(output.parent) == {file.name for file in done.files}
-            if done.largest_error is not None and options.dtype != "int8":
-                assert done.share_off == 0 or options.detail > 1
+            if done.share_off is not None and options.dtype != "int8":
+                assert done.share_off == 0
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_every_exporter_refuses_a_target_that_is_not_there(name, tmp_path) -> None:
     with pytest.raises(UnknownNameError, match="angry"):
         export(model_of("affine"), name, tmp_path / "smile", ["angry"])
-
-
-@needs_compiler
-@pytest.mark.parametrize("kind", ["affine", "kernel"])
-def test_c_source_is_what_apply_does(kind, tmp_path) -> None:
-    model = model_of(kind)
-    export(model, "c", tmp_path / "smile.c", ["very sad"])
-    (tmp_path / "main.c").write_text(
-        '#include "smile.h"\n#include <stdio.h>\n'
-        "int main(void) {\n"
-        "    static uint8_t p[SMILE_SIZE * SMILE_SIZE * 3u];\n"
-        "    if (fread(p, sizeof p, 1, stdin) != 1) return 1;\n"
-        "    smile_apply(p, p, SMILE_VERY_SAD, 0.7f);\n"
-        "    return fwrite(p, sizeof p, 1, stdout) != 1;\n}\n"
-    )
-    words = ["cc", "-std=c99", "-O1", "smile.c", "main.c", "-o", "run", "-fsanitize=undefined"]
-    subprocess.run(words, cwd=tmp_path, check=True)
-    picture = np.random.default_rng(8).integers(0, 256, model.shape, np.uint8)
-    said = subprocess.run([tmp_path / "run"], input=picture.tobytes(), capture_output=True)
-    made = np.frombuffer(said.stdout, np.uint8).reshape(model.shape).astype(int)
-    wanted = get_backend("numpy").apply(model.plans["very sad"], picture[None], 0.7)[0]
-    assert said.stderr == b""
-    assert np.abs(made - wanted).max() <= (0 if kind == "affine" else 1)
-    assert np.abs(made - picture).max() > 50  # it did something
-
-
-@needs_compiler
-def test_c_source_is_cpp_too_and_allocates_nothing(tmp_path) -> None:
-    export(model_of("kernel"), "c", tmp_path / "smile")
-    text = (tmp_path / "smile.c").read_text()
-    assert not re.search(r"malloc|calloc|<math\.h>|double", text)
-    assert set(re.findall(r"#include (\S+)", text)) == {'"smile.h"'}
-    header = (tmp_path / "smile.h").read_text()
-    assert "licence CC * / BY; attribution: Who made it" in header
-    assert "SPDX-License-Identifier: MIT" in header
-    assert which("c++"), "a C compiler without a C++ one"
-    flags = ["-x", "c++", "-fsyntax-only", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
-    subprocess.run(["c++", *flags, "smile.c"], cwd=tmp_path, check=True)
-
-
-def test_a_compiler_that_fails_leaves_nothing(tmp_path, monkeypatch) -> None:
-    broken = tmp_path / "cc"
-    broken.write_text("#!/bin/sh\necho 'no room' >&2\nexit 1\n")
-    broken.chmod(0o755)
-    monkeypatch.setattr("pixelreg.export.c.which", lambda name: str(broken))
-    with pytest.raises(PixelregError, match="does not compile or run here: no room"):
-        export(model_of("affine"), "c", tmp_path / "out" / "smile")
-    assert not (tmp_path / "out").exists()
-    monkeypatch.setattr("pixelreg.export.c.which", lambda name: None)
-    done = export(model_of("affine"), "c", tmp_path / "out" / "smile")
-    assert done.largest_error is None
-    assert "no C compiler" in (tmp_path / "out" / "smile.README.md").read_text()
 
 
 def test_command_line(tmp_path: Path, command: Command) -> None:
@@ -170,11 +117,16 @@ def test_command_line(tmp_path: Path, command: Command) -> None:
     done = command("export", file, "--to", "c", "--expr", "happy", "-o", tmp_path / "smile")
     assert done.code == 0, done.err
     assert "smile.h" in done.out
-    assert "3,456 bytes" in done.out  # 12 x 12 x 3 x 2 float32
+    assert "3,480 bytes" in done.out  # 12 x 12 x 3 x 2 float32, and spans
+    as_json = ("--to", "c", "--dtype", "int8", "--mask", "face", "-o", tmp_path / "smile", "--json")
+    facts = json.loads(command("export", file, *as_json).out)
+    assert set(facts) >= {"files", "table_bytes", "largest_error", "share_off", "decibels"}
     for words, said in (
+        (("--to", "c", "--detail", "2", "-o", tmp_path / "x"), "with --detail 2; it takes: 1"),
+        (("--to", "c", "--layout", "zip", "-o", tmp_path / "x"), "it takes: files, header"),
         (("--to", "c"), "wants MODEL, --to and -o"),
         (("--to", "rust", "-o", tmp_path / "x"), "unknown exporter 'rust'"),
-        (("--to", "c", "-o", tmp_path / "x.txt"), "NAME.h and NAME.c"),
+        (("--to", "c", "-o", tmp_path / "x.txt"), "leave out .txt"),
         (("--to", "c", "-o", tmp_path / "1st"), "cannot name functions in C"),
     ):
         refused = command("export", file, *words)

@@ -20,7 +20,7 @@ from pixelreg.models.model import Model
 
 # name -> (module:class, what --list says)
 EXPORTERS = {
-    "c": ("pixelreg.export.c:CExporter", "C99 source without allocation, for firmware"),
+    "c": ("pixelreg.export.c.exporter:CExporter", "C99 source without allocation, for firmware"),
     "onnx": ("deep_onnx.exported:OnnxExporter", "ONNX, for onnxruntime on phones, desktops, pages"),
 }
 
