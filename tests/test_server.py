@@ -153,7 +153,7 @@ def asked_of(translator: PlanTranslator | None = None, **limits: Any) -> Asked:
     menu = Menu(
         {"grey": translator or PlanTranslator(MODEL, name="/secret/place/grey.safetensors")}
     )
-    return Asked(Service(menu, replace(Limits(), **limits), Guard(("faces.example.org",))))
+    return Asked(Service(menu, replace(Limits(), **limits), Guard(("faces.example.org", ""))))
 
 
 @pytest.fixture
@@ -206,6 +206,20 @@ def test_faces_and_notes_are_told_in_headers() -> None:
     crop = frame.apply(encoded())
     assert crop.headers["pixelreg-faces"] == "0"
     assert "taken as a face crop" in json.loads(crop.headers["pixelreg-notes"])[0]
+
+
+def test_notes_are_told_whatever_stands_in_them() -> None:
+    note = 'Grüße: "\x7f\r\nSet-Cookie: x" \u2603'
+
+    class Noting(PlanTranslator):
+        def prepare(self, *given: Any) -> Any:
+            return replace(super().prepare(*given), notes=(note,))
+
+    answer = asked_of(Noting(MODEL)).apply(encoded())
+    told = answer.headers["pixelreg-notes"]
+    assert json.loads(told) == [note]
+    assert all(" " <= letter <= "~" for letter in told)
+    assert "set-cookie" not in answer.headers
 
 
 def test_models_are_named_and_their_files_are_not(ask) -> None:
@@ -373,6 +387,7 @@ def test_animations_of_too_many_frames() -> None:
         ({"Host": "evil.com"}, 421),
         ({"Host": "evil.com:8000"}, 421),
         ({"Host": ""}, 421),
+        ({"Host": ":80"}, 421),
         ({"Host": "localhost.evil.com"}, 421),
         ({"Host": "127.0.0.1.evil.com"}, 421),
         ({"Host": "evil.com@localhost"}, 421),

@@ -39,7 +39,7 @@ PACKAGES = {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": 
     help="A name that the server may be called by, such as a proxy's; may be repeated.",
 )
 @options.integer("--max-mb", 1, 1000, 20, "Largest request, in MiB.")
-@options.integer("--max-megapixels", 1, 89, 30, "Largest picture, in million pixels.")
+@options.integer("--max-megapixels", 1, 89, 25, "Largest picture, in million pixels.")
 @click.option(
     "--time-limit",
     type=click.FloatRange(0, 3600, min_open=True),

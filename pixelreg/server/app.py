@@ -120,8 +120,9 @@ async def _no_such(request: Request, error: Exception) -> Response:
 
 
 def _answered(answer: Answer) -> Response:
-    # JSON in ASCII, as a header holds nothing else.
-    headers = {"Pixelreg-Faces": str(answer.faces), "Pixelreg-Notes": json.dumps(answer.notes)}
+    # A header holds ASCII, without what JSON leaves of control characters.
+    notes = json.dumps(answer.notes).replace("\x7f", "\\u007f")
+    headers = {"Pixelreg-Faces": str(answer.faces), "Pixelreg-Notes": notes}
     return Response(answer.content, media_type=answer.media, headers=headers)
 
 

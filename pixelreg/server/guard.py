@@ -65,7 +65,7 @@ class Guard:
             )
 
     def _known(self, name: str) -> bool:
-        if name == "localhost" or name in map(str.lower, self.hosts):
+        if name and (name == "localhost" or name in map(str.lower, self.hosts)):
             return True
         try:
             ip_address(name)

@@ -41,7 +41,7 @@ class Limits:
     """
 
     bytes: int = 20 * 2**20
-    pixels: int = 30_000_000
+    pixels: int = 25_000_000
     seconds: float = 60.0
     workers: int = 2
     waiting: int = 16
