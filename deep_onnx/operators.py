@@ -7,7 +7,7 @@ table, and the input ``target`` takes one of them out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -192,11 +192,13 @@ def _colour(tables: Tables, made: str, unit: str) -> Made:
 def _longer(field: Field, length: int) -> Field:
     """A field with more numbers on its last axis, all of them nothing."""
     missing = length - field.codes.shape[-1]
-    if not missing:
-        return field
-    around = [(0, 0)] * (field.codes.ndim - 1) + [(0, missing)]
-    zero = np.pad(field.zero, (0, missing)) if len(field.zero) > 1 else field.zero
-    return replace(field, codes=np.pad(field.codes, around), zero=zero)
+
+    def padded(array: Array) -> Array:
+        """With more for each number of that axis; as it is where there is one for all."""
+        more = 0 if array.size == 1 else missing
+        return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, more)])
+
+    return Field(padded(field.codes), padded(field.scale), padded(field.zero))
 
 
 def _more_rows(array: Array, count: int) -> Array:

@@ -37,6 +37,7 @@ from pixelreg.models import BUNDLED, NAMED
 from pixelreg.models.file import load as load_model
 from pixelreg.models.file import save
 from pixelreg.models.model import Model
+from pixelreg.models.plans import KernelPlan, plan_array
 from pixelreg.pictures.image import read_file
 
 PHOTO = Path(__file__).parents[1] / "examples" / "pictures" / "face.jpg"
@@ -203,6 +204,25 @@ def test_rows_in_int8_are_within_half_a_step_and_keep_nothing_nothing() -> None:
     assert np.array_equal(made.values[:, 2], values[:, 2])
     assert (np.abs(made.values - values) <= 0.75 * made.scale).all()  # both ends and zero fit
     assert np.array_equal(made.values[0], values[0])  # a row without a change
+
+
+def test_a_kernel_in_int8_stores_once_more_what_rounding_hurts(tmp_path) -> None:
+    rng, size = np.random.default_rng(5), 16
+    powers = (np.arange(256)[:, None] / 255) ** np.arange(3)
+    errors = []
+    for spread in (0.01, 0.6):  # the second is as rough as kernels get
+        shares = rng.normal(0, spread, (size, size, 3, 3)) + np.array([0, 1, 0])
+        plan = KernelPlan(plan_array(powers), plan_array(shares))
+        model = Model({"happy": plan})
+        coded_plan = finer(coded(model, Options("int8"))).targets["happy"]
+        ranks = [field.codes.shape[-1] for field in coded_plan.fields.values()]
+        assert ranks[0] == ranks[1]
+        columns = {tuple(column) for column in coded_plan.fields["table"].codes.T.tolist()}
+        assert (len(columns) < ranks[0]) == (spread > 0.1)
+        exact = get_backend("numpy").apply(plan, noise(size), 1.0).astype(int)
+        made = runner(exported(model, tmp_path / str(spread), dtype="int8"), model)
+        errors.append(np.abs(made("happy", noise(size), 1.0) - exact).mean())
+    assert max(errors) < 0.3  # grey levels
 
 
 @pytest.mark.parametrize("kind", ["affine", "kernel", "flow"])
