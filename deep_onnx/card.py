@@ -30,6 +30,13 @@ MAX_SIDE = 4096
 MAX_META_BYTES = 2**20
 
 
+# Fields that are written where they say something unusual.
+_SELDOM = (
+    *("layout", "output_range", "shape", "masked"),
+    *("strength_input", "colour_output", "displacement_output"),
+)
+
+
 class Task(NamedTuple):
     """What models of one kind do.
 
@@ -81,6 +88,10 @@ class Card:
     placement : ``"face"`` (the crop of a face, aligned to ``frame``), ``"square"`` (the centre
         square) or ``"whole"`` (the picture as it is).
     frame : where the eyes stand in the crop; None unless the placement is ``"face"``.
+    strength_input : of how much of the change is to be made; empty where there is none.
+    colour_output, displacement_output : what is added to a picture at strength 1, on [0, 1], and
+        from how far each pixel is fetched before; see `pixelreg.models.plans.Change`.
+    masked : whether the change falls off around the face by itself.
     provenance : training data, licence, attribution, version, date.
     notes : what else was measured or chosen, ready for JSON.
     """
@@ -95,6 +106,10 @@ class Card:
     image_input: str = "image"
     condition_input: str = ""
     output: str = "output"
+    strength_input: str = ""
+    colour_output: str = ""
+    displacement_output: str = ""
+    masked: bool = False
     size: int = 128
     dynamic: bool = False
     multiple: int = 1
@@ -125,7 +140,7 @@ class Card:
     def to_json(self) -> str:
         """The card as one JSON value; what few models need is left out where it is not needed."""
         values = asdict(self)
-        for name in ("layout", "output_range", "shape"):
+        for name in _SELDOM:
             if values[name] == type(self).__dataclass_fields__[name].default:
                 del values[name]
         return json.dumps({"schema": SCHEMA, "version": VERSION, **values})
@@ -166,19 +181,6 @@ def card_of(contents: Contents, meta: Path | None = None) -> Card:
     except RecursionError as error:
         raise ModelFileError(f"{meta} is nested too deeply") from error
     return card_from_json(text, str(meta))
-
-
-def check_graph(card: Card, contents: Contents) -> None:
-    """Compare a card with the graph that it describes."""
-    try:
-        _check_names(card, contents)
-        if card.does.changes:
-            _check_image(card, _named(contents.inputs, card.image_input))
-            _check_output(card, _named(contents.outputs, card.output))
-        if card.condition_input:
-            _check_condition(card, _named(contents.inputs, card.condition_input))
-    except ValueError as error:
-        raise ModelFileError(f"{contents.name} is not as it is described: {error}") from error
 
 
 def _typed(values: dict[str, Any]) -> dict[str, Any]:
@@ -257,6 +259,8 @@ def _check(card: Card) -> None:
         raise ValueError("a frame goes with the placement 'face', and only with it")
     if card.does.changes and not card.targets:
         raise ValueError("targets must name at least one target")
+    if card.displacement_output and not card.colour_output:
+        raise ValueError("a displacement goes with a colour")
     if bool(card.condition) != bool(card.condition_input):
         raise ValueError("condition and condition_input go together")
     for name, vector in card.targets.items():
@@ -302,7 +306,7 @@ def _image_defaults(value: Value, said: Mapping[str, Any]) -> dict[str, Any]:
     dims = value.dims or ()
     last = dims[3] in (1, 3) and dims[1] not in (1, 3)
     layout = said.get("layout", LAYOUTS[last])
-    channels, height, width = _axes(layout, dims)
+    channels, height, width = axes_of(layout, dims)
     defaults: dict[str, Any] = {"image_input": value.name, "layout": layout}
     sides = [side for side in (height, width) if isinstance(side, int)]
     defaults["dynamic"] = not sides
@@ -330,84 +334,6 @@ def _label_defaults(value: Value, said: Mapping[str, Any]) -> dict[str, Any]:
     return defaults
 
 
-def _axes(layout: str, dims: tuple[Any, ...]) -> tuple[Any, Any, Any]:
+def axes_of(layout: str, dims: tuple[Any, ...]) -> tuple[Any, Any, Any]:
     """Channels, height and width of four axes."""
     return (dims[3], dims[1], dims[2]) if layout == CHANNELS_LAST else (dims[1], dims[2], dims[3])
-
-
-def _check_names(card: Card, contents: Contents) -> None:
-    given = {card.image_input, card.condition_input} - {""}
-    taken = {value.name for value in contents.inputs}
-    if card.does.plain and given != taken:
-        raise ValueError(f"its inputs are {_list(taken)}, the description says {_list(given)}")
-    made = {value.name for value in contents.outputs}
-    if card.output not in made:
-        raise ValueError(f"its outputs are {_list(made)}, the description says {card.output!r}")
-
-
-def _check_image(card: Card, value: Value) -> None:
-    where = f"the input {value.name!r}"
-    if value.element not in IMAGE_ELEMENTS:
-        raise ValueError(f"{where} holds {value.element or 'something else'}, not colours")
-    if value.dims is None or len(value.dims) != 4:
-        raise ValueError(f"{where} has the shape {_shape(value)}, not (N, 3, H, W)")
-    channels, *sides = _axes(card.layout, value.dims)
-    wanted = 1 if card.colour == GREY else 3
-    if isinstance(channels, int) and channels != wanted:
-        raise ValueError(
-            f"{where} has {channels} channels, not {wanted}: its shape is {_shape(value)}, the "
-            f"description says layout {card.layout} and colour {card.colour}"
-        )
-    if not card.dynamic and card.size % card.multiple:
-        raise ValueError(f"its size, {card.size}, is no multiple of {card.multiple}")
-    for side, said in zip(sides, card.sides, strict=True):
-        if isinstance(side, int) and card.dynamic:
-            raise ValueError(f"{where} takes {side} pixels a side, the description says any")
-        if isinstance(side, int) and side != said:
-            raise ValueError(f"{where} takes {side} pixels a side, the description {said}")
-
-
-def _check_output(card: Card, value: Value) -> None:
-    if value.dims is None:
-        return
-    first, last = (value.dims[1], value.dims[3]) if len(value.dims) == 4 else (0, 0)
-    open_last = card.layout == CHANNELS_LAST and not isinstance(last, int)
-    if isinstance(first, int) and first not in (1, 3) and last not in (1, 3) and not open_last:
-        raise ValueError(
-            f"the output {value.name!r} is {_shape(value)}, not (N, 3, H, W) or (N, H, W, 3)"
-        )
-
-
-def _check_condition(card: Card, value: Value) -> None:
-    where = f"the input {value.name!r}"
-    if value.element not in CONDITION_ELEMENTS:
-        raise ValueError(f"{where} holds {value.element or 'something else'}, not real numbers")
-    asked = len(card.condition)
-    if value.element in LABEL_ELEMENTS:
-        numbers = (number for vector in card.targets.values() for number in vector)
-        if any(number != int(number) for number in numbers):
-            raise ValueError(f"{where} takes whole numbers, and targets have others")
-    if value.dims is not None and len(value.dims) == 1 and asked == 1:
-        return
-    if value.dims is None or len(value.dims) != 2:
-        raise ValueError(f"{where} has the shape {_shape(value)}, not (N, numbers)")
-    width = value.dims[1]
-    if isinstance(width, int) and width != asked:
-        raise ValueError(f"{where} takes {width} numbers, the description names {asked}")
-
-
-def _named(values: tuple[Value, ...], name: str) -> Value:
-    for value in values:
-        if value.name == name:
-            return value
-    raise ValueError(f"it has no {name!r}")
-
-
-def _list(names: set[str]) -> str:
-    return ", ".join(map(repr, sorted(names))) or "none"
-
-
-def _shape(value: Value) -> str:
-    if value.dims is None:
-        return "(unknown)"
-    return f"({', '.join('?' if dim is None else str(dim) for dim in value.dims)})"

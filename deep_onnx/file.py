@@ -18,7 +18,8 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from deep_onnx.card import KEY, Card, card_of, check_graph
+from deep_onnx.agreement import check_graph
+from deep_onnx.card import KEY, Card, card_of
 from pixelreg.errors import ModelFileError, PixelregError, need
 from pixelreg.files import mistaken
 

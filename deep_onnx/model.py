@@ -26,7 +26,7 @@ from deep_onnx.values import (
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.data.expressions import canonical, in_order
 from pixelreg.errors import InvalidArrayError, ModelFileError, UnknownNameError, UsageError
-from pixelreg.models.plans import as_unit
+from pixelreg.models.plans import Change, as_unit
 from pixelreg.translator import Target
 
 BATCH_PIXELS = 2**19  # in one run: 32 pictures of 128 x 128
@@ -77,6 +77,21 @@ class OnnxModel:
             part = np.s_[start : start + count, rows, columns]
             made[part] = self._batch(condition, pictures[part])
         return made
+
+    def change(self, condition: Sequence[float], picture: Array) -> Change:
+        """What a model that says so does to one picture (S, S, 3), apart from the picture."""
+        card = self.card
+        inputs, _ = self.inputs(condition, picture[None])
+        names = [value.name for value in self.session.contents.outputs]
+        made = dict(zip(names, self.session.run(inputs), strict=True))
+        colour, moved = made[card.colour_output], made.get(card.displacement_output)
+        if colour.shape != (1, *picture.shape) or (
+            moved is not None and moved.shape != (*picture.shape[:2], 2)
+        ):
+            raise ModelFileError(f"{self.name} gives changes of another size than its pictures")
+        if not all(np.isfinite(each).all() for each in (colour, moved) if each is not None):
+            raise ModelFileError(f"{self.name} gives values that are not finite")
+        return Change(colour[0], moved)
 
     def _window(self, height: int, width: int) -> tuple[slice, slice]:
         """Rows and columns of a picture that the network takes."""
@@ -149,7 +164,11 @@ class OnnxModel:
             batch = len(inputs[card.image_input])
             numbers = np.array([condition] * batch, elements[card.condition_input])
             dims = self._dims(card.condition_input)
-            inputs[card.condition_input] = numbers[:, 0] if dims and len(dims) == 1 else numbers
+            # One number for all, one for each picture, or several.
+            ways: dict[int, Array] = {0: numbers[:1, 0].reshape(()), 1: numbers[:, 0]}
+            inputs[card.condition_input] = ways.get(2 if dims is None else len(dims), numbers)
+        if card.strength_input:
+            inputs[card.strength_input] = np.array(1, elements[card.strength_input])
         return inputs, inside
 
     def _batch(self, condition: Sequence[float], pictures: Array) -> Floats:

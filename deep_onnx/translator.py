@@ -93,6 +93,8 @@ class OnnxTranslator(Translator):
     @property
     def sliders(self) -> Mapping[str, tuple[float, float]]:
         """The condition's entries, each with its lowest and highest value."""
+        if self.card.strength_input:
+            return {}  # its condition is a target's number, and nothing between two
         return dict.fromkeys(self.card.condition, self.card.condition_range)
 
     def canonical(self, target: str) -> str:
@@ -103,7 +105,7 @@ class OnnxTranslator(Translator):
     def changer(self, target: Target) -> Changer:
         """What a target does to crops; see `Translator.changer`."""
         condition = self._condition(target)
-        return Changer(lambda crop: self._predicted(condition, crop), self.size)
+        return Changer(lambda crop: self._predicted(condition, crop), self.size, self.card.masked)
 
     def run(self, target: Target, crops: Pixels) -> Pixels:
         """Change pictures (N, S, S, 3) uint8, or of any size where the model takes any.
@@ -162,9 +164,13 @@ class OnnxTranslator(Translator):
 
     def _condition(self, target: Target) -> tuple[float, ...]:
         self._refuse_other_tasks()
+        if self.card.strength_input and not isinstance(target, str):
+            raise UsageError(f"{self.name} takes the name of an expression, not {target!r}")
         return condition_of(self.card, target)
 
     def _predicted(self, condition: tuple[float, ...], crop: Array) -> Change:
+        if self.card.colour_output:
+            return self.model.change(condition, crop)
         made = self.model.predict(condition, crop[None])[0]
         return Change(made - as_unit(crop))
 

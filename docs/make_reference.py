@@ -193,7 +193,7 @@ def signature(thing: Any) -> str:
     except (TypeError, ValueError):
         return ""
     bare = inspect.Parameter.empty
-    named = [each for name, each in found.parameters.items() if name != "self"]
+    named = [each for name, each in found.parameters.items() if name not in ("self", "cls")]
     shown = [each.replace(annotation=bare) for each in named]
     return str(found.replace(parameters=shown, return_annotation=inspect.Signature.empty))
 

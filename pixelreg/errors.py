@@ -23,12 +23,14 @@ class UnknownNameError(UsageError):
     """A name that is not in its table; the message lists the names that are.
 
     kind : what the name stands for, such as ``"expression"``.
+    known : the names that are.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         from difflib import get_close_matches
 
         names = list(known)
+        self.known = tuple(names)
         near = get_close_matches(name, names, 1)
         hint = f" (perhaps {near[0]!r} is meant)" if near else ""
         super().__init__(

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from pixelreg.backends import get_backend
 from pixelreg.data.pairs import grouped_holdout
+from pixelreg.data.synthetic import synthesise
 from pixelreg.models import file as modelfile
 
 HEAD = ["expression", "method", "n", "PSNR", "dB", "SSIM", "MAE"]
@@ -338,6 +339,19 @@ def london_people(london: Path, folder: Path) -> Path:
             if re.match(r"00[1-9]_", path.name):
                 (folder / name / path.name).symlink_to(path)
     return folder
+
+
+@pytest.mark.parametrize(("size", "seed"), [(128, 0), (192, 5)])
+def test_drawn_faces_are_no_photographs(
+    size: int, seed: int, tmp_path: Path, command: Command
+) -> None:
+    """A detector finds some of them, and never both faces of most pairs."""
+    synthesise(tmp_path / "drawn", 6, size=size, seed=seed)
+    file = tmp_path / "m.safetensors"
+    result = command("fit", "--data", tmp_path / "drawn", "--size", 32, "-o", file)
+    assert result.code == 0, result.err
+    assert "taken as aligned already" in result.err
+    assert "left out" not in result.err
 
 
 def test_real_photographs(london: Path, yunet_file: Path, tmp_path: Path, command: Command) -> None:

@@ -350,6 +350,7 @@ def test_help_tells_every_argument(name: str, command: Command) -> None:
 def test_choosing_pictures(drawn: Path) -> None:
     listing = scan(drawn)
     assert set(choose(Learns.PAIRS, listing, None, ["smile"]).pairings) == {"happy"}
+    assert set(choose(Learns.PAIRS, listing, None, ["smile", "happy"]).pairings) == {"happy"}
     assert choose(Learns.PAIRS, listing, "happy", ["sad"]).source == "happy"
     stargan = choose(Learns.LABELS, listing)
     assert set(stargan.pairings) == {"happy", "sad"}

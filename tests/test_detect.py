@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from examples.detector.groups import gather
 from pixelreg.errors import (
     FaceError,
     InvalidArrayError,
@@ -103,6 +104,21 @@ def test_tilted_face(detector: Detector, london: Path, degrees: int) -> None:
     assert face.eye_distance == pytest.approx(upright.eye_distance, rel=0.06)
 
 
+def test_of_a_group_of_43_at_least_36_are_found_and_nobody_else(london: Path) -> None:
+    rng = np.random.default_rng(43)
+    people = sorted(p.name[:3] for p in london.glob("neutral_front/*_03.tem"))[::5]
+    portraits = [
+        (resized(photo(london, person), 450), truth(london, person) * 450 / SIDE)
+        for person in people
+    ]
+    for size in ((1280, 850), (1800, 900)):
+        group = gather(portraits, rng, size=size)
+        found, false = group.judged(make_detector("bundled").detect(group.picture))
+        assert len(found) > 25
+        assert sum(found) >= 36 / 43 * len(found)
+        assert false == 0
+
+
 @pytest.mark.parametrize("degrees", [50, 90, 145, 180, -110, -70])
 def test_heads_at_any_roll_are_found(detector: Detector, london: Path, degrees: int) -> None:
     whole = Image.fromarray(resized(photo(london), 500))
@@ -147,7 +163,7 @@ def test_the_largest_face_alone_is_the_one_that_comes_first(london: Path) -> Non
     small = np.full((1000, 1400, 3), 120, np.uint8)  # too small for a glance
     small[500:700, 300:500] = resized(photo(london, "001"), 200)
     (there,) = detector.detect(small, largest=True)
-    assert np.array_equal(there.points, detector.detect(small)[0].points)
+    assert np.abs(there.points - detector.detect(small)[0].points).max() < 0.5
 
 
 def test_face_cut_by_the_border(detector: Detector, london: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -93,5 +94,9 @@ def test_the_site_builds(tmp_path: Path) -> None:
     assert not [line for line in said if not any(name in line for name in absent)]
     for page in ("index.html", "docs/rig.html", "docs/commands.html", "benchmarks/index.html"):
         assert "<h1" in (tmp_path / page).read_text(encoding="utf-8")
-    assert (tmp_path / "examples" / "pictures" / "expressions.png").exists()
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    asked = re.findall(r"<(?:script|link|img)[^>]* (?:src|href)=\"([^\"]+)\"", page)
+    assert {"css/theme.css", "search/main.js", "examples/pictures/expressions.png"} <= {*asked}
+    missing = [file for file in asked if not (tmp_path / file).exists()]
+    assert not missing, "asked of another server, or left out of the site"
     assert not (tmp_path / "pyproject.toml").exists()

@@ -75,12 +75,19 @@ def test_the_program_does_to_a_photo_what_apply_does(edge) -> None:
 @needs_make
 @needs_board
 @pytest.mark.parametrize(
-    ("options", "most"), [("--dtype int8", 700), ("--dtype int8 --detail 4", 850)]
+    ("model", "options", "most"),
+    [
+        ("flow", "--dtype int8", 700),
+        ("flow", "--dtype int8 --detail 4", 850),
+        ("rr", "--dtype int8", 80),
+        ("rr", "--dtype float32", 80),
+    ],
 )
-def test_the_board_makes_the_same_bytes(edge, options, most) -> None:
+def test_the_board_makes_the_same_bytes(edge, model, options, most) -> None:
     """And takes so many instructions a pixel at most."""
-    here = make(edge, f"OPTIONS={options}", "probe").split()[-3:]
-    *_, a, b, c, instructions = make(edge, f"OPTIONS={options}", "run-board").split()
+    words = f"OPTIONS={options}", f"MODEL={BUNDLED / NAMED[model]}"
+    here = make(edge, *words, "probe").split()[-3:]
+    *_, a, b, c, instructions = make(edge, *words, "run-board").split()
     assert [a, b, c] == here
     assert len(set(here)) == 3
-    assert 100 < int(instructions) <= most
+    assert 20 < int(instructions) <= most

@@ -41,13 +41,17 @@ FLOORS = (
     ("fitting", "shapes", "translator", "export"),
     ("video", "rig"),
     ("api",),
+    ("server",),
     ("commands", "__main__"),
 )
 DEEP_FLOORS = (
     ("registry", "card"),
+    ("agreement",),
     ("file",),
-    ("session", "values", "weights"),
-    ("model",),
+    ("session", "values", "weights", "wire", "rows"),
+    ("model", "graph"),
+    ("operators",),
+    ("exported",),
     ("translator",),
     ("quantise",),
     ("training", "export"),
@@ -63,6 +67,7 @@ BASE = {"numpy", "PIL", "click", "safetensors"}  # scipy too, but inside functio
 HEAVY = (
     *("scipy", "sklearn", "skimage", "numba", "cv2", "onnxruntime", "torch", "onnx"),
     *("pooch", "cupy", "av", "trimesh", "pillow_heif", "pillow_jxl", "tifffile"),
+    *("starlette", "uvicorn", "python_multipart"),
 )
 # Modules that take a package that need not be there: they are imported by name only.
 OPTIONAL = {
@@ -71,6 +76,8 @@ OPTIONAL = {
         f"pixelreg.backends.{name}": "numba"
         for name in ("_jit", "loops", "loops_flow", "loops_rig", "numba")
     },
+    **{f"pixelreg.server.{name}": "starlette" for name in ("app", "upload")},
+    "pixelreg.server.running": "uvicorn",
 }
 TORCH = (
     *("architectures", "training", "export", "convert"),
@@ -84,6 +91,9 @@ DOORS = {
     "trimesh": ("pixelreg.shapes.folders",),
     "av": ("pixelreg.video",),
     "cupy": ("pixelreg.backends.cupy",),
+    "starlette": ("pixelreg.server.app", "pixelreg.server.upload", "pixelreg.commands.serve"),
+    "uvicorn": ("pixelreg.server.running", "pixelreg.commands.serve"),
+    "python_multipart": ("pixelreg.server.upload", "pixelreg.commands.serve"),
     "pickle": ("deep_onnx.weights",),  # the name of its error alone
 }
 REGISTRIES = {

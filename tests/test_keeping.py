@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import pty
@@ -424,3 +425,19 @@ def test_a_jpeg_without_its_end_is_whole_and_one_without_rows_is_not(
             result = command("apply", tmp_path / "cut.jpg", *options, "-o", tmp_path / "no.jpg")
             assert (result.code, "is damaged" in result.error) == (1, True), cut
     assert not (tmp_path / "no.jpg").exists()
+
+
+def test_sheets_that_compare_say_that_pictures_were_changed(
+    tmp_path: Path, options, command: Command
+) -> None:
+    source = tmp_path / "in.png"
+    source.write_bytes(encoded(Image.fromarray(colours(SIZE)), "PNG"))
+    words = ("compare", source, options[3], "--no-align", "-o")
+    for name in ("sheet.png", "sheet.jpg"):
+        assert command(*words, tmp_path / name).code == 0
+        assert EDITED in (tmp_path / name).read_bytes()
+    assert command(*words, tmp_path / "sheet.html").code == 0
+    parts = (tmp_path / "sheet.html").read_text(encoding="utf-8").split("base64,")[1:]
+    inside = [base64.b64decode(part.partition("'")[0]) for part in parts]
+    assert [EDITED in picture for picture in inside] == [False, *[True] * (len(inside) - 1)]
+    assert len(inside) > 1

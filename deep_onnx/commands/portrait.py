@@ -238,7 +238,7 @@ def synthesise(
     looks = [] if others is None else _portraits(others, model.size)
     behind = None if background is None else model.seen(background)
     made = model.synthesise(mask, count, seed, looks, behind)
-    write_bytes(output, encode(Picture(grid(made)), format_of(output)))
+    write_bytes(output, encode(Picture(grid(made), edited=True), format_of(output)))
     say(f"wrote {output} ({count} portraits, seed {seed})")
 
 

@@ -105,7 +105,7 @@ def choose(
         shown = [_known(listing, name) for name in wanted] or list(listing.expressions)
         return Choice(source or listing.source, {}, _showing(listing, shown))
     start = _known(listing, source or listing.source)
-    names = [_known(listing, each) for each in wanted]
+    names = list(dict.fromkeys(_known(listing, each) for each in wanted))  # once, however often
     if learns in (Learns.UNPAIRED, Learns.LABELS):
         names = names or [name for name in listing.expressions if name != start]
         if learns is Learns.UNPAIRED or not names:

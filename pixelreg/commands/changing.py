@@ -61,13 +61,11 @@ class Changing:
 
     def _as_crop(self, picture: Picture) -> tuple[str, ...]:
         """What has to be said where a picture's size alone makes it a crop of a face."""
-        model, locator = self.translator, self.translator.locator
-        own = picture.pixels.shape[:2] == (model.size, model.size) and model.frame is not None
-        by_hand = locator.eyes is not None or locator.box is not None
-        if not own or by_hand or not locator.align or not model.takes_crops:
+        size = self.translator.size
+        if not self.translator.taken_as_crop(picture):
             return ()
         return (
-            f"it is {model.size}x{model.size}, the model's own size, and was taken as a face crop; "
+            f"it is {size}x{size}, the model's own size, and was taken as a face crop; "
             "say where the face is with --box or --eyes if it is not one",
         )
 

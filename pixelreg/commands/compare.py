@@ -100,9 +100,9 @@ def compare(
         write_bytes(output, web_page(columns, names).encode())
     elif len(rows) == 1:
         one = [(label, pictures[0]) for label, pictures in columns]
-        write_file(Picture(labelled(one, side, ACROSS)), output)
+        write_file(Picture(labelled(one, side, ACROSS), edited=True), output)
     else:
-        write_file(Picture(contact_sheet(columns, names, side)), output)
+        write_file(Picture(contact_sheet(columns, names, side), edited=True), output)
     say(f"wrote {output}")
     return 1 if failures else 0
 

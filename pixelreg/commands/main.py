@@ -39,6 +39,7 @@ COMMANDS = {
         "Learn sparse components of expressions.",
     ),
     "export": ("pixelreg.commands.export:export", "Turn a model into C source."),
+    "serve": ("pixelreg.commands.serve:serve", "Answer on this machine: a page and an API."),
     "info": ("pixelreg.commands.info:info", "Show what a model file holds."),
     "data": ("pixelreg.commands.data:data", "List, draw or download training pictures."),
     "demo": ("pixelreg.commands.demo:demo", "Draw faces, fit two models, show what they do."),

@@ -186,11 +186,17 @@ def reduced(pixels: Pixels, side: int) -> Image.Image:
 
 
 def web_page(columns: Sequence[tuple[str, Sequence[Pixels]]], names: Sequence[str]) -> str:
-    """A contact sheet as a web page without any other file: the pictures are inside."""
+    """A contact sheet as a web page without any other file: the pictures are inside.
+
+    The first column holds pictures as they came, the others say that they are changed.
+    """
     head = "".join(f"<th>{html.escape(label)}</th>" for label, _ in columns)
     body = "\n".join(
         f"<tr><th>{html.escape(name)}</th>"
-        + "".join(f"<td>{_tag(pictures[row])}</td>" for _, pictures in columns)
+        + "".join(
+            f"<td>{_tag(pictures[row], edited=place > 0)}</td>"
+            for place, (_, pictures) in enumerate(columns)
+        )
         + "</tr>"
         for row, name in enumerate(names)
     )
@@ -201,6 +207,6 @@ def web_page(columns: Sequence[tuple[str, Sequence[Pixels]]], names: Sequence[st
     )
 
 
-def _tag(pixels: Pixels) -> str:
-    data = base64.b64encode(encode(Picture(pixels), "PNG")).decode()
+def _tag(pixels: Pixels, edited: bool) -> str:
+    data = base64.b64encode(encode(Picture(pixels, edited=edited), "PNG")).decode()
     return f"<img alt='' src='data:image/png;base64,{data}'>"

@@ -43,7 +43,7 @@ class Parts:
     template : of its functions; ``calls`` and ``state`` those of how it is called.
     words : that fill them.
     tables, targets : constants, and each target's initialiser.
-    whole, stream : bytes of RAM for a picture, and row by row, where pointers have 4 bytes.
+    whole, stream : bytes of RAM for a picture, and row by row, beside these and the stack.
     delay : rows between one that is pushed and the same one of the result.
     notes : lines for the header: what was proved of the sums.
     """

@@ -118,7 +118,9 @@ async function startPage(source, model, example) {
     return encoded(held.whole, await windows(true), type);
   }
 
-  const fileName = (ending) => `${held.name}-${controls.name}.${ending}`;
+  const isMirror = () => live.camera !== null && !live.isImitated;
+
+  const fileName = (ending) => `${isMirror() ? "camera" : held.name}-${controls.name}.${ending}`;
 
   async function save() {
     const type = find("format").value;

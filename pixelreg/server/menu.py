@@ -1,0 +1,130 @@
+"""The models that a server offers, by name; and one picture changed by one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pixelreg.errors import UnknownNameError, UsageError
+from pixelreg.pictures.image import encode, read_bytes
+from pixelreg.pictures.moving import Moving, encode_moving, read_moving
+from pixelreg.pictures.writing import Picture
+from pixelreg.server.limits import MEDIA, Deadline, Limits, measured
+from pixelreg.server.refusal import Refusal
+from pixelreg.translator import Prepared, PreparedFaces, Translator, check_strength
+
+NAME = "the picture"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A changed picture's file.
+
+    faces : how many were changed; of animations, in all frames together.
+    notes : what has to be said of it.
+    """
+
+    content: bytes
+    media: str
+    faces: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one request asks for, checked before its picture is read."""
+
+    translator: Translator
+    expression: str
+    strength: float
+
+    def answer(self, content: bytes, limits: Limits, deadline: Deadline) -> Answer:
+        """An encoded picture changed, and encoded as it was."""
+        deadline.check()
+        media = MEDIA[measured(content, limits, deadline)]
+        moving = read_moving(content, NAME)
+        if moving is not None:
+            return self._all(moving, media, deadline)
+        picture = read_bytes(content, NAME)
+        deadline.check()
+        prepared = self.translator.prepare(picture, self.expression)
+        deadline.check()
+        made = encode(prepared.at(self.strength))
+        notes = *picture.notes, *prepared.notes
+        if self.translator.taken_as_crop(picture):
+            notes = *notes, "it has the model's own size, and was taken as a face crop"
+        return Answer(made, media, _faces(prepared), notes)
+
+    def _all(self, moving: Moving, media: str, deadline: Deadline) -> Answer:
+        counts: list[int] = []
+
+        def change(picture: Picture) -> Picture:
+            deadline.check()
+            prepared = self.translator.prepare(picture, self.expression)
+            counts.append(_faces(prepared))
+            return prepared.at(self.strength)
+
+        made = moving.changed(change)
+        content = encode_moving(made, moving.pictures[0].format or "")
+        return Answer(content, media, sum(counts), made.told)
+
+
+@dataclass(frozen=True)
+class Menu:
+    """Models by name; the first is taken where a request names none."""
+
+    models: Mapping[str, Translator]
+
+    def __post_init__(self) -> None:
+        for name, translator in self.models.items():
+            if not translator.changes:
+                translator.changer("")  # says what else the model does
+                raise UsageError(f"{name} changes no pictures")
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """All that any of the models can make."""
+        return tuple(dict.fromkeys(e for model in self.models.values() for e in model.changes))
+
+    def order(self, said: Mapping[str, str]) -> Order:
+        """What a request's words ask for: expression, strength and model."""
+        name = said.get("model") or next(iter(self.models))
+        if name not in self.models:
+            raise UnknownNameError("model", name, self.models)
+        translator = self.models[name]
+        expression = said.get("expression") or ""
+        if not expression and len(translator.changes) != 1:
+            known = translator.changes
+            raise Refusal(422, "no expression", f"say one of: {', '.join(known)}", known)
+        expression = translator.canonical(expression or translator.changes[0])
+        translator.changer(expression)
+        return Order(translator, expression, _number(said.get("strength") or "1"))
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Every model, ready for JSON; where its file lies is nobody's business."""
+        return [_facts(name, model) for name, model in self.models.items()]
+
+
+def _facts(name: str, translator: Translator) -> dict[str, Any]:
+    told = translator.describe()
+    kept = ("model", "size", "parameters", "licence", "attribution", "training_set")
+    return {
+        "name": name,
+        "source": translator.source,
+        "targets": list(translator.changes),
+        **{key: told[key] for key in kept if key in told},
+    }
+
+
+def _number(text: str) -> float:
+    try:
+        return check_strength(float(text))
+    except ValueError:
+        raise UsageError(f"strength is {text[:40]!r}, and no number; say 1, or 0.5") from None
+
+
+def _faces(prepared: Prepared) -> int:
+    if not isinstance(prepared, PreparedFaces):
+        return 0
+    return sum(placement.face is not None for placement, _ in prepared.parts)
