@@ -28,15 +28,15 @@ def rig_tables(mesh: Mesh, second_look: bool = False) -> Packed:
 
     second_look : FaceMesh too, as `apply` looks for landmarks; once packed, as many bytes again.
     """
-    arrays, values = rig_arrays(mesh)
-    return pack({**arrays, **(second_look_arrays() if second_look else {})}, values)
+    return pack(*rig_arrays(mesh, second_look))
 
 
-def rig_arrays(mesh: Mesh) -> tuple[dict[str, Array], dict[str, Any]]:
+def rig_arrays(mesh: Mesh, second_look: bool = False) -> tuple[dict[str, Array], dict[str, Any]]:
     """What `rig_tables` packs: arrays and values by name."""
     landmarks, stages = landmark_tables()
     head = {name: _narrow(name, getattr(mesh.head, name)) for name in TENSORS}
-    return {**head, **landmarks}, {**stages, **_names(mesh)}
+    more = second_look_arrays() if second_look else {}
+    return {**head, **landmarks, **more}, {**stages, **_names(mesh)}
 
 
 def landmark_tables() -> tuple[dict[str, Array], dict[str, Any]]:
