@@ -59,6 +59,7 @@ function preparePaste(width, height, change, similarity, known = null) {
     shade: reader("shade", 1, change.shade ?? (change.gain && lessOne(change.gain))),
     colour: reader("colour", 3, change.colour),
     layer: reader("layer", 4, change.layer),
+    source: null,
   };
 }
 
@@ -132,8 +133,10 @@ function pasteInto(patch, prepared, photo, strength, source = null) {
   for (const [name, channels] of [["displacement", 2], ["shade", 1], ["colour", 3], ["layer", 4]]) {
     row[name] = prepared[name] && new Float32Array(channels * width);
   }
-  const from = !prepared.displacement ? null
-    : source ?? sourceOf(photo, x, y, x + width, y + height);
+  if (!source && prepared.displacement && prepared.source?.photo !== photo) {
+    prepared.source = sourceOf(photo, x, y, x + width, y + height); // of use at another strength
+  }
+  const from = prepared.displacement ? source ?? prepared.source : null;
   const share = Math.fround(strength);
   for (let line = 0; line < height; line++) {
     for (const name in row) if (row[name]) prepared[name](line, row[name]);
@@ -342,18 +345,21 @@ function turnedReader({ x, y, width, columns, rows, similarity }, channels, fiel
 
 /** Bilinear look-up of a finer field along a line, 0 outside. */
 function bilinearRow(out, fine, width, channels, columns, rows, start, step) {
+  const { u: firstU, v: firstV } = start, { u: stepU, v: stepV } = step;
+  const lastColumn = columns - 1 | 0, lastRow = rows - 1 | 0, line = columns * channels | 0;
   for (let i = 0, to = 0; i < width; i++, to += channels) {
-    const u = start.u + i * step.u, v = start.v + i * step.v;
+    const u = firstU + i * stepU, v = firstV + i * stepV;
     if (u < 0 || v < 0 || u >= columns || v >= rows) {
       for (let k = 0; k < channels; k++) out[to + k] = 0;
       continue;
     }
     const left = Math.floor(u - 0.5) | 0, top = Math.floor(v - 0.5) | 0;
     const f = u - 0.5 - left, g = v - 0.5 - top;
-    const x0 = left < 0 ? 0 : left, x1 = left + 1 < columns ? left + 1 : columns - 1;
-    const y0 = top < 0 ? 0 : top, y1 = top + 1 < rows ? top + 1 : rows - 1;
-    const p = (y0 * columns + x0) * channels, q = (y0 * columns + x1) * channels;
-    const r = (y1 * columns + x0) * channels, s = (y1 * columns + x1) * channels;
+    const x0 = Math.imul(left < 0 ? 0 : left, channels);
+    const x1 = Math.imul(left < lastColumn ? left + 1 : lastColumn, channels);
+    const y0 = Math.imul(top < 0 ? 0 : top, line);
+    const y1 = Math.imul(top < lastRow ? top + 1 : lastRow, line);
+    const p = y0 + x0 | 0, q = y0 + x1 | 0, r = y1 + x0 | 0, s = y1 + x1 | 0;
     const w1 = f * (1 - g), w2 = (1 - f) * g, w3 = f * g, w0 = 1 - w1 - w2 - w3;
     out[to] = w0 * fine[p] + w1 * fine[q] + w2 * fine[r] + w3 * fine[s];
     for (let k = 1; k < channels; k++) {
