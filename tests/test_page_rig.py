@@ -286,6 +286,34 @@ def test_an_open_mouth_keeps_its_teeth(photo, tables, exact_splines, tmp_path) -
     assert compare(smiling, points, tables, tmp_path) <= 2 * MOST_DIFFERENT
 
 
+TURNS = """
+const tables = unpackTables(arrays.tables, values.index), goal = weightsOf(values.slides, tables);
+const faces = ["large", "small"].map((name) =>
+  prepareFace(photoOf(name), arrays[`points ${name}`], tables));
+const made = {};
+[0, 1, 0, 1].forEach((k, turn) => {
+  made[`data${turn}`] = changeFace(faces[k], goal, turn === 1 ? -1 : 1).data;
+});
+made.data4 = changeFace(faces[1], weightsOf(values.slides, tables), -1).data;
+return made;
+"""
+
+
+def test_one_face_after_another_is_what_each_is_alone(photo, tables, tmp_path) -> None:
+    """All changes are drawn on one sheet, which has to be blank again."""
+    small = tilted(photo, 0, 0.4)[0]
+    given = {
+        **{"large": rgba(photo), "points large": points_of(photo)},
+        **{"small": rgba(small), "points small": points_of(small)},
+        "tables": np.frombuffer(tables.data, np.uint8),
+    }
+    values = {"index": tables.index, "slides": {"surprised": 1, "mouthSmile_L": 0.5}}
+    found = run_page(tmp_path, RIG, TURNS, given, values)
+    assert np.array_equal(found["data0"], found["data2"])
+    assert np.array_equal(found["data1"], found["data4"])
+    assert not np.array_equal(found["data1"], found["data3"])
+
+
 NAMES = """
 const tables = unpackTables(arrays.tables, values.index), told = {};
 for (const name of values.names) told[name] = weightsOf({ [name]: 1 }, tables);

@@ -35,9 +35,8 @@ function prepareFace(photo, points, tables) {
   if (!picture) throw new RangeError("the face lies outside the picture");
   const here = points.map((value, i) => (value - (i % 2 ? top : left)) / times);
   const sitter = fitSitter(tables, picture, here, shownWeights(tables, here));
-  const sheet = blankSheet(picture.width, picture.height);
   const source = sourceOf(photo, left, top, place.right, place.bottom);
-  return { photo, tables, sitter, sheet, source, similarity: { a: times, b: 0, c: left, d: top } };
+  return { photo, tables, sitter, source, similarity: { a: times, b: 0, c: left, d: top } };
 }
 
 /**
@@ -54,8 +53,8 @@ function changeFace(prepared, goal, strength) {
 }
 
 /** A face that shows shapes at these weights, by whole names. */
-function changeWeights({ photo, tables, sitter, sheet, source, similarity }, weights, look) {
-  const change = drawChange(tables, sitter, sheet, weights, look);
+function changeWeights({ photo, tables, sitter, source, similarity }, weights, look) {
+  const change = drawChange(tables, sitter, weights, look);
   return pasteChange(photo, change, similarity, 1, source);
 }
 
