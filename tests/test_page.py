@@ -50,6 +50,7 @@ PHOTOS = {
     "turned": face_at(640, 480, 360, 150, 60, 12),
     "cut by the border": face_at(420, 500, 420, -20, 50),
     "large": face_at(1700, 1300, 1000, 400, 150, -7),
+    "middling": face_at(900, 700, 420, 300, 150, -4),
     "no face": face_at(320, 240, 8, 3, 3),
 }
 
@@ -72,8 +73,10 @@ def python_makes(photo: np.ndarray, target: str, file: Path, strength: float = 1
 
 
 @needs_node
-@pytest.mark.parametrize("name", PHOTOS)
-@pytest.mark.parametrize("is_all", [False, True])
+@pytest.mark.parametrize(
+    ("name", "is_all"),
+    [*((name, False) for name in PHOTOS), ("middling", True), ("small", True), ("no face", True)],
+)
 def test_faces_are_where_python_finds_them(name, is_all, tmp_path) -> None:
     photo, weights = PHOTOS[name], load_weights()
     wanted = BundledDetector(weights).detect(photo, largest=not is_all)

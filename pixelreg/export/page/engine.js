@@ -71,12 +71,13 @@ function makeService(engine) {
       held.faces = turned.length ? turned : held.faces;
       return held.faces;
     },
-    // The faces besides those that were found at a glance.
-    others() {
+    every: ({ photo }) => engine.findUpright(photo, true),
+    // Faces besides those that are known: they come last, as numbers stand for them.
+    add({ faces }) {
       const known = held.faces.map(({ points }) => poseOfFace(points));
       const isNew = ({ points }) =>
         !known.some((pose) => isDouble(poseOfFace(points), pose, APART, Infinity));
-      held.faces.push(...engine.findUpright(held.whole, true).filter(isNew));
+      held.faces.push(...faces.filter(isNew));
       return held.faces;
     },
     eyes({ eyes }) {

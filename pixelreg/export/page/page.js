@@ -37,7 +37,7 @@ async function startPage(source, model, example) {
   }
 
   // Take a photo into use: a file's bytes, or a canvas.
-  async function open(given, name) {
+  async function open(given, name, isExample = false) {
     closeCamera();
     find("wait").hidden = false;
     try {
@@ -50,7 +50,7 @@ async function startPage(source, model, example) {
       mark(held.faces.length === 0);
       stage.ring(facesOnDraft(), held.chosen);
       await redraw();
-      if (held.faces.length) findOthers(held.draft);
+      if (held.faces.length && !isExample) findOthers(whole);
     } catch {
       say("This file is no picture that the browser can read.");
     } finally {
@@ -58,12 +58,18 @@ async function startPage(source, model, example) {
     }
   }
 
-  // The whole search takes longer: the first face is changed by then.
-  async function findOthers(draft) {
-    const faces = await ask("others");
-    if (draft !== held.draft || live.camera || held.faces[0]?.byHand) return;
-    held.faces = faces;
-    if (faces.length > 1) say(told(faces));
+  // The whole search takes seconds: a Worker of its own looks, and hands go on meanwhile.
+  async function findOthers(whole) {
+    const other = startEngine(source);
+    if (!other.stop) return;
+    await other("open", model);
+    const photo = pixelsOf(whole);
+    const faces = await other("every", { photo }, [photo.data.buffer]);
+    other.stop();
+    if (whole !== held.whole || held.faces[0]?.byHand || held.faces[0]?.isWhole) return;
+    held.faces = await ask("add", { faces });
+    if (live.camera) return;
+    if (held.faces.length > 1) say(told(held.faces));
     stage.ring(facesOnDraft(), held.chosen);
   }
 
@@ -267,7 +273,7 @@ async function startPage(source, model, example) {
   };
   listen(find, { controls, stage, acts, openFile, camera, take, imitate, save, copy, film, share, mark });
   find("share").hidden = !canShareFiles();
-  await open(await (await blobOf(example.text)), "face");
+  await open(blobOf(example.text), "face", true);
   find("credit").textContent = example.credit;
   document.documentElement.dataset.ready = "yes";
 }
