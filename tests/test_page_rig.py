@@ -412,3 +412,23 @@ def test_films_are_the_rigs(photo, tables, alone, exact_sums, tmp_path) -> None:
             apart = np.abs(made.astype(int) - wanted)
             assert (apart > 0).mean() <= MOST_DIFFERENT, k
             assert (apart.max(axis=2) > 1).mean() <= FEW_PIXELS, k
+
+
+# The second look
+
+TWO = """
+const tables = unpackTables(arrays.tables, values.index);
+return surelyFound(photoOf("photo"), Array.from(arrays.five), tables);
+"""
+
+
+@pytest.mark.parametrize(("degrees", "scale"), [(0, 1), (25, 0.4), (-10, 2.3)])
+def test_with_facemesh_landmarks_are_those_of_apply(photo, degrees, scale, tmp_path) -> None:
+    turned, five = tilted(photo, degrees, scale)
+    both = rig_tables(load_mesh(), second_look=True)
+    given = {"photo": rgba(turned), "five": five, "tables": np.frombuffer(both.data, np.uint8)}
+    scripts = ("looks", "align", "landmarks", "secondlook", "algebra", "head", "shown", "rig")
+    made = run_page(tmp_path, scripts, TWO, given, {"index": both.index})
+    wanted = DenseFinder().find(turned, Face(five, (0, 0, 1, 1)))
+    np.testing.assert_allclose(made["points"].reshape(82, 2), wanted.points, rtol=0, atol=0.01)
+    assert made["doubt"] == pytest.approx(wanted.doubt, abs=1e-4)

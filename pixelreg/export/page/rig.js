@@ -21,7 +21,6 @@ const WINDOW_REACH = [-2, -1.95, 2, 2.9];
 const SMALLEST_EYES = 8; // pixels between the eyes below which there is no face to speak of
 const MOST_INSIDE = 0.5, MOST_MISFIT = 0.35; // of landmarks; cm that they may lie off a face's
 const MOST_TURNED = 30; // degrees as `turnOf` tells them; about 45 really
-const MOST_DOUBT = 0.05; // eye distances that two looks at a face may disagree
 const BLANK = 2; // grey levels of spread below which there is nothing to see
 
 /**
@@ -63,7 +62,7 @@ function changeWeights({ photo, tables, sitter, sheet, source, similarity }, wei
 /**
  * Why a face cannot be changed, or null.
  *
- * @param {number} doubt  as `lookForLandmarks` tells it.
+ * @param {number} doubt  as `surelyFound` tells it.
  */
 function whyUnfit(photo, points, doubt, tables) {
   let inside = 0;
@@ -79,7 +78,7 @@ function whyUnfit(photo, points, doubt, tables) {
   } catch {
     return "its landmarks are not a face's";
   }
-  if (doubt > MOST_DOUBT) return "its landmarks are not found with certainty";
+  if (doubt > mostDoubt(tables)) return "its landmarks are not found with certainty";
   return isBlank(photo, points) ? "there is nothing but one colour" : null;
 }
 

@@ -20,7 +20,7 @@ function rigModel(tables) {
   }
 
   function prepare(photo, face) {
-    const { points, doubt } = lookForLandmarks(photo, face.points, tables);
+    const { points, doubt } = surelyFound(photo, face.points, tables);
     const reason = whyUnfit(photo, points, doubt, tables);
     if (reason) throw new RangeError(`this face is left alone: ${reason}`);
     return prepareFace(photo, points, tables);
