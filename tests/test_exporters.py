@@ -118,6 +118,8 @@ def test_command_line(tmp_path: Path, command: Command) -> None:
     assert done.code == 0, done.err
     assert "smile.h" in done.out
     assert "3,480 bytes" in done.out  # 12 x 12 x 3 x 2 float32, and spans
+    assert command("export", "flow", "--to", "c", "-o", tmp_path / "flow").code == 0
+    assert "rig is no file of plans" in command("export", "rig", "--to", "c", "-o", "x").err
     as_json = ("--to", "c", "--dtype", "int8", "--mask", "face", "-o", tmp_path / "smile", "--json")
     facts = json.loads(command("export", file, *as_json).out)
     assert set(facts) >= {"files", "table_bytes", "largest_error", "share_off", "decibels"}
@@ -133,4 +135,5 @@ def test_command_line(tmp_path: Path, command: Command) -> None:
         assert refused.code == 2
         assert said in refused.err
         assert len(refused.err.splitlines()) == 1
-    assert files_in(tmp_path) == {"m.safetensors", "smile.h", "smile.c", "smile.README.md"}
+    made = {f"{name}{end}" for name in ("smile", "flow") for end in (".h", ".c", ".README.md")}
+    assert files_in(tmp_path) == {"m.safetensors", *made}

@@ -13,13 +13,15 @@ from pixelreg.errors import UsageError
 from pixelreg.evaluation.comparison import format_table
 from pixelreg.export import DETAILS, DTYPES, EXPORTERS, MASKS, Exported, Options, exporter
 from pixelreg.export import export as export_model
+from pixelreg.models import BUNDLED, NAMED
 from pixelreg.models.file import load
+from pixelreg.models.model import Model
 
 HEADER = ("--to", "plans", "--dtype", "--detail", "--mask", "--layout")
 
 
 @click.command()
-@click.argument("model", type=options.FILE, required=False)
+@click.argument("model", type=options.MODEL, required=False)
 @click.option("--to", help="What to make of it; see --list.")
 @click.option("--expr", "targets", multiple=True, help="Target; may be repeated. [default: all]")
 @click.option(
@@ -48,7 +50,7 @@ HEADER = ("--to", "plans", "--dtype", "--detail", "--mask", "--layout")
 @click.option("-o", "--output", type=options.NEW_FILE, help="Where to write it.")
 @options.as_json
 def export(
-    model: Path | None,
+    model: Path | str | None,
     to: str | None,
     targets: tuple[str, ...],
     listing: bool,
@@ -56,14 +58,14 @@ def export(
     as_json: bool,
     **asked: str,
 ) -> None:
-    """Turn MODEL into something that runs without Python.
+    """Turn MODEL, a file or one that comes with pixelreg, into something that runs without Python.
 
     What was written is run and compared with what `pixelreg apply` makes of the same pictures.
 
     \b
     Examples:
       pixelreg export happy.safetensors --to c -o smile
-      pixelreg export happy.safetensors --to c --dtype int8 --detail 4 -o smile
+      pixelreg export flow --to c --dtype int8 --detail 4 -o smile
       pixelreg export --list
     """
     if listing:
@@ -72,10 +74,18 @@ def export(
     if model is None or to is None or output is None:
         raise UsageError("pixelreg export wants MODEL, --to and -o; or --list")
     wanted = Options(asked["dtype"], int(asked["detail"]), asked["mask"], asked["layout"])
-    made = export_model(load(model), to, output, targets, wanted)
+    made = export_model(_model(model), to, output, targets, wanted)
     facts = asdict(made) | {"files": [str(file) for file in made.files]}
     notes = [] if made.largest_error is not None else [f"not run: {made.ran_by}"]
     report(facts, as_json, "\n".join(_lines(made)), *notes)
+
+
+def _model(given: Path | str) -> Model:
+    name = NAMED.get(str(given), "")
+    if ":" in name:
+        known = ", ".join(name for name, file in NAMED.items() if ":" not in file)
+        raise UsageError(f"{given} is no file of plans; those that are: {known}, or a file")
+    return load(BUNDLED / name if name else Path(given))
 
 
 def _list() -> str:

@@ -40,7 +40,7 @@ class CExporter:
         found, ran_by = measured(form, made)
         files = layout.files(made)
         lines = [f"{path}: {what}" for path, (what, _) in files.items()]
-        how = filled("how.md", {**made.words, "how_strength": made.words["strength_text"]})
+        how = filled("how.md", made.words)
         page = readme(name, form, lines, how, made.table_bytes, ran_by, found)
         contents = {path: text.encode() for path, (_, text) in files.items()}
         contents[layout.readme.format(name=name)] = page
@@ -65,7 +65,7 @@ def program(made: Source) -> dict[str, str]:
     return {
         f"{made.name}.h": made.header,
         f"{made.name}.c": Template(made.body).substitute(include=include),
-        "check.c": filled("check.c", made.words) + "\n",
+        f"{made.name}.check.c": filled("check.c", made.words) + "\n",
     }
 
 

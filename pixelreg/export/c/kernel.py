@@ -119,7 +119,7 @@ def _proved(target: str, table: Table, coded: Coded, bits: int) -> list[str]:
     for at in range(0, len(shares), AT_ONCE):
         most = max(most, float(np.abs(shares[at : at + AT_ONCE] @ components.T).max()))
     # Partial sums: each component at its largest, whatever the others are.
-    partial = float((np.abs(components).max(axis=0) * np.abs(shares).max(axis=0)).sum())
+    partial = float((np.abs(components).max(axis=0) * np.abs(shares).max(axis=0, initial=0)).sum())
     half = 2.0 ** (bits - CHANGE_BITS - 1)
     last = 255 * 2**LEVEL_BITS + (most + half) / 2 ** (bits - CHANGE_BITS) * MOST_STRENGTH * ONE
     return [

@@ -59,7 +59,7 @@ def _cmake(made: Source) -> Files:
     return {
         "CMakeLists.txt": ("a library and its test", _own("CMakeLists.txt", made)),
         **_two(made),
-        "test.c": (
+        f"{made.name}_test.c": (
             "the test: both ways of calling agree, and strength 0 changes nothing",
             _own("test.c", made),
         ),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from textwrap import wrap
 
 from pixelreg import __version__
 from pixelreg.errors import UsageError
@@ -21,8 +23,15 @@ from pixelreg.export.c.text import (
 )
 from pixelreg.export.form import Form
 from pixelreg.export.readme import coding
+from pixelreg.models.model import Provenance
 from pixelreg.models.plans import AffinePlan, FlowPlan, KernelPlan
 
+# What headers define of their own.
+TAKEN = (
+    *("VERSION", "CRC", "TABLE_BYTES", "SIZE", "ROW", "BYTES", "TARGETS", "ONE", "MOST"),
+    *("STREAM_MOST", "DELAY", "ALIGNED", "IMPLEMENTATION", "IMPLEMENTED"),
+)
+WIDTH = 96  # of a comment
 # kind of plan -> what makes its parts
 KINDS = {
     AffinePlan.kind: "pixelreg.export.c.affine:parts",
@@ -30,8 +39,8 @@ KINDS = {
     FlowPlan.kind: "pixelreg.export.c.flow:parts",
 }
 CONTRACTION = (
-    "Compile with -std=c99 or -ffp-contract=off: a fused multiply-add rounds differently, and",
-    "then one number in thousands is off by one grey level.",
+    "Compile with -std=c99 or -ffp-contract=off: a fused multiply-add rounds differently, and one",
+    "number in thousands is then off by a grey level. GCC and Clang are told so in the source.",
 )
 
 
@@ -64,6 +73,7 @@ def source(form: Form, name: str) -> Source:
     """Make the C of a form of one kind."""
     if len(form.kinds) > 1:
         raise UsageError("--to c takes plans of one kind; choose among them with --expr")
+    _check_names(form.model.targets)
     module, _, attribute = KINDS[form.kinds[0]].partition(":")
     parts: Parts = getattr(import_module(module), attribute)(form, name)
     words = _words(form, name, parts)
@@ -83,8 +93,16 @@ def source(form: Form, name: str) -> Source:
     return Source(name, parts, filled("header.h", words) + "\n", body + "\n", words)
 
 
+def _check_names(targets: tuple[str, ...]) -> None:
+    names = [identifier(target) for target in targets]
+    for name, target in zip(names, targets, strict=True):
+        if name in TAKEN or names.count(name) > 1:
+            other = "is taken" if name in TAKEN else "would have one name with another"
+            raise UsageError(f"{target!r} {other} in C ({name}); choose other targets with --expr")
+
+
 def _words(form: Form, name: str, parts: Parts) -> dict[str, object]:
-    model, about = form.model, form.model.provenance
+    model = form.model
     table_bytes = sum(table.numbers.nbytes for table in parts.tables)
     own = {"name": name, "NAME": name.upper()}
     defines = (
@@ -99,9 +117,10 @@ def _words(form: Form, name: str, parts: Parts) -> dict[str, object]:
         "size": model.size,
         "size_number": model.size,
         "coding": coding(form),
-        "training_set": comment(about.training_set or "from pictures that the model does not name"),
-        "licence": comment(about.licence or "not stated"),
-        "attribution": comment(about.attribution or "not stated"),
+        "about": _about(model.provenance),
+        "licence": comment(model.provenance.licence or "not stated"),
+        "attribution": comment(model.provenance.attribution or "not stated"),
+        "link": _link(model.provenance),
         "table_bytes": f"{table_bytes:,}",
         "table_number": table_bytes,
         "whole": f"{parts.whole:,}",
@@ -111,6 +130,7 @@ def _words(form: Form, name: str, parts: Parts) -> dict[str, object]:
         "crc": f"0x{crc(parts.tables):08X}u",
         "enum": "\n".join(defines),
         "count": f"{len(model.plans)}u",
+        "first_target": f"{name.upper()}_{identifier(model.targets[0])}",
         "delay": parts.delay,
         "in_out": "in and out may be the same" if parts.in_place else "in and out must not overlap",
         "work": "" if parts.in_place else f",\n    {name}_work *work",
@@ -121,19 +141,37 @@ def _words(form: Form, name: str, parts: Parts) -> dict[str, object]:
     }
 
 
+def _about(about: Provenance) -> str:
+    """Whose the learnt numbers are, as lines of a comment."""
+    text = (
+        f"The learnt numbers: {about.training_set or 'of pictures that the model does not name'}. "
+        f"Licence: {about.licence or 'not stated'}; "
+        f"attribution: {about.attribution or 'not stated'}"
+    )
+    return "\n".join(f" * {line}" for line in wrap(comment(text), WIDTH, break_long_words=False))
+
+
+def _link(about: Provenance) -> str:
+    """The first address that the attribution or the licence names."""
+    found = re.search(r"https?://[^\s)]+", f"{about.attribution} {about.licence}")
+    return found[0] if found else ""
+
+
 def _strength_words(parts: Parts) -> dict[str, object]:
     most, streamed = MOST_STRENGTH, parts.stream_most
     if parts.integers:
         return {
             "strength_type": "int32_t",
-            "strength_text": f"in steps of 1/{ONE}",
+            "strength_text": f"a whole number of steps of 1/{ONE}",
+            "compile": "",
             "one": ONE,
             "most": int(most * ONE),
             "stream_most": int(streamed * ONE),
         }
     return {
         "strength_type": "float",
-        "strength_text": "1 is all of the expression, 0 none",
+        "strength_text": "a float, 0 for no change",
+        "compile": "\n" + " ".join(CONTRACTION),
         "one": "1.0f",
         "most": decimal(most),
         "stream_most": decimal(streamed),

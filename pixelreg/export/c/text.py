@@ -43,7 +43,7 @@ class Parts:
     template : of its functions; ``calls`` and ``state`` those of how it is called.
     words : that fill them.
     tables, targets : constants, and each target's initialiser.
-    whole, stream : bytes of RAM for a picture, and row by row, where pointers have 4 bytes.
+    whole, stream : bytes of RAM for a picture, and row by row, beside these and the stack.
     delay : rows between one that is pushed and the same one of the result.
     notes : lines for the header: what was proved of the sums.
     """
@@ -136,8 +136,10 @@ def _declared(name: str, table: Table) -> str:
     numbers = table.numbers.reshape(-1)
     kind = str(numbers.dtype)
     texts = [decimal(value) if kind == "float32" else str(value) for value in numbers.tolist()]
+    texts = texts or ["0"]  # of a target that changes nothing; C has no empty arrays
     step = A_LINE.get(kind, 24)
     rows = [",".join(texts[at : at + step]) for at in range(0, len(texts), step)]
-    label = f"static const {number_type(numbers)} {name}_{table.label}[{len(texts)}]"
+    kind_in_c = f"{identifier(name)}_ALIGNED static const {number_type(numbers)}"
+    label = f"{kind_in_c} {name}_{table.label}[{len(texts)}]"
     inside = ",\n".join(rows)
-    return f"{label} {identifier(name)}_ALIGNED = {{\n{inside}}};"
+    return f"{label} = {{\n{inside}}};"
