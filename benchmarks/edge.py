@@ -26,6 +26,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.machine import store
+from deep_onnx.exported import File as OnnxFile
+from deep_onnx.rows import finer
+from pixelreg.arrays import Array
 from pixelreg.backends import get_backend
 from pixelreg.commands.main import main as pixelreg
 from pixelreg.data.crops import Cutter, load_stack
@@ -48,6 +51,7 @@ BOARD = Path(__file__).parents[1] / "examples" / "edge"
 TARGET = "happy"
 FITTED = {"rr": ("--model", "rr"), "kr": ("--model", "kr", "--sigma", "3", "--lambda", "0.4")}
 ROUNDS = 200  # of timing
+AT_ONCE = 16  # crops that an ONNX file is given at once
 
 
 @dataclass(frozen=True)
@@ -195,7 +199,30 @@ def written(made: Source, folder: Path) -> None:
             (folder / name).write_text(text)
 
 
-FORMATS: dict[str, Callable[[dict[str, Model], np.ndarray], Iterator[Row]]] = {"c": c}
+def onnx(models: dict[str, Model], crops: np.ndarray) -> Iterator[Row]:
+    """ONNX files in onnxruntime, on one thread."""
+    details = [Options(dtype, detail) for dtype in ("float16", "int8") for detail in (1, 2, 4)]
+    masked = [Options("int8"), Options("int8", mask="face")]
+    others = [Options("float32"), Options("float16"), *masked]
+    asked = {"flow": [Options("float32"), *details], "rr": others, "kr": others}
+    for plan, ways in asked.items():
+        for options in ways:
+            form = finer(coded(models[plan], options))
+            file = OnnxFile(f"{plan}.onnx", form)
+
+            def run(target: str, pictures: np.ndarray, by: float, file: OnnxFile = file) -> Array:
+                parts = np.split(pictures, range(AT_ONCE, len(pictures), AT_ONCE))
+                return np.concatenate([file.run(target, part, by) for part in parts])
+
+            found = compared(form.model, run, crops)
+            best = best_milliseconds(lambda file=file: file.run(TARGET, crops[:1], 1.0))
+            yield Row.of("ONNX", plan, options, len(file.data), found, milliseconds=best)
+
+
+FORMATS: dict[str, Callable[[dict[str, Model], np.ndarray], Iterator[Row]]] = {
+    "c": c,
+    "onnx": onnx,
+}
 
 
 def models_of(data: Path, folder: Path) -> dict[str, Model]:
