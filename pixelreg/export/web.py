@@ -219,14 +219,16 @@ def _compared(form: Form, packed: Packed) -> tuple[Difference | None, str]:
     return compared(form.model, run, pictures), "run in node"
 
 
-def in_node(packed: Packed, jobs: Sequence[Any], pictures: Pixels) -> bytes | None:
+def in_node(
+    packed: Packed, jobs: Sequence[Any], pictures: Pixels, script: str = CHECK
+) -> bytes | None:
     """What the engine makes of (N, H, W, 3) pictures: for every job, [target, strength], all of
-    them; None where there is no node.
+    them; None where there is no node. ``script`` may make something else of them.
     """
     node = which("node")
     if node is None:
         return None
-    texts = {"engine.js": engine_text(packed), "model.js": model_text(packed), "check.js": CHECK}
+    texts = {"engine.js": engine_text(packed), "model.js": model_text(packed), "check.js": script}
     _, height, width, _ = pictures.shape
     with tempfile.TemporaryDirectory() as folder:
         for name, text in texts.items():
