@@ -62,9 +62,9 @@ function changeWeights({ photo, tables, sitter, sheet, source, similarity }, wei
 /**
  * Why a face cannot be changed, or null.
  *
- * @param {number} doubt  as `surelyFound` tells it.
+ * @param {number} doubt  as `surelyFound` tells it; covered: too, for a face that was not given.
  */
-function whyUnfit(photo, points, doubt, tables) {
+function whyUnfit(photo, points, doubt, tables, covered = null) {
   let inside = 0;
   for (let i = 0; i < points.length; i += 2) {
     const x = points[i], y = points[i + 1];
@@ -78,6 +78,7 @@ function whyUnfit(photo, points, doubt, tables) {
   } catch {
     return "its landmarks are not a face's";
   }
+  if (covered) return `its ${covered} cannot be seen well enough: covered, or cut off?`;
   if (doubt > mostDoubt(tables)) return "its landmarks are not found with certainty";
   return isBlank(photo, points) ? "there is nothing but one colour" : null;
 }

@@ -12,30 +12,42 @@ const MESH_CORNERS = [[33, 133], [362, 263]], DENSE_CORNERS = [[1, 5], [22, 18]]
 // What FaceMesh counts at each of `FACE_PARTS`, where both agree.
 const SECOND_SHARES = [0.5, 0.5, 0.5, 0.35, 0.15];
 const SECOND_APART = 0.05; // eye distances between both at which it counts half of that
+const SECOND_COVERED = 0.085; // eye distances between both from which a part seems to be covered
 
 /**
  * The mean of what a first look found and of what FaceMesh finds; where they disagree, the first.
  *
  * @param {Float64Array} first  (82 x 2).
- * @returns {{points: Float64Array, doubt: number}} and how far they disagree, in eye distances.
+ * @returns {{points: Float64Array, doubt: number, covered: string | null}} and how far they
+ *   disagree, in eye distances; and what of the face seems to be covered, eyes or mouth.
  */
 function lookAgain(photo, first, tables) {
   const network = meshNetwork(tables), place = meshPlace(first);
   const picture = cropOf(photo, place, MESH_SIDE);
   const seen = poseToPicture(poseOfPlace(place), runMesh(network, picture));
   const second = mappedMesh(network, seen), unit = eyesApart(first);
-  let doubt = 0;
-  for (let i = 0; i < first.length; i += 2) {
-    doubt += Math.hypot(second[i] - first[i], second[i + 1] - first[i + 1]);
-  }
-  doubt /= POINT_COUNT * Math.max(unit, 1e-9);
+  const sums = FACE_PARTS.map(({ first: start, end }) => {
+    let sum = 0;
+    for (let i = 2 * start; i < 2 * end; i += 2) {
+      sum += Math.hypot(second[i] - first[i], second[i + 1] - first[i + 1]);
+    }
+    return sum / Math.max(unit, 1e-9);
+  });
+  const doubt = sums.reduce((sum, part) => sum + part, 0) / POINT_COUNT;
   const trust = 1 / (1 + (doubt / SECOND_APART) ** 4), points = Float64Array.from(first);
   FACE_PARTS.forEach(({ first: start, end }, part) => {
     for (let i = 2 * start; i < 2 * end; i++) {
       points[i] += SECOND_SHARES[part] * trust * (second[i] - first[i]);
     }
   });
-  return { points, doubt };
+  return { points, doubt, covered: coveredPart(sums) };
+}
+
+/** Finders guess at what they cannot see, and guess apart. */
+function coveredPart(sums) {
+  const [left, right, mouth, nose] = FACE_PARTS.map(({ first, end }, k) => sums[k] / (end - first));
+  if ((left + right) / 2 > SECOND_COVERED) return "eyes";
+  return Math.max(mouth, nose) > SECOND_COVERED ? "mouth" : null;
 }
 
 /** A similarity's way from crop to photo as a pose. */
