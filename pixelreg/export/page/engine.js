@@ -85,8 +85,18 @@ function makeService(engine) {
       held.prepared.clear();
       return held.faces;
     },
+    // The windows of the faces that can be changed, and why others cannot.
     change({ numbers, wish, strength, isWhole }) {
-      return numbers.map((k) => engine.change(preparedFace(k, !isWhole), wish, strength));
+      const windows = [];
+      const notes = [];
+      for (const number of numbers) {
+        try {
+          windows.push(engine.change(preparedFace(number, !isWhole), wish, strength));
+        } catch (error) {
+          notes.push(error.message);
+        }
+      }
+      return { windows, notes };
     },
     frame({ photo, time, wish, strength }) {
       held.follow = held.follow ?? engine.follower();
@@ -124,7 +134,6 @@ function answerMessages(scope) {
 
 // Buffers that are handed over instead of copied: a window's pixels, and a frame's.
 function buffersOf(made) {
-  const windows = Array.isArray(made) ? made : made?.windows ?? [];
-  const pictures = [...windows, made?.window, made?.photo];
+  const pictures = [...(made?.windows ?? []), made?.window, made?.photo];
   return pictures.filter((each) => each?.data?.buffer).map((each) => each.data.buffer);
 }

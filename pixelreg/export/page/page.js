@@ -17,7 +17,12 @@ async function startPage(source, model, example) {
   const chosen = () => [...held.chosen].filter((k) => k < held.faces.length);
 
   async function windows(isWhole) {
-    return isChanged() ? ask("change", { numbers: chosen(), ...wished(), isWhole }) : [];
+    if (!isChanged()) return [];
+    const asked = { numbers: chosen(), ...wished(), isWhole };
+    const { windows: made, notes } = await ask("change", asked);
+    const advice = held.faces.length > 1 ? "" : " Move the marks onto the eyes.";
+    if (notes.length) say(sentence(notes[0]) + advice);
+    return made;
   }
 
   const redraw = newestOnly(async () => {
@@ -27,7 +32,7 @@ async function startPage(source, model, example) {
       const made = await windows(false);
       if (draft === held.draft && !live.camera) stage.show(draft, made);
     } catch (error) {
-      say(`${sentence(error.message)} Move the marks onto the eyes.`);
+      say(sentence(error.message));
     }
     document.documentElement.dataset.took = (performance.now() - started).toFixed(1);
   });
@@ -41,7 +46,8 @@ async function startPage(source, model, example) {
     closeCamera();
     find("wait").hidden = false;
     try {
-      const whole = given instanceof Blob ? await photoOf(given) : given;
+      const whole = given instanceof Blob ? await photoOf(given).catch(() => null) : given;
+      if (!whole) return say("This file is no picture that the browser can read.");
       Object.assign(held, { whole, draft: draftOf(whole), name, chosen: new Set([0]) });
       find("credit").textContent = "";
       await findFacesIn(whole);
@@ -51,8 +57,8 @@ async function startPage(source, model, example) {
       stage.ring(facesOnDraft(), held.chosen);
       await redraw();
       if (held.faces.length && !isExample) findOthers(whole);
-    } catch {
-      say("This file is no picture that the browser can read.");
+    } catch (error) {
+      say(sentence(error.message));
     } finally {
       find("wait").hidden = true;
     }
