@@ -231,7 +231,7 @@ const bytes = fs.readFileSync(0), data = new Uint8ClampedArray(4 * width * heigh
 bytes.forEach((value, i) => { data[i + Math.floor(i / 3)] = value; });
 (async () => {
   const engine = await vm.runInThisContext("pixelreg.open(pixelregModel)");
-  const photo = { data, width, height }, [face] = engine.findFaces(photo);
+  const photo = { data, width, height }, face = engine.model.wholeOf(photo);
   let best = Infinity;
   for (let k = 0; k < ROUNDS; k++) {
     const start = performance.now();

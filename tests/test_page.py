@@ -180,6 +180,16 @@ def test_a_crop_is_taken_as_one(tmp_path) -> None:
 
 
 @needs_node
+@pytest.mark.parametrize("place", [(16, 10), (30, 30)])
+def test_a_face_in_a_picture_of_the_models_size_is_where_it_is(place, tmp_path) -> None:
+    """In the first as a crop has it, in the second elsewhere."""
+    export(load(FLOW), "web", tmp_path)
+    photo = face_at(128, 128, 96, *place)
+    made = engine_on(tmp_path, photo, {"happy": 1}, 1)
+    assert off(made, python_makes(photo, "happy", FLOW))[0] <= 1
+
+
+@needs_node
 @pytest.mark.parametrize(("kind", "options"), [
     ("flow", Options("int8", detail=4)), ("kernel", Options("int8", mask="face")),
     ("affine", Options("int8")),

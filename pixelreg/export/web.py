@@ -68,7 +68,8 @@ function give(photo, { x, y, width: wide, height: high, data }) {
   const engine = await vm.runInThisContext("pixelreg.open(pixelregModel)");
   for (const [target, strength] of jobs) for (let at = 0; at < bytes.length; at += 3 * count) {
     const photo = photoAt(at);
-    const prepared = engine.prepare(photo, engine.findFaces(photo)[0]);
+    const face = engine.model.wholeOf(photo) ?? engine.findFaces(photo)[0];
+    const prepared = engine.prepare(photo, face);
     give(photo, engine.change(prepared, { [target]: 1 }, strength));
   }
 })();

@@ -6,14 +6,15 @@ async function openEngine({ text, index }) {
   const weights = {};
   for (const name of DETECTOR_ARRAYS) weights[name] = tables.arrays[`detector/${name}`];
   const model = makeModel(tables);
+  const look = (photo) => findFaces(photo, weights);
   const engine = {
     model,
     findFaces: (photo, isAll = false) => {
-      const whole = model.wholeOf(photo);
+      const whole = model.wholeOf(photo, look);
       return whole ? [whole] : facesAtAnyRoll(photo, weights, isAll);
     },
     findUpright: (photo, isAll = false) => {
-      const whole = model.wholeOf(photo);
+      const whole = model.wholeOf(photo, look);
       return whole ? [whole] : findFaces(photo, weights, isAll);
     },
     findTurned: (photo) => turnedFaces(photo, weights),
