@@ -284,12 +284,13 @@ class Translator(ABC):
         """`prepare` for several targets of one picture; who can finds its faces but once."""
         return lambda target: self.prepare(picture, target, path)
 
-    def taken_as_crop(self, picture: Picture) -> bool:
+    def taken_as_crop(self, prepared: Prepared) -> bool:
         """Whether its size alone makes a picture a crop of a face, though nobody said so."""
-        locator = self.locator
-        own = picture.pixels.shape[:2] == (self.size, self.size) and self.frame is not None
-        by_hand = locator.eyes is not None or locator.box is not None
-        return own and not by_hand and locator.align and self.takes_crops
+        height, width = prepared.picture.pixels.shape[:2]
+        own = (height, width) == (self.size, self.size) and self.frame is not None
+        parts = prepared.parts if isinstance(prepared, PreparedFaces) else ()
+        placed = any(place.face is not None for place, _ in parts)
+        return own and not placed and self.locator.align and self.takes_crops
 
     def place(self, pixels: Pixels, path: Path | None = None) -> list[Placement]:
         """Where the model's crops lie in a photo; see `pixelreg.faces.locate.Locator`."""

@@ -109,7 +109,7 @@ def made(*suffixes: str) -> Callable[[Done], None]:
 
 def exported(done: Done) -> None:
     """What is named by --to was made."""
-    kinds = {"c": (".c", ".h"), "onnx": (".onnx", ".txt"), "web": (".html", ".txt")}
+    kinds = {"c": (".c", ".h"), "onnx": (".onnx", ".md"), "web": (".html", ".txt")}
     made(*kinds[done.words[done.words.index("--to") + 1]])(done)
 
 

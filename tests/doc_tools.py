@@ -12,8 +12,6 @@ from cli_tools import ROOT
 
 README, DOCS = ROOT / "README.md", ROOT / "docs"
 MADE = ("commands.md", "api.md")  # by docs/make_reference.py, from what the product says of itself
-# Pages that others write; they are named in the site already.
-AWAITED = ("behind-an-api.md", "microcontroller.md", "onnx-export.md", "web-page.md")
 SHELL, PYTHON = ("", "bash", "sh", "shell"), ("python",)
 GROUPS = ("data", "train", "portrait")  # commands that have commands
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)

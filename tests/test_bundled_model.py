@@ -23,6 +23,7 @@ from pixelreg.models import file as modelfile
 from pixelreg.models.model import Frame, Model
 from pixelreg.models.plans import AffinePlan, FlowPlan
 
+ROOT = Path(__file__).resolve().parents[1]
 SIZE = 128
 CORNERS = np.s_[84:94, 44:52], np.s_[84:94, 76:84]  # of the mouth: rows, columns in the crop
 
@@ -210,3 +211,27 @@ def test_each_expression_of_pixel_rr_is_nearest_to_the_rigs_own(ridge: Model, lo
     likeness = np.stack([change(ours, name) for name in names]) @ theirs.T
     assert likeness.diagonal().min() > 0.2
     np.testing.assert_array_equal(likeness.argmax(axis=1), np.arange(len(names)))
+
+
+@pytest.mark.parametrize("side", [128, 129, 140])
+def test_a_small_face_is_found_in_a_picture_of_the_models_own_size_too(side: int) -> None:
+    with Image.open(ROOT / "examples" / "pictures" / "face.jpg") as file:
+        small = file.convert("RGB").resize((72, 72), Image.Resampling.LANCZOS)
+    picture = Image.new("RGB", (side, side), (200, 200, 200))
+    picture.paste(small, (9, 14))
+    made = pixelreg.load("flow").translate(np.asarray(picture), "happy")
+    rows, columns = np.nonzero((made != np.asarray(picture)).any(axis=2))
+    low, high = (columns.min(), rows.min()), (columns.max(), rows.max())
+    assert 9 <= low[0] < high[0] < 9 + 72
+    assert 14 <= low[1] < high[1] < 14 + 76
+
+
+def test_a_crop_stays_one_whose_eyes_are_where_a_crop_has_them() -> None:
+    model = pixelreg.load("flow")
+    with Image.open(ROOT / "examples" / "pictures" / "face.jpg") as file:
+        whole = np.asarray(file.convert("RGB"))
+    (place,) = model.place(whole)
+    cut = crop(whole, place.similarity, model.size)
+    assert model.place(cut)[0].face is None
+    wanted = get_backend("numpy").apply(model.plan("happy"), cut, 1.0)
+    assert np.abs(model.translate(cut, "happy").astype(int) - wanted).max() <= 1

@@ -27,7 +27,6 @@ from conftest import SHARED
 from doc_inputs import WITH_TEMPLATES, Pantry
 from doc_outcomes import PICTURES, WRITTEN, Done, check_of, files_of, same_as
 from doc_tools import (
-    AWAITED,
     PYTHON,
     README,
     SHELL,
@@ -77,15 +76,17 @@ SHORTER = (
 # Lines that are not run at all; what is looked at instead stands behind them.
 NOT_RUN = {
     r"python -m pip install": "asks the network; the extras it names are compared with pyproject",
+    r"pixelreg serve": "runs until it is stopped; tests/test_server.py starts it and asks it",
     r"python -m pytest": "is what runs this test; CI reads that line and runs it",
 }
 # Pages whose commands have tests of their own: here, their options are looked at.
-OPTIONS_ONLY = dict.fromkeys(AWAITED, "what they export is run by the exporters' tests")
+EXPORTS = ("behind-an-api.md", "microcontroller.md", "onnx-export.md", "web-page.md")
+OPTIONS_ONLY = dict.fromkeys(EXPORTS, "what they export is run by the exporters' tests")
 # What people have at hand in the blocks of Python.
 AT_HAND = {
     "array": lambda: np.asarray(Image.open(ROOT / "examples/pictures/face.jpg").resize((128, 128))),
     "pixels": lambda: np.asarray(Image.open(ROOT / "examples/pictures/face.jpg")),
-    "arrays": lambda: np.stack([np.full((32, 32, 3), k, np.uint8) for k in (20, 200)]),
+    "arrays": lambda: np.stack([AT_HAND["pixels"](), AT_HAND["pixels"]()[:, ::-1]]),
     "X": lambda: np.random.default_rng(0).integers(0, 256, (6, 48), dtype=np.uint8),
     "T": lambda: np.random.default_rng(1).integers(0, 256, (6, 48), dtype=np.uint8),
 }

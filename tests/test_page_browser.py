@@ -309,6 +309,12 @@ def test_the_rig_has_buttons_sliders_and_mixtures(chromium, rig_page, tmp_path) 
     visit.settle()
     name, _ = visit.download(lambda: visit.page.click("#save"))
     assert name == "face-sad.png"
+    assert visit.wrong == []
+    visit.context.close()
+
+
+def test_the_rig_says_why_a_face_is_left_alone(chromium, rig_page) -> None:
+    visit = Visit(chromium, rig_page)
     visit.give("drop", png(np.full((240, 320, 3), 150, np.uint8)), "blank.png")
     assert "drag the two marks" in visit.says
     visit.page.locator("#mark-left").press("ArrowRight")

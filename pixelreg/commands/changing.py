@@ -56,13 +56,13 @@ class Changing:
                 return self._all(moving, chosen, path)
         picture = self._read(content, name)
         prepared = self.translator.prepare(picture, self.target, path)
-        notes = *picture.notes, *self._as_crop(picture), *prepared.notes
+        notes = *picture.notes, *self._as_crop(prepared), *prepared.notes
         return Made(encode(self.shown(prepared), format), notes)
 
-    def _as_crop(self, picture: Picture) -> tuple[str, ...]:
+    def _as_crop(self, prepared: Prepared) -> tuple[str, ...]:
         """What has to be said where a picture's size alone makes it a crop of a face."""
         size = self.translator.size
-        if not self.translator.taken_as_crop(picture):
+        if not self.translator.taken_as_crop(prepared):
             return ()
         return (
             f"it is {size}x{size}, the model's own size, and was taken as a face crop; "

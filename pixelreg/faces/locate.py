@@ -27,6 +27,8 @@ from pixelreg.faces.turned import SURE, turned_faces
 from pixelreg.models.model import Frame
 
 Say = Callable[[str], None]
+OF_A_CROP = 0.08  # of a picture's side; so far from the frame's, eyes are still those of a crop
+LEAST_SEEN = 12.0  # pixels between two eyes, below which a picture is too small to tell
 SMALLEST_EYE_DISTANCE = 8.0  # photo pixels; below this there is no face to speak of
 
 
@@ -74,20 +76,29 @@ class Locator:
     ) -> list[Placement]:
         """The crops of a photo that a model with ``frame`` and ``size`` wants, largest face first.
 
-        A photo of the model's own size is taken as a crop already.
+        A photo of the model's own size is taken as a crop already, unless a face is seen in it
+        elsewhere than a crop has it.
 
         pixels : (H, W, 3) uint8.
         path : the photo's file, beside which a landmark file may lie.
         """
         height, width = pixels.shape[:2]
         by_hand = self.eyes is not None or self.box is not None
-        is_crop = (height, width) == (size, size) and not by_hand
-        if frame is None or not self.align or is_crop:
+        own = (height, width) == (size, size) and not by_hand
+        if frame is None or not self.align or (own and self._shows_crop(pixels, frame, path)):
             return [Placement(similarity_from_square(width, height, size))]
         return [
             Placement(similarity_from_eyes(face.eyes, frame, size), face)
             for face in self.faces(pixels, path)
         ]
+
+    def _shows_crop(self, pixels: Pixels, frame: Frame, path: Path | None) -> bool:
+        """Whether eyes that are seen in a square picture are where a crop has them."""
+        size, marked = len(pixels), self.marked(path)
+        faces = [marked[1]] if marked else self.detector_.detect(pixels, largest=True)
+        sure = [face for face in faces if face.score >= SURE and face.eye_distance >= LEAST_SEEN]
+        away = [np.abs(face.eyes / size - np.asarray(frame.eyes)).max() for face in sure[:1]]
+        return not away or bool(away[0] < OF_A_CROP)
 
     def anywhere(self) -> Locator:
         """One that looks for the largest face of other pictures by the same detector."""

@@ -52,7 +52,7 @@ class Order:
         deadline.check()
         made = encode(prepared.at(self.strength))
         notes = *picture.notes, *prepared.notes
-        if self.translator.taken_as_crop(picture):
+        if self.translator.taken_as_crop(prepared):
             notes = *notes, "it has the model's own size, and was taken as a face crop"
         return Answer(made, media, _faces(prepared), notes)
 
