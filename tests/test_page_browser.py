@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def chromium(tmp_path_factory):
     film = tmp_path_factory.mktemp("camera") / "face.mjpeg"
     calm = [face_at(640, 480, 380, 130 + 4 * k, 60) for k in (0, 1, 2, 3, 2, 1)]
-    rig = RigTranslator(Locator(detector="bundled"), DenseFinder("cascade"))
+    rig = RigTranslator(Locator(detector="bundled"), DenseFinder("cascade"), backend="numpy")
     stirred = [rig.translate(frame, "surprised") for frame in calm]
     with film.open("wb") as file:
         for frame in (*calm, *calm, *stirred, *stirred):
@@ -288,7 +288,7 @@ def test_the_rig_has_buttons_sliders_and_mixtures(chromium, rig_page, tmp_path) 
     (tmp_path / "face.png").write_bytes(png(photo))
     visit.choose(tmp_path / "face.png")
     _, content = visit.download(lambda: visit.page.click("#save"))
-    rig = RigTranslator(Locator(detector="bundled"), DenseFinder("cascade"))
+    rig = RigTranslator(Locator(detector="bundled"), DenseFinder("cascade"), backend="numpy")
     made = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
     assert more_than_one_off(made, rig.translate(photo, "happy")) < FEW_OFF
     visit.page.click("#muscles summary")

@@ -237,7 +237,7 @@ def compare(
     photo: np.ndarray, points: np.ndarray, tables: Packed, folder: Path, wanted: Wanted = WANTED
 ) -> float:
     """The largest share of values that differ from Python's, of all that is wanted."""
-    rig = RigTranslator(finder=DenseFinder(given=DenseFace(points, 0.0, "test")))
+    rig = RigTranslator(finder=DenseFinder(given=DenseFace(points, 0.0, "test")), backend="numpy")
     prepared, worst = rig.ready(read(photo)), 0.0
     found = changed(photo, points, tables, folder, wanted)
     assert found["shown"] == pytest.approx(shown_weights(rig.mesh, points), abs=1e-6)
@@ -279,7 +279,7 @@ def test_so_they_are_at_any_size(photo, tables, scale, box, count, exact_splines
 def test_an_open_mouth_keeps_its_teeth(photo, tables, exact_splines, tmp_path) -> None:
     photo = tilted(photo, 0, 0.7)[0]
     points = points_of(photo)
-    rig = RigTranslator(finder=DenseFinder(given=DenseFace(points, 0.0, "test")))
+    rig = RigTranslator(finder=DenseFinder(given=DenseFace(points, 0.0, "test")), backend="numpy")
     smiling = rig.ready(read(photo))({"happy": 1, "jawOpen": 0.3}).at(1.0).pixels
     points = points_of(smiling)
     assert rig.seated(smiling, points)[1].mouth is not None

@@ -118,7 +118,7 @@ def _compared(packed: Packed) -> tuple[Difference | None, str]:
     if said is None:
         return None, NO_NODE
     made = np.frombuffer(said, np.uint8).reshape(len(JOBS), *picture.shape)
-    rig = RigTranslator(Locator(detector="bundled"), DenseFinder("cascade"))
+    rig = RigTranslator(Locator(detector="bundled"), DenseFinder("cascade"), backend="numpy")
     wanted = [np.asarray(rig.translate(picture, target, strength)) for target, strength in JOBS]
     return difference(made, np.stack(wanted)), "run in node"
 
