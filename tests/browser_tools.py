@@ -58,11 +58,14 @@ def browser(camera: Path) -> Iterator[Any]:
 class Visit:
     """A page that is open, and what went wrong on it."""
 
-    def __init__(self, opened: Any, file: Path, width: int = 1280, height: int = 800) -> None:
+    def __init__(
+        self, opened: Any, file: Path, width: int = 1280, height: int = 800, before: str = ""
+    ) -> None:
         self.context = opened.new_context(
             viewport={"width": width, "height": height}, accept_downloads=True
         )
         self.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        self.context.add_init_script(before)
         self.page = self.context.new_page()
         self.wrong: list[str] = []
         self.page.on("console", self._told)

@@ -247,6 +247,20 @@ def test_the_script_in_the_documentation_runs(chromium, pages) -> None:
     visit.context.close()
 
 
+@pytest.mark.parametrize("way", ["throw new Error('none')", "setTimeout(() => this.onerror())"])
+def test_without_workers_the_page_computes_by_itself(way, chromium, pages) -> None:
+    none = (
+        f"window.Worker = class {{ constructor() {{ {way}; }}"
+        " postMessage() {} terminate() {} }"
+    )
+    visit = Visit(chromium, pages / "flow.html", before=none)
+    visit.give("drop", png(PHOTOS["turned"]), "photo.png")
+    wanted = python_makes(PHOTOS["turned"], "happy", FLOW)
+    assert off(visit.shown("after"), wanted)[0] <= 1
+    assert visit.wrong == []
+    visit.context.close()
+
+
 def test_small_screens_and_names_for_those_who_listen(chromium, pages) -> None:
     visit = Visit(chromium, pages / "rr" / "index.html", 360, 720)
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -1,29 +1,38 @@
-// The page's end of a Worker: `ask(call, value)` gives a promise of what the engine answers, and
-// `ask.stop` ends the Worker; it is null where there is none.
+// The page's end of a Worker: `ask(call, value)` gives a promise of what the engine answers;
+// `ask.isAside` says whether another thread computes, and `ask.stop()` ends that.
 
 // A Worker from the engine's own source, or where there can be none, the engine on this thread.
 function startEngine(source) {
   const waiting = new Map();
   let count = 0;
+  let port = null;
   const settle = ({ data: { id, value, error } }) => {
     const { resolve, reject } = waiting.get(id);
     waiting.delete(id);
     if (error === undefined) resolve(value); else reject(new Error(error));
   };
-  const port = workerPort(source, settle) ?? threadPort(settle);
+  // A Worker that does not start has nothing but the first message, which is sent once more.
+  const stayHere = () => {
+    port = threadPort(settle);
+    for (const { message } of waiting.values()) port.postMessage(message);
+  };
   const ask = (call, value, transfer = []) => new Promise((resolve, reject) => {
-    waiting.set(++count, { resolve, reject });
-    port.postMessage({ id: count, call, value }, transfer);
+    const message = { id: ++count, call, value };
+    waiting.set(count, { resolve, reject, message });
+    port.postMessage(message, transfer);
   });
-  ask.stop = port instanceof Worker ? () => port.terminate() : null;
+  port = workerPort(source, settle, stayHere) ?? threadPort(settle);
+  Object.defineProperty(ask, "isAside", { get: () => "terminate" in port });
+  ask.stop = () => port.terminate?.();
   return ask;
 }
 
-function workerPort(source, settle) {
+function workerPort(source, settle, failed) {
   try {
     const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
     const worker = new Worker(address);
     worker.onmessage = settle;
+    worker.onerror = failed;
     return worker;
   } catch {
     return null; // as where pages from files may start none

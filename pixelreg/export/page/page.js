@@ -66,8 +66,8 @@ async function startPage(source, model, example) {
 
   // The whole search takes seconds: a Worker of its own looks, and hands go on meanwhile.
   async function findOthers(whole) {
+    if (!ask.isAside) return;
     const other = startEngine(source);
-    if (!other.stop) return;
     await other("open", model);
     const photo = pixelsOf(whole);
     const faces = await other("every", { photo }, [photo.data.buffer]);
