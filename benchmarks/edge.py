@@ -41,6 +41,9 @@ from pixelreg.export.c.source import Source, source
 from pixelreg.export.coding import coded
 from pixelreg.export.form import DETAILS, Options
 from pixelreg.export.measure import Difference, compared
+from pixelreg.export.pagefiles import scripts_of, single_page
+from pixelreg.export.tables import Packed
+from pixelreg.export.web import in_node, packed_form
 from pixelreg.faces.locate import Locator
 from pixelreg.models import BUNDLED, NAMED
 from pixelreg.models.file import load
@@ -219,9 +222,52 @@ def onnx(models: dict[str, Model], crops: np.ndarray) -> Iterator[Row]:
             yield Row.of("ONNX", plan, options, len(file.data), found, milliseconds=best)
 
 
+# Best of many runs of crop, change and paste, on a picture of the model's own size.
+TIMES = """
+const fs = require("fs"), vm = require("vm");
+for (const name of ["engine.js", "model.js"]) vm.runInThisContext(fs.readFileSync(name, "utf8"));
+const { jobs: [[target]], width, height } = JSON.parse(process.argv[2]);
+const bytes = fs.readFileSync(0), data = new Uint8ClampedArray(4 * width * height).fill(255);
+bytes.forEach((value, i) => { data[i + Math.floor(i / 3)] = value; });
+(async () => {
+  const engine = await vm.runInThisContext("pixelreg.open(pixelregModel)");
+  const photo = { data, width, height }, face = engine.model.wholeOf(photo);
+  let best = Infinity;
+  for (let k = 0; k < ROUNDS; k++) {
+    const start = performance.now();
+    engine.change(engine.prepare(photo, face), { [target]: 1 }, 1);
+    best = Math.min(best, performance.now() - start);
+  }
+  console.log(best);
+})();
+"""
+
+
+def web(models: dict[str, Model], crops: np.ndarray) -> Iterator[Row]:
+    """A page's engine in node; bytes are those of the page in one file."""
+    floats = [Options("float32"), Options("float16")]
+    details = [Options("int8", detail) for detail in (1, 2, 4)]
+    others = [*floats, Options("int8"), Options("int8", mask="face")]
+    asked = {"flow": [*floats, *details], "rr": others, "kr": others}
+    for plan, ways in asked.items():
+        for options in ways:
+            form = coded(models[plan], options)
+            packed = packed_form(form)
+
+            def run(target: str, pictures: np.ndarray, by: float, packed: Packed = packed) -> Array:
+                said = in_node(packed, [[target, by]], pictures)
+                return np.frombuffer(said or b"", np.uint8).reshape(pictures.shape)
+
+            found = compared(form.model, run, crops)
+            said = in_node(packed, [[TARGET, 1]], crops[:1], TIMES.replace("ROUNDS", str(ROUNDS)))
+            size = len(single_page(scripts_of(packed), ()).encode())
+            yield Row.of("page", plan, options, size, found, milliseconds=float(said or b"nan"))
+
+
 FORMATS: dict[str, Callable[[dict[str, Model], np.ndarray], Iterator[Row]]] = {
     "c": c,
     "onnx": onnx,
+    "web": web,
 }
 
 
@@ -253,7 +299,8 @@ PAGE = """# Exports
 
 Made by `python -m benchmarks.edge`; see there for what is run on what, and edge.json for the
 machine. {count} aligned crops at strengths 0.5, 1 and 1.5, against `pixelreg apply`. Bytes are
-those of the learnt numbers in C, of the file elsewhere. Times are the best of several, for one
+those of the learnt numbers in C, of the file elsewhere, which in a page holds the detector and a
+picture too. Times are the best of several, for one
 picture of 128 x 128 on one core. Instructions are counted in QEMU (`-M mps2-an386`, GCC `-O2`), row
 by row; the bytes that come out there are those that come out here. RAM is beside pictures or rows.
 

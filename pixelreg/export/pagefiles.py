@@ -34,8 +34,9 @@ KINDS = {
     "plans": (("plans", "planmodel"), "planModel"),
     "rig": (
         (
-            *("landmarks", "algebra", "filters", "head", "spline", "sitter", "shown", "wrinkles"),
-            *("teeth", "raster", "motion", "mouth", "expressions", "rig", "following", "rigmodel"),
+            *("landmarks", "secondlook", "algebra", "filters", "head", "spline", "sitter", "shown"),
+            *("wrinkles", "teeth", "raster", "motion", "mouth", "expressions", "rig", "following"),
+            "rigmodel",
         ),
         "rigModel",
     ),

@@ -68,7 +68,8 @@ function give(photo, { x, y, width: wide, height: high, data }) {
   const engine = await vm.runInThisContext("pixelreg.open(pixelregModel)");
   for (const [target, strength] of jobs) for (let at = 0; at < bytes.length; at += 3 * count) {
     const photo = photoAt(at);
-    const prepared = engine.prepare(photo, engine.findFaces(photo)[0]);
+    const face = engine.model.wholeOf(photo) ?? engine.findFaces(photo)[0];
+    const prepared = engine.prepare(photo, face);
     give(photo, engine.change(prepared, { [target]: 1 }, strength));
   }
 })();
@@ -219,14 +220,16 @@ def _compared(form: Form, packed: Packed) -> tuple[Difference | None, str]:
     return compared(form.model, run, pictures), "run in node"
 
 
-def in_node(packed: Packed, jobs: Sequence[Any], pictures: Pixels) -> bytes | None:
+def in_node(
+    packed: Packed, jobs: Sequence[Any], pictures: Pixels, script: str = CHECK
+) -> bytes | None:
     """What the engine makes of (N, H, W, 3) pictures: for every job, [target, strength], all of
-    them; None where there is no node.
+    them; None where there is no node. ``script`` may make something else of them.
     """
     node = which("node")
     if node is None:
         return None
-    texts = {"engine.js": engine_text(packed), "model.js": model_text(packed), "check.js": CHECK}
+    texts = {"engine.js": engine_text(packed), "model.js": model_text(packed), "check.js": script}
     _, height, width, _ = pictures.shape
     with tempfile.TemporaryDirectory() as folder:
         for name, text in texts.items():

@@ -99,9 +99,12 @@ def write(output: Path, options: Options, targets: tuple[str, ...] = ()) -> Expo
     return Exported.of(files, len(packed.data), ran_by, found)
 
 
-def packed_rig() -> Packed:
-    """The head, the landmark cascade and the detector, as ``page/rigmodel.js`` takes them."""
-    arrays, values = rig_arrays(load_mesh())
+def packed_rig(second_look: bool = False) -> Packed:
+    """The head, the landmark cascade and the detector, as ``page/rigmodel.js`` takes them.
+
+    second_look : FaceMesh too, with which the page finds landmarks as `apply` does.
+    """
+    arrays, values = rig_arrays(load_mesh(), second_look)
     return pack({**arrays, **detector_arrays()}, {**values, "model": {"kind": "rig"}})
 
 

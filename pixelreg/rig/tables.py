@@ -14,6 +14,7 @@ import numpy as np
 from pixelreg.arrays import Array
 from pixelreg.data.expressions import synonyms
 from pixelreg.export.tables import Packed, pack
+from pixelreg.faces import facemesh
 from pixelreg.faces.densecascade import FORMAT, MIRROR
 from pixelreg.models import store
 from pixelreg.rig.expressions import ACTION_UNITS, EXPRESSIONS
@@ -22,16 +23,20 @@ from pixelreg.rig.shown import READ
 from pixelreg.rig.wrinkles import WRINKLES
 
 
-def rig_tables(mesh: Mesh) -> Packed:
-    """The head, the bundled cascade, and what names stand for."""
-    return pack(*rig_arrays(mesh))
+def rig_tables(mesh: Mesh, second_look: bool = False) -> Packed:
+    """The head, the bundled cascade, and what names stand for.
+
+    second_look : FaceMesh too, as `apply` looks for landmarks; once packed, as many bytes again.
+    """
+    return pack(*rig_arrays(mesh, second_look))
 
 
-def rig_arrays(mesh: Mesh) -> tuple[dict[str, Array], dict[str, Any]]:
+def rig_arrays(mesh: Mesh, second_look: bool = False) -> tuple[dict[str, Array], dict[str, Any]]:
     """What `rig_tables` packs: arrays and values by name."""
     landmarks, stages = landmark_tables()
     head = {name: _narrow(name, getattr(mesh.head, name)) for name in TENSORS}
-    return {**head, **landmarks}, {**stages, **_names(mesh)}
+    more = second_look_arrays() if second_look else {}
+    return {**head, **landmarks, **more}, {**stages, **_names(mesh)}
 
 
 def landmark_tables() -> tuple[dict[str, Array], dict[str, Any]]:
@@ -40,6 +45,18 @@ def landmark_tables() -> tuple[dict[str, Array], dict[str, Any]]:
     values, tensors = store.read(source.read_bytes(), FORMAT, "the bundled landmark cascade")
     counts = {"cropStages": int(values["crops"]), "patchStages": int(values["patches"])}
     return {**tensors, "mirror": np.array(MIRROR, np.uint8)}, counts
+
+
+def second_look_arrays() -> dict[str, Array]:
+    """FaceMesh's arrays as its file holds them, less what a page does not ask it: how deep points
+    lie, and whether there is a face."""
+    source = files("pixelreg.faces") / "weights" / "facemesh.safetensors"
+    _, tensors = store.read(source.read_bytes(), facemesh.FORMAT, "the bundled FaceMesh")
+    wanted = {name: each for name, each in tensors.items() if not name.startswith("flag")}
+    flat = np.arange(3 * facemesh.POINTS) % 3 < 2
+    for part in ("weight", "weight.step", "offset"):
+        wanted[f"mesh.last.{part}"] = wanted[f"mesh.last.{part}"][..., flat]
+    return {f"facemesh.{name}": each for name, each in wanted.items()}
 
 
 def _narrow(name: str, array: Array) -> Array:

@@ -1,4 +1,5 @@
-// The page's end of the Worker: `ask(call, value)` gives a promise of what the engine answers.
+// The page's end of a Worker: `ask(call, value)` gives a promise of what the engine answers, and
+// `ask.stop` ends the Worker; it is null where there is none.
 
 // A Worker from the engine's own source, or where there can be none, the engine on this thread.
 function startEngine(source) {
@@ -10,10 +11,12 @@ function startEngine(source) {
     if (error === undefined) resolve(value); else reject(new Error(error));
   };
   const port = workerPort(source, settle) ?? threadPort(settle);
-  return (call, value, transfer = []) => new Promise((resolve, reject) => {
+  const ask = (call, value, transfer = []) => new Promise((resolve, reject) => {
     waiting.set(++count, { resolve, reject });
     port.postMessage({ id: count, call, value }, transfer);
   });
+  ask.stop = port instanceof Worker ? () => port.terminate() : null;
+  return ask;
 }
 
 function workerPort(source, settle) {

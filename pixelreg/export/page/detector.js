@@ -6,15 +6,18 @@
 const WINDOW_UNIT = 16;
 const WINDOW_CELLS = [11, 10];
 const WINDOW_LONG = WINDOW_CELLS[1] * CELL_CHANNELS;
-const PASSES = [640, 1280];
+const PASSES = [640, 1280]; // of the longest side, of which the first that finds a face is the last
+const EVERY = [...PASSES, 2560]; // of those for every face of a group
 const LEVEL_STEP = 2 ** -0.25;
 const PADDING = 16;
-const CANDIDATES = 24;
+const CANDIDATES = 60;
 const LARGEST_ENLARGEMENT = 2;
 const APART = 1; // eye distances between two faces' eyes
 const SMALL = 24;
 const SMALL_SCORE = 0.9;
 const LEAST_SCORE = 0.5;
+// A search at all sizes has as many chances of error: beside a sure face, others need this score.
+const AMONG_OTHERS = 0.75;
 const GLANCE = 160;
 const FINER_GLANCE = 4;
 const OCTAVES = 6;
@@ -24,45 +27,53 @@ const FACE_CENTRE = [0, 1 / 3];
 const PATCH_SIDE = 24;
 const PATCH_UNIT = 40;
 
-// The faces of a photo, largest first: at a glance those whose eyes are far apart, and only where
-// there are none, or where all are asked for, those of the whole search.
+// The faces of a photo, largest first: all of them, or, which is quicker, where the largest is enough:
+// at a glance those whose eyes are far apart, and only where there are none those of a finer search.
 function findFaces(photo, weights, isAll = false) {
   const grey = greyPart(photo, 0, 0, photo.width, photo.height);
   const glanced = isAll ? [] : glancedFaces(photo, weights, grey);
-  return glanced.length ? glanced : searchedFaces(photo, weights, grey);
+  return glanced.length ? glanced : searchedFaces(photo, weights, grey, isAll);
 }
 
 function glancedFaces(photo, weights, grey) {
   const { plane, factor } = shrunkTo(grey, FINER_GLANCE * GLANCE);
   const small = shrunkTo(plane, GLANCE);
   const poses = searchPoses(weights, small.plane, 0, GLANCE);
-  return keptFaces(photo, weights, plane, factor, poses.map((pose) => scaledPose(pose, small.factor)));
+  const scaled = poses.map((pose) => scaledPose(pose, small.factor));
+  return keptFaces(photo, verifiedFaces(weights, pyramidOf(plane, OCTAVES), scaled, factor));
 }
 
-function searchedFaces(photo, weights, grey) {
-  const large = shrunkTo(grey, PASSES.at(-1));
-  const longest = Math.max(photo.width, photo.height);
+// The faces of one pass after the other, or of the first that finds any.
+function searchedFaces(photo, weights, grey, isAll) {
+  const passes = isAll ? EVERY : PASSES;
+  const large = shrunkTo(grey, passes.at(-1));
+  const pyramid = pyramidOf(large.plane, OCTAVES);
+  const found = [];
   let searched = 0;
-  for (const pass of PASSES) {
-    if (searched >= longest) break;
+  for (const pass of passes) {
+    if (searched >= Math.max(photo.width, photo.height)) break;
     const small = shrunkTo(grey, pass);
     const least = searched / Math.max(small.plane.width, small.plane.height);
-    const share = small.factor / large.factor;
-    const poses = searchPoses(weights, small.plane, least, PASSES[0]);
-    const scaled = poses.map((pose) => scaledPose(pose, share));
-    const faces = keptFaces(photo, weights, large.plane, large.factor, scaled);
-    if (faces.length) return faces;
+    const poses = searchPoses(weights, small.plane, least, pass);
+    const scaled = poses.map((pose) => scaledPose(pose, small.factor / large.factor));
+    found.push(...verifiedFaces(weights, pyramid, scaled, large.factor));
     searched = pass;
+    if (!isAll && keptFaces(photo, found).length) break;
   }
-  return [];
+  const kept = keptFaces(photo, apartFaces(found));
+  const isSurer = isAll && kept.some(({ score }) => score >= SMALL_SCORE);
+  return isSurer ? kept.filter(({ score }) => score >= AMONG_OTHERS) : kept;
 }
 
-// The faces at poses of a plane, `factor` times smaller than the photo, that are to be believed.
-function keptFaces(photo, weights, plane, factor, poses) {
-  const pyramid = pyramidOf(plane, OCTAVES);
-  return verifiedFaces(weights, pyramid, poses)
-    .map(({ points, score }) => ({ points: points.map((value) => value * factor), score }))
-    .filter((face) => isSure(face) && hasEyesInside(face, photo))
+// Of faces that several passes found, the surer ones.
+function apartFaces(faces) {
+  const poses = faces.map(({ points }) => poseOfFace(points));
+  return distinctPoses(poses, faces.map(({ score }) => score), 0, APART).map((k) => faces[k]);
+}
+
+// The faces that are to be believed, largest first.
+function keptFaces(photo, faces) {
+  return faces.filter((face) => isSure(face) && hasEyesInside(face, photo))
     .sort((one, other) => eyeDistance(other) - eyeDistance(one));
 }
 
@@ -214,14 +225,16 @@ function isDouble(one, other, nearer, similar) {
   return apart < nearer * (large > similar * small ? small : large);
 }
 
-function verifiedFaces(weights, pyramid, poses) {
+// The faces at poses of a pyramid, in pixels of the photo, which is `factor` times larger.
+function verifiedFaces(weights, pyramid, poses, factor) {
   const found = poses.map((pose) => alignFace(weights, pyramid, pose));
   const shapes = found.map(({ points }) => poseOfFace(points));
   const scores = found.map(({ score }) => score);
   return distinctPoses(shapes, scores, LEAST_SCORE, APART).map((k) => {
     // A start that was far off can leave the cascade short of its goal: go on from there.
     const further = alignFace(weights, pyramid, shapes[k]);
-    return further.score >= scores[k] ? further : found[k];
+    const { points, score } = further.score >= scores[k] ? further : found[k];
+    return { points: points.map((value) => value * factor), score };
   });
 }
 

@@ -6,14 +6,15 @@ async function openEngine({ text, index }) {
   const weights = {};
   for (const name of DETECTOR_ARRAYS) weights[name] = tables.arrays[`detector/${name}`];
   const model = makeModel(tables);
+  const look = (photo) => findFaces(photo, weights);
   const engine = {
     model,
     findFaces: (photo, isAll = false) => {
-      const whole = model.wholeOf(photo);
+      const whole = model.wholeOf(photo, look);
       return whole ? [whole] : facesAtAnyRoll(photo, weights, isAll);
     },
     findUpright: (photo, isAll = false) => {
-      const whole = model.wholeOf(photo);
+      const whole = model.wholeOf(photo, look);
       return whole ? [whole] : findFaces(photo, weights, isAll);
     },
     findTurned: (photo) => turnedFaces(photo, weights),
@@ -71,12 +72,13 @@ function makeService(engine) {
       held.faces = turned.length ? turned : held.faces;
       return held.faces;
     },
-    // The faces besides those that were found at a glance.
-    others() {
+    every: ({ photo }) => engine.findUpright(photo, true),
+    // Faces besides those that are known: they come last, as numbers stand for them.
+    add({ faces }) {
       const known = held.faces.map(({ points }) => poseOfFace(points));
       const isNew = ({ points }) =>
         !known.some((pose) => isDouble(poseOfFace(points), pose, APART, Infinity));
-      held.faces.push(...engine.findUpright(held.whole, true).filter(isNew));
+      held.faces.push(...faces.filter(isNew));
       return held.faces;
     },
     eyes({ eyes }) {
@@ -84,8 +86,18 @@ function makeService(engine) {
       held.prepared.clear();
       return held.faces;
     },
+    // The windows of the faces that can be changed, and why others cannot.
     change({ numbers, wish, strength, isWhole }) {
-      return numbers.map((k) => engine.change(preparedFace(k, !isWhole), wish, strength));
+      const windows = [];
+      const notes = [];
+      for (const number of numbers) {
+        try {
+          windows.push(engine.change(preparedFace(number, !isWhole), wish, strength));
+        } catch (error) {
+          notes.push(error.message);
+        }
+      }
+      return { windows, notes };
     },
     frame({ photo, time, wish, strength }) {
       held.follow = held.follow ?? engine.follower();
@@ -123,7 +135,6 @@ function answerMessages(scope) {
 
 // Buffers that are handed over instead of copied: a window's pixels, and a frame's.
 function buffersOf(made) {
-  const windows = Array.isArray(made) ? made : made?.windows ?? [];
-  const pictures = [...windows, made?.window, made?.photo];
+  const pictures = [...(made?.windows ?? []), made?.window, made?.photo];
   return pictures.filter((each) => each?.data?.buffer).map((each) => each.data.buffer);
 }

@@ -6,13 +6,12 @@ function gaussianBlur(plane, sigma) {
   return sigma > 0 ? boxBlur(plane, boxRadius(sigma, 3), 3) : plane;
 }
 
-/** The radius of boxes, so many of which come to a Gaussian. */
+/** The radius of boxes, so many of which come to a Gaussian, rounded to float32 where Pillow does. */
 function boxRadius(sigma, passes) {
-  const square = Math.fround(Math.fround(sigma) * Math.fround(sigma) / passes);
-  const length = Math.fround(Math.sqrt(12 * square + 1));
-  const whole = Math.floor((length - 1) / 2);
-  const rest = (2 * whole + 1) * (whole * (whole + 1) - 3 * square);
-  return Math.fround(whole + rest / (6 * (square - (whole + 1) * (whole + 1))));
+  const f = Math.fround, square = f(f(f(sigma) * f(sigma)) / passes);
+  const length = f(Math.sqrt(12 * square + 1)), whole = Math.floor((length - 1) / 2);
+  const rest = f((2 * whole + 1) * f(whole * (whole + 1) - f(3 * square)));
+  return f(whole + f(rest / f(6 * f(square - (whole + 1) * (whole + 1)))));
 }
 
 /** Means over boxes whose radius need not be whole, so many times along rows, then columns. */

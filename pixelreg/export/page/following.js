@@ -22,7 +22,6 @@ function startFollowing(tables) {
     holdWeights: oneEuro(...WEIGHT_FILTER),
     lasting: null,
     light: { now: null, goal: null, since: 0 },
-    sheet: blankSheet(1, 1),
     points: null,
   };
 }
@@ -62,8 +61,7 @@ function followFace(state, frame, face, seconds, goal, strength) {
   const picture = times > 1 ? reducePicture(part, times, 4) : part;
   const weights = livelyWeights(state, shown, goal, share, seconds);
   const sitter = litSitter(state, picture, here, shown, seconds);
-  sizeSheet(state.sheet, picture.width, picture.height);
-  const change = drawChange(tables, sitter, state.sheet, weights, goal.look);
+  const change = drawChange(tables, sitter, weights, goal.look);
   return pasteChange(frame, change, { a: times, b: 0, c: left, d: top }, 1);
 }
 

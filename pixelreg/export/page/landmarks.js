@@ -30,7 +30,7 @@ function steadyWeights() {
 }
 
 /**
- * The landmarks of a face.
+ * The landmarks of a face: by the cascade, and by a second look where the tables hold one.
  *
  * @param {{width, height, data}} photo  RGBA.
  * @param {{points}} face  (x, y) of the eyes on the picture's left and right, nose tip, mouth's
@@ -39,7 +39,23 @@ function steadyWeights() {
  * @returns {Float64Array} (82 x 2)
  */
 function findLandmarks(photo, face, tables) {
-  return lookForLandmarks(photo, face.points, tables).points;
+  return surelyFound(photo, face.points, tables).points;
+}
+
+/** `findLandmarks`, and how far two looks disagree, in eye distances: see `mostDoubt`. */
+function surelyFound(photo, five, tables) {
+  const first = lookForLandmarks(photo, five, tables);
+  return hasSecondLook(tables) ? lookAgain(photo, first.points, tables) : first;
+}
+
+/** Whether tables hold what a second look takes, see secondlook.js. */
+function hasSecondLook(tables) {
+  return "facemesh.first.weight" in tables.arrays;
+}
+
+/** The doubt above which landmarks are not to be used: the cascade's own, or of two finders. */
+function mostDoubt(tables) {
+  return hasSecondLook(tables) ? 0.14 : 0.05;
 }
 
 /**

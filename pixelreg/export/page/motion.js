@@ -60,14 +60,15 @@ function foldingTriangles({ rest, sources, triangles, count }, size) {
 }
 
 /**
- * What a sitter's picture becomes when its face shows shapes at weights, drawn on a sheet.
+ * What a sitter's picture becomes when its face shows shapes at weights.
  *
  * @param {{wrinkles, shading}} look  how deep and how strong they are, against what is usual.
- * @returns {object} the change, for `preparePaste`: the sheet's own arrays.
+ * @returns {object} the change, for `preparePaste`, until the next one is drawn: all are drawn on
+ *   one sheet.
  */
-function drawChange(tables, sitter, sheet, weights, look) {
+function drawChange(tables, sitter, weights, look) {
   const mesh = meshOf(tables), rig = rigOf(tables), { width, height } = sitter.picture;
-  clearSheet(sheet);
+  const sheet = sheetOf(tables, width, height);
   const steps = stepsOf(mesh, sitter, weights);
   const { places, sources, depth } = placesOf(mesh, rig, sitter, steps);
   const gains = gainsOf(mesh, rig, sitter, steps, look.shading);

@@ -17,7 +17,12 @@ async function startPage(source, model, example) {
   const chosen = () => [...held.chosen].filter((k) => k < held.faces.length);
 
   async function windows(isWhole) {
-    return isChanged() ? ask("change", { numbers: chosen(), ...wished(), isWhole }) : [];
+    if (!isChanged()) return [];
+    const asked = { numbers: chosen(), ...wished(), isWhole };
+    const { windows: made, notes } = await ask("change", asked);
+    const advice = held.faces.length > 1 ? "" : " Move the marks onto the eyes.";
+    if (notes.length) say(sentence(notes[0]) + advice);
+    return made;
   }
 
   const redraw = newestOnly(async () => {
@@ -27,7 +32,7 @@ async function startPage(source, model, example) {
       const made = await windows(false);
       if (draft === held.draft && !live.camera) stage.show(draft, made);
     } catch (error) {
-      say(`${sentence(error.message)} Move the marks onto the eyes.`);
+      say(sentence(error.message));
     }
     document.documentElement.dataset.took = (performance.now() - started).toFixed(1);
   });
@@ -37,11 +42,12 @@ async function startPage(source, model, example) {
   }
 
   // Take a photo into use: a file's bytes, or a canvas.
-  async function open(given, name) {
+  async function open(given, name, isExample = false) {
     closeCamera();
     find("wait").hidden = false;
     try {
-      const whole = given instanceof Blob ? await photoOf(given) : given;
+      const whole = given instanceof Blob ? await photoOf(given).catch(() => null) : given;
+      if (!whole) return say("This file is no picture that the browser can read.");
       Object.assign(held, { whole, draft: draftOf(whole), name, chosen: new Set([0]) });
       find("credit").textContent = "";
       await findFacesIn(whole);
@@ -50,20 +56,26 @@ async function startPage(source, model, example) {
       mark(held.faces.length === 0);
       stage.ring(facesOnDraft(), held.chosen);
       await redraw();
-      if (held.faces.length) findOthers(held.draft);
-    } catch {
-      say("This file is no picture that the browser can read.");
+      if (held.faces.length && !isExample) findOthers(whole);
+    } catch (error) {
+      say(sentence(error.message));
     } finally {
       find("wait").hidden = true;
     }
   }
 
-  // The whole search takes longer: the first face is changed by then.
-  async function findOthers(draft) {
-    const faces = await ask("others");
-    if (draft !== held.draft || live.camera || held.faces[0]?.byHand) return;
-    held.faces = faces;
-    if (faces.length > 1) say(told(faces));
+  // The whole search takes seconds: a Worker of its own looks, and hands go on meanwhile.
+  async function findOthers(whole) {
+    const other = startEngine(source);
+    if (!other.stop) return;
+    await other("open", model);
+    const photo = pixelsOf(whole);
+    const faces = await other("every", { photo }, [photo.data.buffer]);
+    other.stop();
+    if (whole !== held.whole || held.faces[0]?.byHand || held.faces[0]?.isWhole) return;
+    held.faces = await ask("add", { faces });
+    if (live.camera) return;
+    if (held.faces.length > 1) say(told(held.faces));
     stage.ring(facesOnDraft(), held.chosen);
   }
 
@@ -118,7 +130,9 @@ async function startPage(source, model, example) {
     return encoded(held.whole, await windows(true), type);
   }
 
-  const fileName = (ending) => `${held.name}-${controls.name}.${ending}`;
+  const isMirror = () => live.camera !== null && !live.isImitated;
+
+  const fileName = (ending) => `${isMirror() ? "camera" : held.name}-${controls.name}.${ending}`;
 
   async function save() {
     const type = find("format").value;
@@ -265,7 +279,7 @@ async function startPage(source, model, example) {
   };
   listen(find, { controls, stage, acts, openFile, camera, take, imitate, save, copy, film, share, mark });
   find("share").hidden = !canShareFiles();
-  await open(await (await blobOf(example.text)), "face");
+  await open(blobOf(example.text), "face", true);
   find("credit").textContent = example.credit;
   document.documentElement.dataset.ready = "yes";
 }

@@ -59,6 +59,7 @@ function preparePaste(width, height, change, similarity, known = null) {
     shade: reader("shade", 1, change.shade ?? (change.gain && lessOne(change.gain))),
     colour: reader("colour", 3, change.colour),
     layer: reader("layer", 4, change.layer),
+    source: null,
   };
 }
 
@@ -132,14 +133,15 @@ function pasteInto(patch, prepared, photo, strength, source = null) {
   for (const [name, channels] of [["displacement", 2], ["shade", 1], ["colour", 3], ["layer", 4]]) {
     row[name] = prepared[name] && new Float32Array(channels * width);
   }
-  const from = !prepared.displacement ? null
-    : source ?? sourceOf(photo, x, y, x + width, y + height);
-  const fetched = from && new Float64Array(3 * width), share = Math.fround(strength);
+  if (!source && prepared.displacement && prepared.source?.photo !== photo) {
+    prepared.source = sourceOf(photo, x, y, x + width, y + height); // of use at another strength
+  }
+  const from = prepared.displacement ? source ?? prepared.source : null;
+  const share = Math.fround(strength);
   for (let line = 0; line < height; line++) {
     for (const name in row) if (row[name]) prepared[name](line, row[name]);
-    if (from) fetchRow(fetched, from, prepared, y + line, share, row.displacement);
     const to = 4 * ((y + line - patch.y) * patch.width + x - patch.x);
-    pasteRow(patch.data, to, prepared, photo, y + line, share, row, fetched);
+    pasteRow(patch.data, to, prepared, photo, from, y + line, share, row);
   }
 }
 
@@ -167,30 +169,80 @@ function sourceOf(photo, left, top, right, bottom) {
   return { photo, left, top, width, height, data };
 }
 
-/** One row of a window: shade what was fetched, colour it, lay over it. */
-function pasteRow(out, to, { x: left, width }, photo, y, strength, row, fetched) {
-  const { shade, colour, layer } = row, bytes = photo.data;
-  for (let i = 0, from = 4 * (y * photo.width + left); i < width; i++, from += 4, to += 4) {
+/**
+ * One row of a window: look colours up where the displacement leads, by Keys' cubic, shade them,
+ * add to them, lay over them.
+ *
+ * @param {Uint8ClampedArray} out  RGBA, written to from `to` on.
+ * @param {object | null} source  `sourceOf` the photo; null where nothing moves.
+ */
+function pasteRow(out, to, prepared, photo, source, y, strength, row) {
+  // Whole numbers are told to be: places in arrays are found twice as fast by them.
+  const { x: first, width, similarity, steepness } = prepared, bytes = photo.data;
+  const { displacement, shade, colour, layer } = row, data = source !== null ? source.data : null;
+  const left = source !== null ? source.left | 0 : 0, top = source !== null ? source.top | 0 : 0;
+  const line = source !== null ? 3 * source.width | 0 : 0;
+  const columns = source !== null ? (source.width | 0) - 4 : 0;
+  const rows = source !== null ? (source.height | 0) - 4 : 0;
+  const a = Math.fround(similarity.a), b = Math.fround(similarity.b);
+  const far = steepness, near = steepness + 2, nearer = steepness + 3;
+  for (let i = 0, from = 4 * (y * photo.width + first); i < width; i++, from += 4, to += 4) {
+    const across = displacement !== null ? Math.fround(strength * displacement[2 * i]) : 0;
+    const down = displacement !== null ? Math.fround(strength * displacement[2 * i + 1]) : 0;
     const more = shade !== null ? shade[i] : 0, cover = layer !== null ? layer[4 * i + 3] : 0;
-    let red = 0, green = 0, blue = 0;
+    let addRed = 0, addGreen = 0, addBlue = 0;
     if (colour !== null) {
-      red = strength * colour[3 * i];
-      green = strength * colour[3 * i + 1];
-      blue = strength * colour[3 * i + 2];
+      addRed = strength * colour[3 * i];
+      addGreen = strength * colour[3 * i + 1];
+      addBlue = strength * colour[3 * i + 2];
     }
-    const moved = fetched !== null && fetched[3 * i] === fetched[3 * i];
-    const added = red !== 0 || green !== 0 || blue !== 0;
+    const moved = across !== 0 || down !== 0;
     out[to + 3] = bytes[from + 3];
-    if (!moved && !added && more === 0 && cover === 0) {
+    if (!moved && more === 0 && cover === 0 && addRed === 0 && addGreen === 0 && addBlue === 0) {
       out[to] = bytes[from];
       out[to + 1] = bytes[from + 1];
       out[to + 2] = bytes[from + 2];
       continue;
     }
-    const times = 1 + more;
-    red = (moved ? fetched[3 * i] : bytes[from]) * times + 255 * red;
-    green = (moved ? fetched[3 * i + 1] : bytes[from + 1]) * times + 255 * green;
-    blue = (moved ? fetched[3 * i + 2] : bytes[from + 2]) * times + 255 * blue;
+    let red = 0, green = 0, blue = 0;
+    if (moved) {
+      // Rounded to float32 where NumPy rounds: the places, on which colours depend steeply.
+      let right = Math.fround(a * across), below = Math.fround(a * down);
+      if (b !== 0) {
+        right = Math.fround(right - Math.fround(b * down));
+        below = Math.fround(Math.fround(b * across) + below);
+      }
+      const u = Math.fround(first + i + right), v = Math.fround(y + below);
+      const column = Math.floor(u) | 0, above = Math.floor(v) | 0;
+      const x = column - left - 1 | 0, z = above - top - 1 | 0;
+      if (x < 0 || z < 0 || x > columns || z > rows) {
+        fetchCubic(photo, u, v, steepness, FETCHED);
+        red = FETCHED[0];
+        green = FETCHED[1];
+        blue = FETCHED[2];
+      } else {
+        const f = u - column, g = v - above, f2 = f * f, f3 = f2 * f, g2 = g * g, g3 = g2 * g;
+        const a0 = far * (f3 - 2 * f2 + f), a1 = near * f3 - nearer * f2 + 1;
+        const a3 = far * (f2 - f3), a2 = 1 - a0 - a1 - a3;
+        const b0 = far * (g3 - 2 * g2 + g), b1 = near * g3 - nearer * g2 + 1;
+        const b3 = far * (g2 - g3), b2 = 1 - b0 - b1 - b3;
+        for (let k = 0, p = 3 * x + Math.imul(line, z) | 0; k < 4; k++, p = p + line | 0) {
+          const share = k < 2 ? (k === 0 ? b0 : b1) : (k === 2 ? b2 : b3);
+          red += share * (a0 * data[p] + a1 * data[p + 3] + a2 * data[p + 6] + a3 * data[p + 9]);
+          green += share
+            * (a0 * data[p + 1] + a1 * data[p + 4] + a2 * data[p + 7] + a3 * data[p + 10]);
+          blue += share
+            * (a0 * data[p + 2] + a1 * data[p + 5] + a2 * data[p + 8] + a3 * data[p + 11]);
+        }
+      }
+    } else {
+      red = bytes[from];
+      green = bytes[from + 1];
+      blue = bytes[from + 2];
+    }
+    red += red * more + 255 * addRed;
+    green += green * more + 255 * addGreen;
+    blue += blue * more + 255 * addBlue;
     if (cover !== 0) {
       red = red * (1 - cover) + 255 * layer[4 * i];
       green = green * (1 - cover) + 255 * layer[4 * i + 1];
@@ -199,59 +251,6 @@ function pasteRow(out, to, { x: left, width }, photo, y, strength, row, fetched)
     out[to] = red; // a clamped array rounds halves to the even, as NumPy does
     out[to + 1] = green;
     out[to + 2] = blue;
-  }
-}
-
-/**
- * Look the colours of one row up where a displacement leads, by Keys' cubic.
- *
- * @param {Float64Array} fetched  (3 width) grey levels, written to; NaN for pixels that stay.
- */
-function fetchRow(fetched, source, { x: first, width, similarity, steepness }, y, strength, steps) {
-  // Whole numbers are told to be: places in arrays are found twice as fast by them.
-  const { data } = source, left = source.left | 0, top = source.top | 0;
-  const line = 3 * source.width | 0;
-  const columns = (source.width | 0) - 4, rows = (source.height | 0) - 4;
-  const a = Math.fround(similarity.a), b = Math.fround(similarity.b);
-  const far = steepness, near = steepness + 2, nearer = steepness + 3;
-  for (let i = 0, to = 0; i < width; i++, to += 3) {
-    const across = Math.fround(strength * steps[2 * i]);
-    const down = Math.fround(strength * steps[2 * i + 1]);
-    if (across === 0 && down === 0) {
-      fetched[to] = NaN;
-      continue;
-    }
-    // Rounded to float32 where NumPy rounds: the places, on which colours depend steeply.
-    let right = Math.fround(a * across), below = Math.fround(a * down);
-    if (b !== 0) {
-      right = Math.fround(right - Math.fround(b * down));
-      below = Math.fround(Math.fround(b * across) + below);
-    }
-    const x = Math.fround(first + i + right), v = Math.fround(y + below);
-    const column = Math.floor(x) | 0, row = Math.floor(v) | 0;
-    const start = column - left - 1 | 0, above = row - top - 1 | 0;
-    if (start < 0 || above < 0 || start > columns || above > rows) {
-      fetchCubic(source.photo, x, v, steepness, FETCHED);
-      fetched.set(FETCHED, to);
-      continue;
-    }
-    const f = x - column, g = v - row, f2 = f * f, f3 = f2 * f, g2 = g * g, g3 = g2 * g;
-    const a0 = far * (f3 - 2 * f2 + f), a1 = near * f3 - nearer * f2 + 1;
-    const a3 = far * (f2 - f3), a2 = 1 - a0 - a1 - a3;
-    const b0 = far * (g3 - 2 * g2 + g), b1 = near * g3 - nearer * g2 + 1;
-    const b3 = far * (g2 - g3), b2 = 1 - b0 - b1 - b3;
-    let red = 0, green = 0, blue = 0;
-    for (let k = 0, p = 3 * start + Math.imul(line, above) | 0; k < 4; k++, p = p + line | 0) {
-      const share = k < 2 ? (k === 0 ? b0 : b1) : (k === 2 ? b2 : b3);
-      red += share * (a0 * data[p] + a1 * data[p + 3] + a2 * data[p + 6] + a3 * data[p + 9]);
-      green += share
-        * (a0 * data[p + 1] + a1 * data[p + 4] + a2 * data[p + 7] + a3 * data[p + 10]);
-      blue += share
-        * (a0 * data[p + 2] + a1 * data[p + 5] + a2 * data[p + 8] + a3 * data[p + 11]);
-    }
-    fetched[to] = red;
-    fetched[to + 1] = green;
-    fetched[to + 2] = blue;
   }
 }
 
@@ -346,18 +345,21 @@ function turnedReader({ x, y, width, columns, rows, similarity }, channels, fiel
 
 /** Bilinear look-up of a finer field along a line, 0 outside. */
 function bilinearRow(out, fine, width, channels, columns, rows, start, step) {
+  const { u: firstU, v: firstV } = start, { u: stepU, v: stepV } = step;
+  const lastColumn = columns - 1 | 0, lastRow = rows - 1 | 0, line = columns * channels | 0;
   for (let i = 0, to = 0; i < width; i++, to += channels) {
-    const u = start.u + i * step.u, v = start.v + i * step.v;
+    const u = firstU + i * stepU, v = firstV + i * stepV;
     if (u < 0 || v < 0 || u >= columns || v >= rows) {
       for (let k = 0; k < channels; k++) out[to + k] = 0;
       continue;
     }
     const left = Math.floor(u - 0.5) | 0, top = Math.floor(v - 0.5) | 0;
     const f = u - 0.5 - left, g = v - 0.5 - top;
-    const x0 = left < 0 ? 0 : left, x1 = left + 1 < columns ? left + 1 : columns - 1;
-    const y0 = top < 0 ? 0 : top, y1 = top + 1 < rows ? top + 1 : rows - 1;
-    const p = (y0 * columns + x0) * channels, q = (y0 * columns + x1) * channels;
-    const r = (y1 * columns + x0) * channels, s = (y1 * columns + x1) * channels;
+    const x0 = Math.imul(left < 0 ? 0 : left, channels);
+    const x1 = Math.imul(left < lastColumn ? left + 1 : lastColumn, channels);
+    const y0 = Math.imul(top < 0 ? 0 : top, line);
+    const y1 = Math.imul(top < lastRow ? top + 1 : lastRow, line);
+    const p = y0 + x0 | 0, q = y0 + x1 | 0, r = y1 + x0 | 0, s = y1 + x1 | 0;
     const w1 = f * (1 - g), w2 = (1 - f) * g, w3 = f * g, w0 = 1 - w1 - w2 - w3;
     out[to] = w0 * fine[p] + w1 * fine[q] + w2 * fine[r] + w3 * fine[s];
     for (let k = 1; k < channels; k++) {

@@ -1,7 +1,8 @@
 // A file of plans as a page's model: its targets' names, and what they do to a face.
 //
 // Every kind of model has `targets`, their names, `groups` of sliders, and
-//   wholeOf(photo)                     the face of a photo that is taken as it is, or null
+//   wholeOf(photo, find)               the face of a photo that is taken as it is, or null; `find`
+//                                      looks for faces, and without it the size decides
 //   prepare(photo, face)               what of a face does not depend on what is wished
 //   change(prepared, wish, strength)   the window of the photo that changes, {x, y, width, ...}
 //   follow()                           one face of a film: see follower.js
@@ -18,8 +19,10 @@ function planModel(tables) {
     return plans.get(name);
   }
 
-  function wholeOf({ width, height }) {
-    if (frame && !(width === size && height === size)) return null;
+  function wholeOf(photo, find = () => []) {
+    const { width, height } = photo;
+    const isOwn = width === size && height === size;
+    if (frame && !(isOwn && showsCrop(find(photo), frame, size))) return null;
     const { a, c, d } = similarityFromSquare(width, height, 1);
     const eyes = (frame ?? USUAL_FRAME).map((share, k) => a * share + (k % 2 ? d : c));
     return { points: pointsFromEyes(eyes), score: 1, isWhole: true };
@@ -66,6 +69,14 @@ function planModel(tables) {
 }
 
 const USUAL_FRAME = [0.36, 0.39, 0.64, 0.39];
+const OF_A_CROP = 0.08; // of a picture's side; so far from the frame's, eyes are still those of a crop
+const LEAST_SEEN = 12; // pixels between two eyes, below which a picture is too small to tell
+
+// Whether eyes that are seen in a square picture are where a crop has them.
+function showsCrop(faces, frame, size) {
+  const sure = faces.find((face) => face.score >= TURNED_SURE && eyeDistance(face) >= LEAST_SEEN);
+  return !sure || frame.every((share, k) => Math.abs(sure.points[k] / size - share) < OF_A_CROP);
+}
 
 // The plan that a target's codes stand for: `Coded.plan` of pixelreg/export/coding.py.
 function decodedPlan(tables, target, number) {

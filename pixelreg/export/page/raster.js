@@ -6,7 +6,7 @@ const RASTER_FLAT = 1e-9; // twice the area of a triangle that is none
 const RASTER_NEARER = 1e-3; // cm; of triangles no farther apart, that of the nearer middle shows
 
 /**
- * What a change of one picture is drawn on, kept from one change to the next.
+ * What a change of a picture is drawn on.
  *
  * @returns {object}
  *   covered       Uint8Array(H W), 1 where anything is drawn
@@ -19,7 +19,7 @@ const RASTER_NEARER = 1e-3; // cm; of triangles no farther apart, that of the ne
  */
 function blankSheet(width, height) {
   return {
-    width, height, box: [0, 0, 0, 0], layered: [0, 0, 0, 0],
+    width, height, box: [width, height, 0, 0], layered: [0, 0, 0, 0],
     covered: new Uint8Array(width * height),
     nearest: new Float32Array(width * height),
     middles: new Float32Array(width * height),
@@ -29,12 +29,14 @@ function blankSheet(width, height) {
   };
 }
 
-/** Give a sheet another size, and take everything off it. */
-function sizeSheet(sheet, width, height) {
+/** The sheet that all changes are drawn on, one after the other: blank, of this size. */
+function sheetOf(tables, width, height) {
+  const sheet = tables.sheet ?? blankSheet(width, height);
   if (width * height > sheet.covered.length) {
     Object.assign(sheet, blankSheet(width + 16, height + 16)); // faces come nearer bit by bit
   } else clearSheet(sheet);
-  Object.assign(sheet, { width, height, box: [0, 0, 0, 0], layered: [0, 0, 0, 0] });
+  tables.sheet = Object.assign(sheet, { width, height, box: [width, height, 0, 0] });
+  return sheet;
 }
 
 /** Take everything off a sheet. */
@@ -51,7 +53,6 @@ function clearSheet(sheet) {
   for (let row = above; row < below; row++) {
     sheet.layer.fill(0, 4 * (row * width + first), 4 * (row * width + last));
   }
-  sheet.box = [width, sheet.height, 0, 0];
   sheet.layered = [0, 0, 0, 0];
 }
 

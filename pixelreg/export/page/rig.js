@@ -21,7 +21,6 @@ const WINDOW_REACH = [-2, -1.95, 2, 2.9];
 const SMALLEST_EYES = 8; // pixels between the eyes below which there is no face to speak of
 const MOST_INSIDE = 0.5, MOST_MISFIT = 0.35; // of landmarks; cm that they may lie off a face's
 const MOST_TURNED = 30; // degrees as `turnOf` tells them; about 45 really
-const MOST_DOUBT = 0.05; // eye distances that two looks at a face may disagree
 const BLANK = 2; // grey levels of spread below which there is nothing to see
 
 /**
@@ -36,9 +35,8 @@ function prepareFace(photo, points, tables) {
   if (!picture) throw new RangeError("the face lies outside the picture");
   const here = points.map((value, i) => (value - (i % 2 ? top : left)) / times);
   const sitter = fitSitter(tables, picture, here, shownWeights(tables, here));
-  const sheet = blankSheet(picture.width, picture.height);
   const source = sourceOf(photo, left, top, place.right, place.bottom);
-  return { photo, tables, sitter, sheet, source, similarity: { a: times, b: 0, c: left, d: top } };
+  return { photo, tables, sitter, source, similarity: { a: times, b: 0, c: left, d: top } };
 }
 
 /**
@@ -55,17 +53,17 @@ function changeFace(prepared, goal, strength) {
 }
 
 /** A face that shows shapes at these weights, by whole names. */
-function changeWeights({ photo, tables, sitter, sheet, source, similarity }, weights, look) {
-  const change = drawChange(tables, sitter, sheet, weights, look);
+function changeWeights({ photo, tables, sitter, source, similarity }, weights, look) {
+  const change = drawChange(tables, sitter, weights, look);
   return pasteChange(photo, change, similarity, 1, source);
 }
 
 /**
  * Why a face cannot be changed, or null.
  *
- * @param {number} doubt  as `lookForLandmarks` tells it.
+ * @param {number} doubt  as `surelyFound` tells it; covered: too, for a face that was not given.
  */
-function whyUnfit(photo, points, doubt, tables) {
+function whyUnfit(photo, points, doubt, tables, covered = null) {
   let inside = 0;
   for (let i = 0; i < points.length; i += 2) {
     const x = points[i], y = points[i + 1];
@@ -79,7 +77,8 @@ function whyUnfit(photo, points, doubt, tables) {
   } catch {
     return "its landmarks are not a face's";
   }
-  if (doubt > MOST_DOUBT) return "its landmarks are not found with certainty";
+  if (covered) return `its ${covered} cannot be seen well enough: covered, or cut off?`;
+  if (doubt > mostDoubt(tables)) return "its landmarks are not found with certainty";
   return isBlank(photo, points) ? "there is nothing but one colour" : null;
 }
 

@@ -20,8 +20,9 @@ function rigModel(tables) {
   }
 
   function prepare(photo, face) {
-    const { points, doubt } = lookForLandmarks(photo, face.points, tables);
-    const reason = whyUnfit(photo, points, doubt, tables);
+    const { points, doubt, covered } = surelyFound(photo, face.points, tables);
+    // Who says where a face is may be believed.
+    const reason = whyUnfit(photo, points, doubt, tables, face.byHand ? null : covered);
     if (reason) throw new RangeError(`this face is left alone: ${reason}`);
     return prepareFace(photo, points, tables);
   }

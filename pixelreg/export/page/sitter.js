@@ -102,25 +102,22 @@ function openness(lid, places, soft) {
 
 /** Spherical-harmonic light of the skin that is seen, robustly, and the palette. */
 function lightOf(mesh, picture, places, normals) {
-  const { width, height, data } = picture, luminance = new Float32Array(width * height);
-  const grey = { width, height, data: new Uint8Array(width * height) };
-  for (let i = 0, at = 0; i < luminance.length; i++, at += 4) {
-    luminance[i] = 0.299 * data[at] + 0.587 * data[at + 1] + 0.114 * data[at + 2];
-    grey.data[i] = luminance[i];
-  }
-  const smooth = gaussianBlur(grey, width / 256).data;
+  const { width, height, data } = picture, grey = greyPart(picture, 0, 0, width, height);
+  const times = Math.max(1, Math.floor(width / 256)), sigma = width / 256 / times;
+  // What is made smaller first is smoothed more quickly.
+  const smooth = gaussianBlur(times > 1 ? reducePicture(grey, times) : grey, sigma);
   const seen = [], basis = [], tints = [[], [], []];
   for (let i = 0; i < mesh.count; i++) {
     if (!isBareSkin(mesh, normals, i)) continue;
     const x = Math.min(Math.max(Math.trunc(places[2 * i]), 0), width - 1);
     const y = Math.min(Math.max(Math.trunc(places[2 * i + 1]), 0), height - 1);
-    seen.push(smooth[y * width + x]);
+    seen.push(smooth.data[Math.floor(y / times) * smooth.width + Math.floor(x / times)]);
     for (let k = 0; k < 3; k++) tints[k].push(data[4 * (y * width + x) + k]);
     const [u, v, w] = normals.subarray(3 * i, 3 * i + 3);
     basis.push([1, u, v, w, u * v, u * w, v * w, u * u - v * v, 3 * w * w - 1]);
   }
   const light = lightThrough(basis, seen), level = Math.max(quantileOf(seen, 0.5), 1);
-  const eyes = mesh.lids.map((lid) => eyeWhite(lid, luminance, width, height, places));
+  const eyes = mesh.lids.map((lid) => eyeWhite(lid, grey, places));
   const whites = Math.max(...eyes);
   const tooth = Math.min(Math.max(whites, 0.9 * level), 2.5 * level);
   const tint = tints.map((channel) => quantileOf(channel, 0.5) / level);
@@ -162,7 +159,7 @@ function lightThrough(basis, seen) {
 }
 
 /** The brightness of the white of an eye, which that of teeth follows; 0 where none is seen. */
-function eyeWhite(lid, luminance, width, height, places) {
+function eyeWhite(lid, { width, height, data }, places) {
   const low = [Infinity, Infinity], high = [-Infinity, -Infinity];
   for (const vertex of lid) {
     for (let k = 0; k < 2; k++) {
@@ -177,7 +174,7 @@ function eyeWhite(lid, luminance, width, height, places) {
   const bottom = Math.min(Math.trunc(high[1] - 0.15 * tall) + 1, height);
   const part = [];
   for (let y = top; y < bottom; y++) {
-    for (let x = left; x < right; x++) part.push(luminance[y * width + x]);
+    for (let x = left; x < right; x++) part.push(data[y * width + x]);
   }
   return part.length ? quantileOf(part, WHITES) : 0;
 }
