@@ -67,9 +67,9 @@ EXPRESSIONS: Mapping[str, Expression] = {
     ),
     "afraid": Expression(
         {
-            **{"browInnerUp": 1.22, "browDown": 1.0, "eyeWide": 0.9, "mouthStretch": 0.66},
-            **{"jawOpen": 0.33, "mouthLowerDown": 0.7, "mouthRollLower": 0.35},
-            **{"mouthFrown": 0.2, "noseSneer": 0.2, "mouthFunnel": 0.08},
+            **{"browInnerUp": 1.22, "browDown": 1.0, "eyeWide": 0.9, "mouthStretch": 0.62},
+            **{"jawOpen": 0.36, "mouthLowerDown": 0.7, "mouthRollLower": 0.35},
+            **{"mouthFrown": 0.5, "noseSneer": 0.2, "mouthFunnel": 0.08},
         },
         wrinkles=0.3,
     ),
