@@ -39,7 +39,7 @@ BLANK = 2.0  # grey levels of spread below which there is nothing to see
 LOOKED_AT = 64  # rows and columns of pixels, which tell that
 # Times the doubt above which a finder's landmarks should be looked at.
 TOO_UNSURE = 2.0
-MANY = 16  # pictures, from which Numba saves more time than its import takes
+MANY = 64  # pictures, from which Numba saves more time than its import and a first compilation take
 
 
 @dataclass(frozen=True)
