@@ -6,11 +6,13 @@ import lzma
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_tools import Command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -449,3 +451,26 @@ def test_the_same_photo_gives_the_same_bytes_in_every_process(tmp_path: Path) ->
             check=True,
         )
     assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="numba is not installed")
+def test_numba_draws_what_numpy_draws(tmp_path: Path) -> None:
+    plain, quick = (RigTranslator(backend=name) for name in ("numpy", "numba"))
+    picture = read(FACE)
+    both = plain.ready(picture), quick.ready(picture)
+    for name in ("happy", "surprised", "angry"):
+        wanted, made = (ready(name).at(1.0).pixels.astype(int) for ready in both)
+        apart = np.abs(made - wanted)
+        assert (wanted != picture.pixels).any()
+        assert (apart > 0).mean() < 1e-3
+        assert (apart > 1).mean() < 2e-4  # where two triangles are as near
+    assert (plain.computed_by("happy"), quick.computed_by("happy")) == ("numpy", "numba")
+    assert RigTranslator().for_many(1000).backend == "numba"
+    assert plain.for_many(1000) is plain  # what was asked for is not changed
+
+
+def test_backends_that_the_rig_does_not_draw_with_are_refused(command: Command) -> None:
+    for option, reason in (("--backend magic", "not one of"), ("--threads 2", "one thread")):
+        result = command("apply", FACE, "--expr", "sad", *option.split())
+        assert result.code == 2
+        assert reason in result.err
