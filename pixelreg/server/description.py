@@ -142,18 +142,23 @@ def _words(menu: Menu) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    text, whole = {"type": "string"}, {"type": "integer"}
-    texts = {"type": "array", "items": text}
+    text, whole = TEXT, {"type": "integer"}
+    texts, number = {"type": "array", "items": text}, {"type": "number"}
+    slider = {"name": text, "lowest": number, "highest": number}
     model = {
         **dict.fromkeys(("name", "model", "source", "licence", "attribution"), text),
         **{"training_set": text, "targets": texts, "size": whole, "parameters": whole},
+        "sliders": {"type": "array", "items": _object(slider, *slider)},
     }
-    limits = {"bytes": whole, "pixels": whole, "seconds": {"type": "number"}}
+    limits = {"bytes": whole, "pixels": whole, "seconds": number}
     return {
         "Refusal": _object({"error": text, "remedy": text, "choices": texts}, "error", "remedy"),
         "Models": _object(
             {
-                "models": {"type": "array", "items": _object(model, "name", "targets", "size")},
+                "models": {
+                    "type": "array",
+                    "items": _object(model, "name", "targets", "sliders", "size"),
+                },
                 "limits": _object(limits, *limits),
             },
             *("models", "limits"),

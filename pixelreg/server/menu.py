@@ -114,6 +114,10 @@ def _facts(name: str, translator: Translator) -> dict[str, Any]:
         "name": name,
         "source": translator.source,
         "targets": list(translator.changes),
+        "sliders": [
+            {"name": slider, "lowest": low, "highest": high}
+            for slider, (low, high) in translator.sliders.items()
+        ],
         **{key: told[key] for key in kept if key in told},
     }
 

@@ -23,14 +23,15 @@ from pixelreg.translator import PlanTranslator, Translator
 
 FORM = "form.html"
 LARGEST = 16 * 2**20  # bytes of a model's numbers in a page, which everybody who opens it loads
-PROMISE = "Pictures go to this page's own server only; nothing is kept"
+PROMISE = "Pictures go to this server only; nothing is kept"
 ABOUT = (
     "It changes the expression of a face in a photo. What is shown is computed on this device, by "
-    "arithmetic that is all in this page: {size}. What is saved as it is was changed by the "
-    "server that the page came from: the photo's file goes there, is changed at its full size "
-    "with all that it tells, comes back, and is not kept. What is saved as PNG or JPEG, copied, "
-    "filmed or seen by the camera goes nowhere. The page's own security policy forbids it to "
-    'reach any other server. <a href="/form">A plain form</a> has all models of this one.'
+    "arithmetic that is all in this page: {size}. Save, with <b>As it is</b> beside it, sends the "
+    "photo's file to the server that the page came from, which changes it at its full size, "
+    "leaves in it what it tells besides (such as date and place), gives it back and keeps nothing. "
+    "Nothing else is sent: not what is saved as PNG or JPEG, copied or filmed, nor what the camera "
+    "sees. The page's own security policy forbids it to reach any other server. "
+    '<a href="/form">A plain form</a> has all models of this one.'
 )
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src 'self' blob: data:; "

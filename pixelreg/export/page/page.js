@@ -163,6 +163,7 @@ async function startPage(source, model, example, server) {
       download(blob, name);
       return `Saved as ${[`${name} by this server's pixelreg`, ...notes].join("; ")}.`;
     } catch (error) {
+      if (file !== held.file) throw error; // another photo was opened meanwhile
       const type = file?.type === "image/jpeg" ? file.type : "image/png";
       return saveHere(type, ` by this page, not by its server: ${error.message}`);
     }
