@@ -59,8 +59,10 @@ class Visit:
     """A page that is open, and what went wrong on it."""
 
     def __init__(
-        self, opened: Any, file: Path, width: int = 1280, height: int = 800, before: str = ""
+        self, opened: Any, file: Path | str, width: int = 1280, height: int = 800, before: str = ""
     ) -> None:
+        address = file if isinstance(file, str) else file.as_uri()  # of a server, or a file's
+        self.own = ("blob:", "data:", address if isinstance(file, str) else "file:")
         self.context = opened.new_context(
             viewport={"width": width, "height": height}, accept_downloads=True
         )
@@ -71,7 +73,7 @@ class Visit:
         self.page.on("console", self._told)
         self.page.on("pageerror", lambda it: self.wrong.append(f"error: {it}"))
         self.page.on("request", self._asked)
-        self.page.goto(file.as_uri())
+        self.page.goto(address)
         self.page.wait_for_selector("html[data-ready]", timeout=WAIT)
 
     def _told(self, message: Any) -> None:
@@ -79,7 +81,7 @@ class Visit:
             self.wrong.append(message.text)
 
     def _asked(self, request: Any) -> None:
-        if not request.url.startswith(("file:", "blob:", "data:")):
+        if not request.url.startswith(self.own):
             self.wrong.append(f"request: {request.url}")
 
     def shown(self, name: str = "after") -> np.ndarray:

@@ -17,7 +17,7 @@ import pixelreg
 from pixelreg.errors import UsageError
 from pixelreg.export import Options, export
 from pixelreg.export.coding import coded
-from pixelreg.export.pagefiles import ENGINE, KINDS
+from pixelreg.export.pagefiles import ENGINE, KINDS, SERVING
 from pixelreg.export.pagefiles import PAGE as SHOWING
 from pixelreg.faces.align import crop, similarity_from_eyes
 from pixelreg.faces.bundled import BundledDetector
@@ -210,8 +210,8 @@ def test_codes_are_decoded_as_python_decodes_them(kind, options, tmp_path) -> No
 def test_every_script_is_in_the_page_and_no_name_is_declared_twice() -> None:
     kinds = [stem for scripts, _ in KINDS.values() for stem in scripts]
     stems = {path.stem for path in PAGE.glob("*.js")}
-    assert stems == {*ENGINE, *kinds, *SHOWING}
-    for part in ((*ENGINE, *kinds), SHOWING):
+    assert stems == {*ENGINE, *kinds, *SHOWING, SERVING}
+    for part in ((*ENGINE, *kinds), (SERVING, *SHOWING)):
         text = "\n".join((PAGE / f"{stem}.js").read_text(encoding="utf-8") for stem in part)
         names = re.findall(r"^(?:async )?(?:function\*?|const|let|class) (\w+)", text, re.M)
         assert sorted(set(names)) == sorted(names)
@@ -223,6 +223,7 @@ def test_one_file_holds_all_and_may_reach_nothing(one_file) -> None:
     policy = re.search(r'Policy" content="([^"]*)"', text)
     assert policy
     assert policy[1].startswith("default-src 'none'")
+    assert "connect-src 'none'" in policy[1]
     assert "unsafe" not in policy[1]
     assert not re.search(r"\b(fetch|XMLHttpRequest|WebSocket|sendBeacon|eval)\b", text)
     assert "Nothing leaves this device" in text

@@ -14,9 +14,11 @@ import sys
 import threading
 import time
 import zlib
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,13 @@ pytest.importorskip("python_multipart", reason="python-multipart is absent, of t
 pytest.importorskip("httpx2", reason="httpx2 is absent; the extra 'test' brings it")
 from starlette.testclient import TestClient
 
+from pixelreg.api import load
 from pixelreg.commands.main import main
+from pixelreg.export import export
 from pixelreg.models import file as modelfile
 from pixelreg.models.model import Frame, Model, Provenance
-from pixelreg.models.plans import AffinePlan
+from pixelreg.models.plans import AffinePlan, SparsePlan
+from pixelreg.rig.translator import RigTranslator
 from pixelreg.server.app import Service
 from pixelreg.server.description import described
 from pixelreg.server.guard import HEADERS, Guard
@@ -43,6 +48,7 @@ from pixelreg.server.menu import Menu
 from pixelreg.server.page import Page
 from pixelreg.translator import Changer, PlanTranslator
 
+FACE = Path(__file__).parents[1] / "examples" / "pictures" / "face.jpg"
 SIZE = 16
 HERE = "http://127.0.0.1:8000"
 APPLY = "/api/apply"
@@ -198,9 +204,8 @@ def test_every_frame_of_an_animation_is_changed(ask) -> None:
 
 
 def test_faces_and_notes_are_told_in_headers() -> None:
-    photo = Path(__file__).parents[1] / "examples" / "pictures" / "face.jpg"
     frame = Asked(Service(Menu({"m": PlanTranslator(replace(MODEL, frame=Frame()))})))
-    answer = frame.apply(photo.read_bytes())
+    answer = frame.apply(FACE.read_bytes())
     assert answer.headers["pixelreg-faces"] == "1"
     assert json.loads(answer.headers["pixelreg-notes"]) == []
     crop = frame.apply(encoded())
@@ -246,8 +251,8 @@ def test_the_description_names_every_route_and_no_other(ask) -> None:
         assert ask.apply(encoded(), f"?expression=happy&strength={strength}").status_code == 200
 
 
-def test_the_page_runs_its_own_scripts_and_no_others(ask) -> None:
-    answer = ask("GET", "/")
+def test_the_form_runs_its_own_scripts_and_no_others(ask) -> None:
+    answer = ask("GET", "/form")
     policy = answer.headers["content-security-policy"]
     assert "unsafe" not in policy
     assert policy.count("'sha256-") == 2
@@ -257,8 +262,110 @@ def test_the_page_runs_its_own_scripts_and_no_others(ask) -> None:
     assert "'none'" in Page("<p>plain").policy
 
 
+def test_the_page_is_the_exported_one_and_may_ask_its_server(ask) -> None:
+    answer = ask("GET", "/")
+    told = re.search(r'Policy" content="([^"]*)"', answer.text)[1]
+    scripts = re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL)
+    hashes = [f"'sha256-{b64encode(sha256(s.encode()).digest()).decode()}'" for s in scripts]
+    for policy in (answer.headers["content-security-policy"], told):
+        assert "connect-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert re.search("script-src ([^;]*)", policy)[1].split() == hashes
+    assert 'served("grey")' in answer.text
+    assert answer.text.count("nothing is kept") >= 1
+    assert "Nothing leaves this device" not in answer.text
+    assert not re.search(r"\b(src|href)=\"(?!data:|/form)", answer.text)
+
+
+def sparse_model() -> PlanTranslator:
+    """A model of a kind that no page can hold."""
+    plan = SparsePlan(
+        np.zeros((1, 2), np.int8),
+        np.ones((1, SIZE, SIZE, 3), np.float32),
+        np.zeros((SIZE, SIZE, 3), np.float32),
+    )
+    return PlanTranslator(Model({"happy": plan}))
+
+
+def test_the_page_is_that_of_the_first_model_that_it_can_hold(monkeypatch, ask) -> None:
+    second = {"sparse": sparse_model(), "</script>": PlanTranslator(MODEL)}
+    assert 'served("\\u003c/script>")' in Page.of(second).html
+    assert Page.of({"sparse": sparse_model()}) == Page.form()
+    monkeypatch.setattr("pixelreg.server.page.LARGEST", 1000)
+    assert Page.of(second) == Page.form()
+    other = Service(ask.service.menu, page=Page("<p>mine"))
+    assert TestClient(other.application(), base_url=HERE).get("/").text == "<p>mine"
+
+
+def test_onnx_models_have_the_form(tmp_path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is absent; the extra 'onnx' brings it")
+    export(MODEL, "onnx", tmp_path / "grey.onnx")
+    only = Asked(Service(Menu({"grey": load(tmp_path / "grey.onnx")})))
+    assert only("GET", "/").text == only("GET", "/form").text == Page.form().html
+
+
 def test_it_is_well_and_says_so(ask) -> None:
     assert ask("GET", "/healthz").json() == {"status": "ok", "inside": 0}
+
+
+# Mixtures.
+
+
+@pytest.fixture(scope="module")
+def rig() -> Asked:
+    return Asked(Service(Menu({"rig": RigTranslator(), "grey": PlanTranslator(MODEL)})))
+
+
+def test_sliders_are_set_in_the_address_or_in_the_form(rig) -> None:
+    wanted = RigTranslator().translate(FACE.read_bytes(), {"happy": 0.5, "AU2": 1}, 0.8)
+    given = rig.apply(FACE.read_bytes(), "?slides=happy%3D0.5&slides=AU2=1&strength=0.8")
+    assert given.content == wanted
+    fields = {"slides": ["happy=0.5", "AU2=1"], "strength": "0.8"}
+    form = rig("POST", APPLY, files={"image": FACE.read_bytes()}, data=fields)
+    assert form.content == wanted
+    half = {"slides": ["happy=0.5"], "strength": "1"}  # what the address says holds
+    mixed = rig(
+        "POST",
+        APPLY + "?slides=happy=0.5&slides=AU2=1&strength=0.8",
+        files={"image": FACE.read_bytes()},
+        data=half,
+    )
+    assert mixed.content == wanted
+
+
+def test_sliders_are_told_with_the_models(rig) -> None:
+    told, plain = rig("GET", "/api/models").json()["models"]
+    assert {"name": "surprised", "lowest": 0, "highest": 1} in told["sliders"]
+    assert plain["sliders"] == []
+    every = [f"slides={each['name']}={each['highest'] / 50}" for each in told["sliders"]]
+    assert rig.apply(FACE.read_bytes(), "?" + "&".join(every)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("slides=happy", "no number"),
+        ("slides=happy=", "no number"),
+        ("slides=", "no number"),
+        ("slides=happy=x", "no number"),
+        ("slides=happy=nan", "no number"),
+        ("slides=happy=-inf", "no number"),
+        ("slides=happy=1=1", "no number"),
+        ("slides=happy=3.01", "from -3 to 3"),
+        ("slides=%7B%22happy%22%3A1%7D", "no number"),
+        ("slides==1", "unknown"),
+        ("slides=hapy=1", "unknown"),
+        ("slides=happy=1&slides=happy=0.5", "twice"),
+        ("slides=happy=1&expression=sad", "both say"),
+        ("slides=happy=1&strength=nan", "strength"),
+        ("slides=happy=1&model=grey", "no sliders"),
+        ("slide=happy=1", "unknown parameter"),
+    ],
+)
+def test_mixtures_that_make_no_sense(rig, words, said) -> None:
+    told = rig.refused(422, b"not even looked at", f"?{words}")
+    assert said in told
+    assert len(told) < 200
 
 
 # What it refuses.
@@ -274,7 +381,7 @@ def test_unknown_names_are_answered_with_those_that_are_known(ask) -> None:
         ("?expression=hapy", ["happy", "sad"]),
         ("", ["happy", "sad"]),
         ("?expression=happy&model=../../etc/passwd", ["grey"]),
-        ("?expr=happy", ["expression", "strength", "model"]),
+        ("?expr=happy", ["expression", "strength", "slides", "model"]),
     ):
         answer = ask.apply(encoded(), words)
         assert (answer.status_code, answer.json()["choices"]) == (422, choices)

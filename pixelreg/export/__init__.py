@@ -96,6 +96,13 @@ def export(
     options: Options | None = None,
 ) -> Exported:
     """Write some of a model's targets, or all, by the exporter called ``to``."""
+    return exporter(to).write(form_of(model, to, targets, options), output)
+
+
+def form_of(
+    model: Model, to: str, targets: Sequence[str] = (), options: Options | None = None
+) -> Form:
+    """The form of some of a model's targets, or all, that the exporter called ``to`` can hold."""
     made, options = exporter(to), options or Options()
     for target in targets:
         if target not in model.plans:
@@ -104,8 +111,7 @@ def export(
     for name, plan in plans.items():
         _check(f"--to {to}", made, name, plan.kind, options)
     layout = options.layout or (made.layouts[0] if made.layouts else "")
-    form = coded(replace(model, plans=plans), replace(options, layout=layout))
-    return made.write(form, output)
+    return coded(replace(model, plans=plans), replace(options, layout=layout))
 
 
 def export_other(
@@ -156,4 +162,5 @@ __all__ = [
     "export",
     "export_other",
     "exporter",
+    "form_of",
 ]

@@ -42,6 +42,7 @@ KINDS = {
     ),
 }
 PAGE = ("ask", "photo", "stage", "faces", "controls", "keeping", "camera", "listen", "page")
+SERVING = "serving"  # the one script that reaches a network; no page has it without a server
 HEAD = "// pixelreg {version}; SPDX-License-Identifier: MIT\n"
 ENGINE_TEXT = """const pixelregEngine = function () {{
 "use strict";
@@ -56,7 +57,8 @@ PAGE_TEXT = """(() => {{
 "use strict";
 const {{ bytesOfText, scaledFace, within }} = pixelreg;
 {scripts}
-startPage(`(${{pixelregEngine}})().answerMessages(self);`, pixelregModel, pixelregExample)
+const source = `(${{pixelregEngine}})().answerMessages(self);`;
+startPage(source, pixelregModel, pixelregExample, {server})
   .catch((error) => {{
     const said = `This browser is too old for this page: ${{error.message}}.`;
     document.getElementById("status").textContent = said;
@@ -65,7 +67,31 @@ startPage(`(${{pixelregEngine}})().answerMessages(self);`, pixelregModel, pixelr
 """
 POLICY = (
     "default-src 'none'; script-src {scripts}; style-src {style}; img-src data:; "
-    "worker-src blob:; base-uri 'none'; form-action 'none'"
+    "worker-src blob:; connect-src {reach}; base-uri 'none'; form-action 'none'"
+)
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a page is opened from: what it may reach there, and what it says of that.
+
+    promise : what becomes of pictures, in a line.
+    about : the same at length, HTML; ``{size}`` stands for the page's.
+    reach : what it may connect to, in its security policy's words.
+    model : what the server calls the model; None where no server is behind the page.
+    """
+
+    promise: str
+    about: str
+    reach: str = "'none'"
+    model: str | None = None
+
+
+ALONE = Home(
+    "Nothing leaves this device",
+    "It changes the expression of a face in a photo by arithmetic that is all in this file: "
+    "{size}. There is no server. Photos and the camera's picture are computed with here, and the "
+    "page's own security policy forbids it to reach any network.",
 )
 
 
@@ -111,38 +137,48 @@ def model_text(packed: Packed) -> str:
     return _head() + f"const pixelregModel = {_json(model)};\n"
 
 
-def scripts_of(packed: Packed) -> dict[str, str]:
+def scripts_of(packed: Packed, home: Home = ALONE) -> dict[str, str]:
     """The page's scripts by file name, in the order in which they are run."""
     example = {"text": _base64(example_picture().read()), "credit": EXAMPLE_LINE}
     return {
         "engine.js": engine_text(packed),
         "model.js": model_text(packed),
-        "page.js": f"const pixelregExample = {_json(example)};\n" + _script(PAGE_TEXT, PAGE),
+        "page.js": f"const pixelregExample = {_json(example)};\n" + _shower(home.model),
     }
 
 
-def single_page(scripts: Mapping[str, str], credits: Sequence[Credit]) -> str:
+def _shower(server: str | None) -> str:
+    """The script that shows, with the one that asks a server where there is one."""
+    if server is None:
+        return _script(PAGE_TEXT, PAGE, server="null")
+    return _script(PAGE_TEXT, (SERVING, *PAGE), server=f"served({_json(server)})")
+
+
+def single_page(scripts: Mapping[str, str], credits: Sequence[Credit], home: Home = ALONE) -> str:
     """All in one HTML file, which may run what is in it and nothing else."""
     style = page_text("page.css")
     inline = {name: _bare(text) for name, text in scripts.items()}
     policy = POLICY.format(
         scripts=" ".join(map(_hash, inline.values())),
         style=_hash(style),
+        reach=home.reach,
     )
     size = len(style) + sum(map(len, inline.values()))
     tags = "\n".join(f"<script>{text}</script>" for text in inline.values())
-    return _page(policy, f"<style>{style}</style>", tags, size, credits)
+    return _page(policy, f"<style>{style}</style>", tags, size, credits, home)
 
 
 def folder_page(scripts: Mapping[str, str], credits: Sequence[Credit]) -> str:
     """The HTML file of a folder: scripts and style lie beside it."""
-    policy = POLICY.format(scripts="'self'", style="'self'")
+    policy = POLICY.format(scripts="'self'", style="'self'", reach=ALONE.reach)
     size = len(page_text("page.css")) + sum(map(len, scripts.values()))
     tags = "\n".join(f'<script src="{name}"></script>' for name in scripts)
-    return _page(policy, '<link rel="stylesheet" href="page.css">', tags, size, credits)
+    return _page(policy, '<link rel="stylesheet" href="page.css">', tags, size, credits, ALONE)
 
 
-def _page(policy: str, style: str, scripts: str, size: int, credits: Sequence[Credit]) -> str:
+def _page(
+    policy: str, style: str, scripts: str, size: int, credits: Sequence[Credit], home: Home
+) -> str:
     items = "\n".join(
         f"<li><b>{escape(each.what)}</b>: {escape(each.whose)}. {escape(each.licence)}.</li>"
         for each in (*credits, CODE)
@@ -151,7 +187,8 @@ def _page(policy: str, style: str, scripts: str, size: int, credits: Sequence[Cr
         policy=policy,
         style=style,
         scripts=scripts,
-        size=f"{size / 1000:,.0f} kB",
+        promise=home.promise,
+        about=home.about.format(size=f"{size / 1000:,.0f} kB"),
         credits=f"<ul>\n{items}\n</ul>",
         version=__version__,
         licence=escape(licence_text(credits)),

@@ -100,7 +100,7 @@ class WebExporter:
         packed, learnt = packed_form(form), _learnt(form)
         check_output(output, form.options.layout)
         found, ran_by = _compared(form, packed)
-        credits = (_credit(form.model), DETECTOR, EXAMPLE)
+        credits = credits_of(form)
         texts = page_files(packed, credits, output, form.options.layout)
         name = output.stem
         about = readme(name, form, list_of(texts), how_to(texts), learnt, ran_by, found)
@@ -185,6 +185,11 @@ def _narrow(array: Array) -> Array:
 def _learnt(form: Form) -> int:
     fields = (field for coded in form.targets.values() for field in coded.fields.values())
     return sum(_narrow(field.codes).nbytes for field in fields)
+
+
+def credits_of(form: Form) -> tuple[Credit, ...]:
+    """Whose things are in the page of a form."""
+    return _credit(form.model), DETECTOR, EXAMPLE
 
 
 def _credit(model: Model) -> Credit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from pixelreg.server.description import PARAMETERS, described
+from pixelreg.server.description import PARAMETERS, REPEATED, described
 from pixelreg.server.guard import Guard, Guarded
 from pixelreg.server.limits import Deadline, Limits
-from pixelreg.server.menu import Answer, Menu
+from pixelreg.server.menu import Answer, Menu, Words
 from pixelreg.server.page import Page
 from pixelreg.server.places import Gone, Place, Places
 from pixelreg.server.refusal import Refusal, refusal_of
@@ -34,7 +34,7 @@ class Service:
     menu: Menu
     limits: Limits = field(default_factory=Limits)
     guard: Guard = field(default_factory=Guard)
-    page: Page = field(default_factory=Page.own)
+    page: Page | None = None  # at /; None for the exported page of one of the models
 
     @cached_property
     def places(self) -> Places:
@@ -43,8 +43,10 @@ class Service:
 
     def application(self) -> Guarded:
         """The service as an ASGI application."""
+        page = self.page or Page.of(self.menu.models)
         routes = [
-            Route("/", self.show, methods=["GET"]),
+            Route("/", _shown(page), methods=["GET"]),
+            Route("/form", _shown(Page.form()), methods=["GET"]),
             Route("/api/models", self.models, methods=["GET"]),
             Route("/api/apply", self.apply, methods=["POST"]),
             Route("/openapi.json", self.openapi, methods=["GET"]),
@@ -53,10 +55,6 @@ class Service:
         app: Any = Starlette(routes=routes, exception_handlers={HTTPException: _no_such})
         app.router.redirect_slashes = False
         return Guarded(app, self.guard, refused)
-
-    async def show(self, request: Request) -> Response:
-        """The page."""
-        return HTMLResponse(self.page.html, headers={"content-security-policy": self.page.policy})
 
     async def models(self, request: Request) -> Response:
         """The models that may be asked for, and how much of one."""
@@ -91,11 +89,11 @@ class Service:
 
     async def _made(self, request: Request, place: Place) -> Answer:
         deadline = Deadline.after(self.limits.seconds)
-        asked = _words(request.query_params.multi_items())
+        asked = words_of(request.query_params.multi_items())
         if check_head(request, self.limits) != FORM:
             self.menu.order(asked)  # what is wrong must not wait for the picture
         sent = await received(request, self.limits, deadline)
-        order = self.menu.order({**_words(sent.fields.items()), **asked})
+        order = self.menu.order({**words_of(sent.fields), **asked})
 
         async def gone() -> None:
             while (await request.receive())["type"] != "http.disconnect":
@@ -109,6 +107,15 @@ class Service:
 def refused(refusal: Refusal) -> JSONResponse:
     """A refusal as an answer."""
     return JSONResponse(refusal.facts(), refusal.status, dict(refusal.headers))
+
+
+def _shown(page: Page) -> Callable[[Request], Awaitable[Response]]:
+    content, headers = page.html.encode(), {"content-security-policy": page.policy}
+
+    async def show(request: Request) -> Response:
+        return HTMLResponse(content, headers=headers)
+
+    return show
 
 
 async def _no_such(request: Request, error: Exception) -> Response:
@@ -126,9 +133,9 @@ def _answered(answer: Answer) -> Response:
     return Response(answer.content, media_type=answer.media, headers=headers)
 
 
-def _words(pairs: Any) -> Mapping[str, str]:
-    """The words of an address or a form, each at most once and none unknown."""
-    words: dict[str, str] = {}
+def words_of(pairs: Iterable[tuple[str, str]]) -> Words:
+    """The words of an address or a form, none unknown, and only those of `REPEATED` twice."""
+    words: dict[str, list[str]] = {}
     for name, value in pairs:
         if name not in PARAMETERS:
             raise Refusal(
@@ -137,7 +144,7 @@ def _words(pairs: Any) -> Mapping[str, str]:
                 f"say some of: {', '.join(PARAMETERS)}",
                 tuple(PARAMETERS),
             )
-        if name in words:
+        if name in words and name not in REPEATED:
             raise Refusal(422, f"{name} is given twice", "say it once")
-        words[name] = value
+        words.setdefault(name, []).append(value)
     return words

@@ -10,12 +10,19 @@ from pixelreg.server.menu import Menu
 from pixelreg.translator import MAX_STRENGTH
 
 JSON = "application/json"
+TEXT = {"type": "string"}
+SLIDE = "^[^=]+=[^=]+$"
 # What a request to /api/apply may say, in its address or as fields of its form.
 PARAMETERS = {
     "expression": "What to make of the face. May be left out where a model makes one thing only.",
     "strength": "How much of it: 0 changes nothing, 1 is as learnt, and more exaggerates.",
+    "slides": (
+        "A mixture instead of an expression, for models with sliders: NAME=VALUE, once for every "
+        "slider that is not at rest."
+    ),
     "model": "Which model; the first of /api/models where none is named.",
 }
+REPEATED = frozenset({"slides"})
 REFUSALS = {
     400: "The form is cut short or broken.",
     403: "A page of another site sent this.",
@@ -40,7 +47,8 @@ def described(menu: Menu, limits: Limits) -> dict[str, Any]:
             "summary": "Changes the expression of faces in photos; keeps nothing.",
         },
         "paths": {
-            "/": {"get": _read("page", "A page to try it on.", "text/html", {"type": "string"})},
+            "/": {"get": _read("page", "A page to try it on.", "text/html", TEXT)},
+            "/form": {"get": _read("form", "A plain one, for all models.", "text/html", TEXT)},
             "/api/models": {"get": _read("models", "The models.", JSON, _reference("Models"))},
             "/api/apply": {"post": _apply(menu, limits)},
             "/openapi.json": {"get": _read("openapi", "This.", JSON, {"type": "object"})},
@@ -128,23 +136,29 @@ def _words(menu: Menu) -> dict[str, Any]:
             "maximum": MAX_STRENGTH,
             "default": 1,
         },
+        "slides": {"type": "array", "items": {**TEXT, "pattern": SLIDE, "examples": ["AU12=0.8"]}},
         "model": {"type": "string", "enum": list(menu.models), "default": next(iter(menu.models))},
     }
 
 
 def _schemas() -> dict[str, Any]:
-    text, whole = {"type": "string"}, {"type": "integer"}
-    texts = {"type": "array", "items": text}
+    text, whole = TEXT, {"type": "integer"}
+    texts, number = {"type": "array", "items": text}, {"type": "number"}
+    slider = {"name": text, "lowest": number, "highest": number}
     model = {
         **dict.fromkeys(("name", "model", "source", "licence", "attribution"), text),
         **{"training_set": text, "targets": texts, "size": whole, "parameters": whole},
+        "sliders": {"type": "array", "items": _object(slider, *slider)},
     }
-    limits = {"bytes": whole, "pixels": whole, "seconds": {"type": "number"}}
+    limits = {"bytes": whole, "pixels": whole, "seconds": number}
     return {
         "Refusal": _object({"error": text, "remedy": text, "choices": texts}, "error", "remedy"),
         "Models": _object(
             {
-                "models": {"type": "array", "items": _object(model, "name", "targets", "size")},
+                "models": {
+                    "type": "array",
+                    "items": _object(model, "name", "targets", "sliders", "size"),
+                },
                 "limits": _object(limits, *limits),
             },
             *("models", "limits"),

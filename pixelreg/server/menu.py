@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from pixelreg.errors import UnknownNameError, UsageError
 from pixelreg.pictures.image import encode, read_bytes
@@ -12,9 +13,10 @@ from pixelreg.pictures.moving import Moving, encode_moving, read_moving
 from pixelreg.pictures.writing import Picture
 from pixelreg.server.limits import MEDIA, Deadline, Limits, measured
 from pixelreg.server.refusal import Refusal
-from pixelreg.translator import Prepared, PreparedFaces, Translator, check_strength
+from pixelreg.translator import Prepared, PreparedFaces, Target, Translator, check_strength
 
 NAME = "the picture"
+Words: TypeAlias = Mapping[str, Sequence[str]]  # of a request, by parameter
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Order:
     """What one request asks for, checked before its picture is read."""
 
     translator: Translator
-    expression: str
+    target: Target
     strength: float
 
     def answer(self, content: bytes, limits: Limits, deadline: Deadline) -> Answer:
@@ -48,7 +50,7 @@ class Order:
             return self._all(moving, media, deadline)
         picture = read_bytes(content, NAME)
         deadline.check()
-        prepared = self.translator.prepare(picture, self.expression)
+        prepared = self.translator.prepare(picture, self.target)
         deadline.check()
         made = encode(prepared.at(self.strength))
         notes = *picture.notes, *prepared.notes
@@ -61,7 +63,7 @@ class Order:
 
         def change(picture: Picture) -> Picture:
             deadline.check()
-            prepared = self.translator.prepare(picture, self.expression)
+            prepared = self.translator.prepare(picture, self.target)
             counts.append(_faces(prepared))
             return prepared.at(self.strength)
 
@@ -87,19 +89,18 @@ class Menu:
         """All that any of the models can make."""
         return tuple(dict.fromkeys(e for model in self.models.values() for e in model.changes))
 
-    def order(self, said: Mapping[str, str]) -> Order:
-        """What a request's words ask for: expression, strength and model."""
-        name = said.get("model") or next(iter(self.models))
+    def order(self, said: Words) -> Order:
+        """What a request's words ask for: expression or slides, strength and model."""
+        name = _word(said, "model") or next(iter(self.models))
         if name not in self.models:
             raise UnknownNameError("model", name, self.models)
         translator = self.models[name]
-        expression = said.get("expression") or ""
-        if not expression and len(translator.changes) != 1:
-            known = translator.changes
-            raise Refusal(422, "no expression", f"say one of: {', '.join(known)}", known)
-        expression = translator.canonical(expression or translator.changes[0])
-        translator.changer(expression)
-        return Order(translator, expression, _number(said.get("strength") or "1"))
+        expression, slides = _word(said, "expression"), said.get("slides", ())
+        if slides and expression:
+            raise Refusal(422, "expression and slides both say what to make", "give one of them")
+        target = _mixture(name, translator, slides) if slides else _named(translator, expression)
+        translator.changer(target)  # an unknown name must not wait for the picture
+        return Order(translator, target, check_strength(_number(_word(said, "strength") or "1")))
 
     def facts(self) -> list[dict[str, Any]]:
         """Every model, ready for JSON; where its file lies is nobody's business."""
@@ -113,15 +114,49 @@ def _facts(name: str, translator: Translator) -> dict[str, Any]:
         "name": name,
         "source": translator.source,
         "targets": list(translator.changes),
+        "sliders": [
+            {"name": slider, "lowest": low, "highest": high}
+            for slider, (low, high) in translator.sliders.items()
+        ],
         **{key: told[key] for key in kept if key in told},
     }
 
 
-def _number(text: str) -> float:
+def _word(said: Words, name: str) -> str:
+    return said[name][0] if name in said else ""
+
+
+def _named(translator: Translator, expression: str) -> str:
+    """The expression that is asked for, or the only one that there is."""
+    known = translator.changes
+    if not expression and len(known) != 1:
+        raise Refusal(422, "no expression", f"say one of: {', '.join(known)}", known)
+    return translator.canonical(expression or known[0])
+
+
+def _mixture(model: str, translator: Translator, slides: Sequence[str]) -> Mapping[str, float]:
+    """What sliders are set to, of a model that has some."""
+    if not translator.sliders:
+        known = translator.changes
+        raise Refusal(422, f"{model} has no sliders", f"say an expression: {', '.join(known)}")
+    mixture: dict[str, float] = {}
+    for slide in slides:
+        name, _, value = slide.partition("=")
+        if name in mixture:
+            raise Refusal(422, f"slides sets {name[:40]} twice", "set it once")
+        mixture[name] = _number(value, f"slides has {slide[:40]!r}", "NAME=0.8")
+    return mixture
+
+
+def _number(text: str, said: str = "", example: str = "1, or 0.5") -> float:
     try:
-        return check_strength(float(text))
+        number = float(text)
     except ValueError:
-        raise UsageError(f"strength is {text[:40]!r}, and no number; say 1, or 0.5") from None
+        number = math.nan
+    if not math.isfinite(number):
+        said = said or f"strength is {text[:40]!r}"
+        raise UsageError(f"{said}, and no number; say {example}")
+    return number
 
 
 def _faces(prepared: Prepared) -> int:

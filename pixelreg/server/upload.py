@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,10 +38,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Sent:
-    """What a request brought: a picture's bytes, and the fields of its form."""
+    """What a request brought: a picture's bytes, and the fields of its form as they came."""
 
     picture: bytes
-    fields: Mapping[str, str]
+    fields: Sequence[tuple[str, str]] = ()
 
 
 def check_head(request: Request, limits: Limits) -> str:
@@ -68,7 +68,7 @@ async def received(request: Request, limits: Limits, deadline: Deadline) -> Sent
     except ClientDisconnect:
         raise Gone from None
     media, options = _media(request)
-    return _sorted(body, options.get(b"boundary", b"")) if media == FORM else Sent(body, {})
+    return _sorted(body, options.get(b"boundary", b"")) if media == FORM else Sent(body)
 
 
 async def thrown_away(request: Request) -> None:
@@ -99,15 +99,13 @@ def _media(request: Request) -> tuple[str, Mapping[bytes, bytes]]:
 
 def _sorted(body: bytes, boundary: bytes) -> Sent:
     """A form's picture and its other fields."""
-    pictures, fields = [], {}
+    pictures, fields = [], []
     for part in _parts(body, boundary):
         name = part.options.get(b"name", b"").decode(errors="replace")
         if name == PICTURE:
             pictures.append(bytes(part.content))
-        elif name in fields:
-            raise Refusal(422, f"the form has {name!r} twice", "send every field once")
         else:
-            fields[name] = part.content.decode(errors="replace")
+            fields.append((name, part.content.decode(errors="replace")))
     if len(pictures) != 1:
         raise Refusal(
             422,

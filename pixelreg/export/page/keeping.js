@@ -21,6 +21,9 @@ function encoded(whole, windows, type) {
   });
 }
 
+// How a file's name ends, which what a server makes of it keeps.
+const endingOf = (file) => /\.(\w+)$/.exec(file.name ?? "")?.[1] ?? ENDINGS[file.type] ?? "png";
+
 function download(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);

@@ -2,11 +2,11 @@
 
 const FILM_SECONDS = 3.2; // there and back
 
-async function startPage(source, model, example) {
+async function startPage(source, model, example, server) {
   const find = (id) => document.getElementById(id);
   const say = (text) => { find("status").textContent = text; };
   const ask = startEngine(source);
-  const held = { whole: null, draft: null, faces: [], chosen: new Set([0]), name: "face" };
+  const held = { file: null, whole: null, draft: null, faces: [], chosen: new Set([0]), name: "face" };
   const live = { camera: null, recorder: null, frame: null, isImitated: false };
   const stage = makeStage(find, { eyes: moveEyes, face: chooseFace });
   const about = await ask("open", model);
@@ -48,7 +48,8 @@ async function startPage(source, model, example) {
     try {
       const whole = given instanceof Blob ? await photoOf(given).catch(() => null) : given;
       if (!whole) return say("This file is no picture that the browser can read.");
-      Object.assign(held, { whole, draft: draftOf(whole), name, chosen: new Set([0]) });
+      const file = given instanceof Blob ? given : null;
+      Object.assign(held, { file, whole, draft: draftOf(whole), name, chosen: new Set([0]) });
       find("credit").textContent = "";
       await findFacesIn(whole);
       if (whole !== held.whole) return; // another was opened meanwhile
@@ -137,11 +138,43 @@ async function startPage(source, model, example) {
   async function save() {
     const type = find("format").value;
     try {
-      download(await kept(type), fileName(ENDINGS[type]));
-      say(`Saved as ${fileName(ENDINGS[type])}.`);
+      say(await (type in ENDINGS ? saveHere(type) : saveServed()));
     } catch (error) {
       say(sentence(error.message));
     }
+  }
+
+  async function saveHere(type, why = "") {
+    const name = fileName(ENDINGS[type]);
+    download(await kept(type), name);
+    return `Saved as ${name}${why}.`;
+  }
+
+  // From the photo's own file, by the server; where that cannot be, by the page.
+  async function saveServed() {
+    const { file } = held;
+    try {
+      const why = whyNotServed();
+      if (why) throw new Error(why);
+      say("The server is changing the photo.");
+      const asked = { targets: about.targets, ...wished() };
+      const name = fileName(endingOf(file));
+      const { blob, notes } = await server(file, asked);
+      download(blob, name);
+      return `Saved as ${[`${name} by this server's pixelreg`, ...notes].join("; ")}.`;
+    } catch (error) {
+      if (file !== held.file) throw error; // another photo was opened meanwhile
+      const type = file?.type === "image/jpeg" ? file.type : "image/png";
+      return saveHere(type, ` by this page, not by its server: ${error.message}`);
+    }
+  }
+
+  // Why the server cannot make what is shown, or null.
+  function whyNotServed() {
+    if (live.camera || !held.file) return "the camera's picture is no file";
+    if (!isChanged()) return "nothing is changed";
+    if (held.faces[0].byHand) return "that looks for eyes by itself";
+    return chosen().join() === "0" ? null : "that changes the largest face";
   }
 
   async function copy() {
@@ -279,6 +312,7 @@ async function startPage(source, model, example) {
   };
   listen(find, { controls, stage, acts, openFile, camera, take, imitate, save, copy, film, share, mark });
   find("share").hidden = !canShareFiles();
+  if (server !== null) find("format").prepend(new Option("As it is", "served", true, true));
   await open(blobOf(example.text), "face", true);
   find("credit").textContent = example.credit;
   document.documentElement.dataset.ready = "yes";
