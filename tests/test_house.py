@@ -20,6 +20,7 @@ from PIL import Image
 
 from deep_onnx.registry import ARCHITECTURES
 from pixelreg.backends import BACKENDS
+from pixelreg.bench import TABLES
 from pixelreg.data.layouts import LAYOUTS
 from pixelreg.export import EXPORTERS
 from pixelreg.faces.dense import METHODS
@@ -41,7 +42,7 @@ FLOORS = (
     ("fitting", "shapes", "translator", "export"),
     ("video", "rig"),
     ("api",),
-    ("server",),
+    ("server", "bench", "study"),
     ("commands", "__main__"),
 )
 DEEP_FLOORS = (
@@ -56,7 +57,7 @@ DEEP_FLOORS = (
     ("quantise",),
     ("training", "export"),
     ("architectures", "portrait"),
-    ("convert",),
+    ("convert", "counting"),
     ("commands",),
 )
 LOOSE = {"__init__", "__main__", "api", "arrays", "errors", "files", "translator"}
@@ -67,7 +68,7 @@ BASE = {"numpy", "PIL", "click", "safetensors"}  # scipy too, but inside functio
 HEAVY = (
     *("scipy", "sklearn", "skimage", "numba", "cv2", "onnxruntime", "torch", "onnx"),
     *("pooch", "cupy", "av", "trimesh", "pillow_heif", "pillow_jxl", "tifffile"),
-    *("starlette", "uvicorn", "python_multipart"),
+    *("starlette", "uvicorn", "python_multipart", "jinja2", "matplotlib"),
 )
 # Modules that take a package that need not be there: they are imported by name only.
 OPTIONAL = {
@@ -92,6 +93,7 @@ DOORS = {
     "av": ("pixelreg.video",),
     "cupy": ("pixelreg.backends.cupy",),
     "starlette": ("pixelreg.server.app", "pixelreg.server.upload", "pixelreg.commands.serve"),
+    "jinja2": ("pixelreg.bench.page",),
     "uvicorn": ("pixelreg.server.running", "pixelreg.commands.serve"),
     "python_multipart": ("pixelreg.server.upload", "pixelreg.commands.serve"),
     "pickle": ("deep_onnx.weights",),  # the name of its error alone
@@ -105,6 +107,7 @@ REGISTRIES = {
     "BACKENDS": BACKENDS,
     "ARCHITECTURES": ARCHITECTURES,
     "PLAN_CLASSES": PLAN_CLASSES,
+    "TABLES": TABLES,
 }
 
 
