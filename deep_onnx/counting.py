@@ -113,7 +113,8 @@ def write_networks(folder: Path, target: str) -> list[Path]:
     import torch
 
     from deep_onnx.card import Card
-    from deep_onnx.export import finish, trace
+    from deep_onnx.export import trace
+    from deep_onnx.file import finish
     from deep_onnx.training.algorithm import Export
 
     known, written = subjects(), []

@@ -49,7 +49,12 @@ def curves(
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+    told = {
+        label: line
+        for axes in all_axes
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    drawing.legend(list(told.values()), list(told), loc="outside lower center", ncols=8, fontsize=8)
     file = io.BytesIO()
     canvas.print_figure(file, format="png", dpi=110, metadata={"Software": None})
     return file.getvalue()
