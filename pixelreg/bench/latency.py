@@ -105,11 +105,12 @@ def _running(
     """The model on the processor, and on CUDA where it can be had."""
     locator = replace(setting.locator, eyes=_eyes(one.frame), box=None, align=True)
     found = []
-    for provider in ("cpu", "cuda") if isinstance(one, Ready) and one.options else ("cpu",):
+    for provider in one.providers:
         try:
             model = one.translator(learning, locator, provider)
         except PixelregError as error:
-            notes.append(f"{one.name} is not timed on {provider}: {error}")
+            who = one.name if isinstance(one, Ready) else "What is fitted here"
+            notes.append(f"{who} is not timed on {provider}: {error}")
         else:
             found.append((model.computed_by(one.target), model))
     return found

@@ -22,7 +22,7 @@ from pixelreg.models.plans import Plan
 from pixelreg.regression import ESTIMATORS, estimator_class
 from pixelreg.translator import PlanTranslator, Translator
 
-ALL = "all"
+ALL, CUDA = "all", "cuda"
 # Names of what comes along that are no kinds: what was fitted elsewhere has seen other people.
 READY = tuple(name for name in NAMED if name not in ESTIMATORS)
 
@@ -48,6 +48,11 @@ class Contender(ABC):
     @abstractmethod
     def settings(self) -> str:
         """What tells it from others of its kind."""
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """What may run it; ``cuda`` is tried, and need not be there."""
+        return "cpu", CUDA
 
     @abstractmethod
     def made(self, learning: Stack, crops: Pixels) -> Pixels:
@@ -111,7 +116,9 @@ class Fitted(Contender):
         return Model({self.target: self.plan(learning)}, kind=self.recipe.kind, frame=self.eyes)
 
     def translator(self, learning: Stack, locator: Locator, provider: str) -> Translator:
-        return PlanTranslator(self.model(learning), locator, name=self.name)
+        backend = "cupy" if provider == CUDA else "auto"
+        get_backend(backend)  # one that is missing is told before the work
+        return PlanTranslator(self.model(learning), locator, backend, self.name)
 
     def file(self, learning: Stack, folder: Path) -> str:
         path = folder / f"{self.name}.safetensors"
@@ -138,6 +145,10 @@ class Ready(Contender):
     @property
     def settings(self) -> str:
         return "as it came"
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        return ("cpu", CUDA) if self.options else ("cpu",)
 
     def facts(self) -> dict[str, Any]:
         file = Path(self.path)

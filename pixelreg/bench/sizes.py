@@ -33,7 +33,8 @@ COLUMNS = (
     Column("bytes moved"),
 )
 NOTES = (
-    "Parameters: learnt numbers. Bytes: of the model's own arrays; of networks, four a parameter.",
+    "Parameters: learnt numbers. Bytes: of the model's own arrays; of networks, four a parameter; "
+    "of the rig and of model files, their file.",
     "Multiply-adds, a picture: those of convolutions, transposed convolutions and fully connected "
     "layers, or of the plan; norms, activations, additions and resizing are not counted.",
     "Bytes moved, a picture: all weights read once, and every layer's input read and output "

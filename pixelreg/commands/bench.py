@@ -22,6 +22,17 @@ from pixelreg.faces.locate import Locator
 LEAST, MOST = 8, 198  # drawn people
 
 
+class Bar:
+    """Progress of the table that is being measured, whichever that is."""
+
+    def __init__(self) -> None:
+        self.shown: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.shown is not None:
+            self.shown(done, total)
+
+
 def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
     names = tuple(TABLES) if value is None else tuple(filter(None, value.split(",")))
     for name in names:
@@ -138,7 +149,7 @@ def bench(
     page.check()
     if not output.is_dir() and output.exists():
         raise UsageError(f"{output} is a file; -o takes a folder")
-    chosen = models + more or ("all",)
+    chosen, bar = models + more or ("all",), Bar()
     with TemporaryDirectory() as scratch:
         setting = Setting(
             scratch=Path(scratch),
@@ -158,9 +169,10 @@ def bench(
             provider=provider,
             networks=networks,
             locator=locator,
+            update=bar,
         )
         command = _command(click.get_current_context())
-        made = [_measured(name, setting, command) for name in tables]
+        made = [_measured(name, setting, bar, command) for name in tables]
         if pictures:
             count = write_pictures(setting, output / "pictures")
             say(f"wrote {count} pictures to {output / 'pictures'}")
@@ -170,13 +182,15 @@ def bench(
     report(facts, as_json, text, f"wrote {written[0]}, and {len(written) - 1} files beside it")
 
 
-def _measured(name: str, setting: Any, command: Sequence[str]) -> Any:
+def _measured(name: str, setting: Any, bar: Bar, command: Sequence[str]) -> Any:
     """A table, with the command that makes it again."""
     measure = table_of(name)
     say(f"measuring {name}")
     started = time.perf_counter()
     with progress(f"measuring {name}") as update:
-        table = measure(replace(setting, update=update))
+        bar.shown = update
+        table = measure(setting)
+        bar.shown = None
     again = shlex.join([*command, "--tables", name])
     return replace(table, command=again, seconds=time.perf_counter() - started)
 

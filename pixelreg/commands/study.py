@@ -129,7 +129,13 @@ def _trial(path: Path, models: dict[str, Any], expression: str, side: int) -> ma
         except PixelregError as error:
             raise DataError(f"{path}, by {name}: {error}") from error
         made[name] = np.asarray(reduced(changed.pixels, side))
-    return making.Trial(path.name, np.asarray(reduced(picture.pixels, side)), made)
+    before = np.asarray(reduced(picture.pixels, side))
+    for name, pixels in made.items():
+        alike = [k for k, other in made.items() if k > name and np.array_equal(pixels, other)]
+        alike += ["the photo"] * np.array_equal(pixels, before)
+        if alike:
+            say(f"note: {path}: {name} gives the same picture as {', '.join(alike)}")
+    return making.Trial(path.name, before, made)
 
 
 def _files(path: Path) -> list[Path]:

@@ -26,8 +26,8 @@ PAGE, KEY = "study.html", "key.json"
 # The three attributes of Pixel-based Facial Expression Synthesis, section IV-C.
 QUESTIONS = {
     "quality": "Which picture looks best, simply as a picture?",
-    "expression": "Which one looks most really {expression}?",
-    "identity": "Which one looks most like the person above?",
+    "expression": "Which face looks most genuinely {expression}?",
+    "identity": "Which face looks most like the person above?",
 }
 POLICY = (
     "default-src 'none'; script-src '{script}'; style-src '{style}'; img-src data:; "
