@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -279,6 +280,17 @@ def test_the_command_writes_a_report(faces: Path, tmp_path: Path, command: Comma
     assert again.code == 0, again.err
     assert json.loads(again.out)["tables"][0]["rows"] == facts["rows"]
     assert (output / "quality.csv").read_text() == (tmp_path / "again/quality.csv").read_text()
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+def test_a_missing_extra_is_told_before_the_work(
+    package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: Command
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    done = command("bench", "--quick", "-o", tmp_path / "report")
+    assert done.code == 1
+    assert "pixelreg[report]" in done.error
+    assert "measuring" not in done.err
 
 
 @pytest.mark.parametrize(

@@ -141,12 +141,13 @@ def bench(
       pixelreg bench --data london/ --tables sizes,quality -o report/
       pixelreg bench --data london/ --models rr kr:sigma=1 smile.onnx
     """
-    from pixelreg.bench import page
+    from pixelreg.bench import page, plots
     from pixelreg.bench.quality import write_pictures
     from pixelreg.bench.setting import Setting
     from pixelreg.data.expressions import canonical
 
     page.check()
+    plots.check()
     if not output.is_dir() and output.exists():
         raise UsageError(f"{output} is a file; -o takes a folder")
     chosen, bar = models + more or ("all",), Bar()
