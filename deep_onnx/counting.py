@@ -121,6 +121,7 @@ def write_networks(folder: Path, target: str) -> list[Path]:
     for name, multiple in TIMED.items():
         one = known[name]
         torch.manual_seed(0)
+        network = one.make().eval()
         card = Card(
             "timed",
             targets={target: (0.0,) * one.entries},
@@ -131,9 +132,10 @@ def write_networks(folder: Path, target: str) -> list[Path]:
             dynamic=True,
             multiple=multiple,
             placement="whole",
+            parameters=sum(each.numel() for each in network.parameters()),
         )
         inputs = {"image": torch.zeros(2, 3, 64, 64), "condition": torch.zeros(2, one.entries)}
-        model = trace(Export(one.make().eval(), card, inputs))
+        model = trace(Export(network, card, inputs))
         written.append(folder / f"{name}.onnx")
         write_bytes(written[-1], finish(model, card).data)
     return written

@@ -198,6 +198,22 @@ def test_an_onnx_file_takes_part(setting: Setting, tiny_onnx) -> None:
     assert "CUDAExecutionProvider" in str(times.rows) or "not timed on cuda" in told
 
 
+@pytest.mark.slow
+def test_a_network_is_timed_with_random_weights(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxscript", reason="the extra 'train' is not installed")
+    from deep_onnx import counting
+
+    monkeypatch.setattr(counting, "TIMED", {"OCNN": 4})
+    rows = table_of("latency")(replace(setting, models=("rr",), networks=True)).facts()["rows"]
+    times = {row["model"]: row["median ms"] for row in rows if row["picture"] != "1280 x 720"}
+    assert set(times) == {"rr", "OCNN"}
+    assert times["OCNN"] > times["rr"]  # 8,880 times the multiply-adds
+    file = contender(str(setting.scratch / "OCNN.onnx"), 32, None, "happy")
+    assert file.facts()["parameters"] == 384_884
+
+
 def test_peak_and_load_are_of_a_process_of_their_own(tables: Lazily) -> None:
     for row in tables["latency"].facts()["rows"]:
         assert 0 < row["load s"] < 60
