@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+
+from pixelreg.bench.timing import in_turn
 
 COPIED = 64_000_000  # bytes a thread: more than the caches hold
 
@@ -81,15 +82,8 @@ def interleaved(
     works: Mapping[str, Callable[[], Any]], rounds: int, inner: int = 1
 ) -> dict[str, float]:
     """Median seconds of each, one after the other in every round, after one round unmeasured."""
-    taken: dict[str, list[float]] = {name: [] for name in works}
-    for number in range(rounds + 1):
-        for name, work in works.items():
-            start = time.perf_counter()
-            for _ in range(inner):
-                work()
-            if number:
-                taken[name].append((time.perf_counter() - start) / inner)
-    return {name: statistics.median(times) for name, times in taken.items()}
+    taken = in_turn(works, rounds, inner)
+    return {name: statistics.median(times[1:]) for name, times in taken.items()}
 
 
 def copy_bandwidth(threads: int, rounds: int) -> float:

@@ -177,6 +177,11 @@ class Translator(ABC):
         """The numbers that a target may set, each with its lowest and highest value."""
         return {}
 
+    @property
+    def file_bytes(self) -> int | None:
+        """Bytes of the file of a model that comes along by its name alone; None for others."""
+        return None
+
     def canonical(self, target: str) -> str:
         """The model's own name for a target or a synonym of it."""
         return target if target in self.targets else canonical(target)

@@ -13,7 +13,7 @@ from cli_tools import ROOT
 README, DOCS = ROOT / "README.md", ROOT / "docs"
 MADE = ("commands.md", "api.md")  # by docs/make_reference.py, from what the product says of itself
 SHELL, PYTHON = ("", "bash", "sh", "shell"), ("python",)
-GROUPS = ("data", "train", "portrait")  # commands that have commands
+GROUPS = ("data", "train", "portrait", "study")  # commands that have commands
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!`)\[[^\]\[]*(?:\[[^\]]*\])?[^\]\[]*\]\(<?([^)\s>]+)>?\)")
 _NOTE = re.compile(r"(?:^|\s)#\s.*$")

@@ -80,8 +80,14 @@ NOT_RUN = {
     r"python -m pytest": "is what runs this test; CI reads that line and runs it",
 }
 # Pages whose commands have tests of their own: here, their options are looked at.
-EXPORTS = ("behind-an-api.md", "microcontroller.md", "onnx-export.md", "web-page.md")
-OPTIONS_ONLY = dict.fromkeys(EXPORTS, "what they export is run by the exporters' tests")
+ELSEWHERE = (
+    "benchmarks.md",
+    "behind-an-api.md",
+    "microcontroller.md",
+    "onnx-export.md",
+    "web-page.md",
+)
+OPTIONS_ONLY = dict.fromkeys(ELSEWHERE, "what they make is run by tests of their own")
 # What people have at hand in the blocks of Python.
 AT_HAND = {
     "array": lambda: np.asarray(Image.open(ROOT / "examples/pictures/face.jpg").resize((128, 128))),

@@ -26,6 +26,8 @@ COMMANDS = {
     ),
     "compare": ("pixelreg.commands.compare:compare", "Show models side by side."),
     "evaluate": ("pixelreg.commands.evaluate:evaluate", "Score a model on a folder of pairs."),
+    "bench": ("pixelreg.commands.bench:bench", "Measure models as the papers do, as a page."),
+    "study": ("pixelreg.commands.study:study", "Ask people which pictures are best, blind."),
     "train": ("deep_onnx.commands.train:train", "Train a deep model, and export it as ONNX."),
     "generate": ("deep_onnx.commands.generate:generate", "Make new pictures from noise."),
     "portrait": ("deep_onnx.commands.portrait:portrait", "Change a portrait by its mask."),

@@ -1,4 +1,4 @@
-"""How near a prediction is to the truth: PSNR, SSIM and MAE.
+"""How near a prediction is to the truth: PSNR, SSIM and MAE; and how sharp it is.
 
 Pictures are (..., H, W, C) uint8; the data range is 255 throughout.
 """
@@ -15,6 +15,7 @@ from pixelreg.errors import InvalidArrayError
 _SIGMA, _TRUNCATE = 1.5, 3.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _BORDER = 5
+_LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def mae(predicted: Array, truth: Array) -> Float64:
@@ -56,6 +57,19 @@ def ssim(predicted: Array, truth: Array) -> Float64:
     likeness /= (mean_x**2 + mean_y**2 + _C1) * (var_x + var_y + _C2)
     inner = likeness[..., _BORDER:-_BORDER, _BORDER:-_BORDER, :]
     result: Float64 = inner.mean(axis=(-3, -2, -1))
+    return result
+
+
+def sharpness(pictures: Array) -> Float64:
+    """Variance of the Laplacian of each picture's luma, shape (...): how much fine detail it has.
+
+    A picture in the paper's sense is blurred where this falls; noise raises it, too.
+    """
+    from scipy.ndimage import laplace
+
+    grey = pictures[..., :3] @ _LUMA
+    flat = grey.reshape(-1, *grey.shape[-2:])
+    result: Float64 = np.array([laplace(one).var() for one in flat]).reshape(grey.shape[:-2])
     return result
 
 

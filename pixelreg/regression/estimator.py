@@ -82,6 +82,7 @@ class Estimator:
         themselves.
     options : the parameters that the command line sets, by their option.
     grid : the parameters that K-fold cross-validation tries.
+    needs : the optional package that fitting takes; empty for none.
     same_width : each target belongs to one input, a pixel, so y is as wide as X.
     scale : the value of white in X and y where they are no bytes.
     feature_names_in_ : names of the columns, where X was a data frame; X must then keep to them.
@@ -90,6 +91,7 @@ class Estimator:
     sums: ClassVar[type[Sums] | None] = None
     options: ClassVar[Mapping[str, str]] = {"alpha": "--lambda"}
     grid: ClassVar[Sequence[Mapping[str, float]]] = tuple({"alpha": alpha} for alpha in ALPHAS)
+    needs: ClassVar[str] = ""
     same_width: ClassVar[bool] = True
     scale: float = 1.0
 

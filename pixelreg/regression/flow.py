@@ -61,6 +61,7 @@ class FlowRidge(Estimator):
     Fitting needs OpenCV (the extra ``align``); predicting does not.
     """
 
+    needs = "cv2"
     grid = tuple({"alpha": alpha} for alpha in (0.3, 1.0, 3.0, 10.0))  # each fit takes seconds
 
     @classmethod

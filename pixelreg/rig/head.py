@@ -20,6 +20,7 @@ from pixelreg.errors import ModelFileError
 from pixelreg.files import write_atomically
 from pixelreg.models import store
 
+HEAD = Path(__file__).parent / "head.safetensors.xz"
 FORMAT = store.Format("pixelreg-head", "1", "a head of the rig")
 STEP = 2e-3  # cm between stored positions
 NEEDED = 20  # shapes of a half that expressions are made of
@@ -207,7 +208,7 @@ def save_head(head: Head, path: Path) -> None:
 
 def load_mesh(path: Path | None = None) -> Mesh:
     """The head of a file, or the one that comes with pixelreg, both halves."""
-    file = Path(__file__).parent / "head.safetensors.xz" if path is None else path
+    file = HEAD if path is None else path
     try:
         plain = lzma.decompress(file.read_bytes())
     except (OSError, EOFError, lzma.LZMAError) as error:

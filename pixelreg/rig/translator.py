@@ -24,7 +24,7 @@ from pixelreg.models.model import Frame
 from pixelreg.models.plans import Change
 from pixelreg.pictures.image import ImageLike, Picture, read
 from pixelreg.rig.expressions import EXPRESSIONS, Vocabulary, bare, expression_of
-from pixelreg.rig.head import Mesh, load_mesh
+from pixelreg.rig.head import HEAD, Mesh, load_mesh
 from pixelreg.rig.motion import USUAL, Look, Rig, change
 from pixelreg.rig.moving import MOST_TURNED, PUPILS, MovingFace, smaller, times_smaller, window_of
 from pixelreg.rig.shown import example_weights, misfit_of, moved_towards, shown_weights, turn_of
@@ -107,6 +107,11 @@ class RigTranslator(Translator):
         """Expressions and muscles, both sides together, from rest to full."""
         names = (*EXPRESSIONS, *bare(self.mesh.shapes))
         return {name: (0.0, 1.0) for name in names if name != "neutral"}
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of the head's file."""
+        return (self.file or HEAD).stat().st_size
 
     def goal(self, target: Target) -> Goal:
         """What a target asks of a face, whatever that shows."""

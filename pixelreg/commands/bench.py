@@ -1,0 +1,247 @@
+"""``pixelreg bench``: the papers' tables measured on one's own pictures, as a page."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+
+from pixelreg.bench import TABLES, table_of
+from pixelreg.commands import options
+from pixelreg.commands.console import progress, report, say
+from pixelreg.errors import UnknownNameError, UsageError
+from pixelreg.faces.locate import Locator
+
+LEAST, MOST = 8, 198  # drawn people
+
+
+class Bar:
+    """Progress of the table that is being measured, whichever that is."""
+
+    def __init__(self) -> None:
+        self.shown: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.shown is not None:
+            self.shown(done, total)
+
+
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    names = tuple(TABLES) if value is None else tuple(filter(None, value.split(",")))
+    for name in names:
+        if name not in TABLES:
+            raise UnknownNameError("table", name, TABLES)
+    # In the house's order: what later tables import must not change what the times are of.
+    return tuple(name for name in TABLES if name in names)
+
+
+@click.command()
+@click.argument("more", nargs=-1, metavar="[MODEL...]")
+@click.option(
+    "--data",
+    multiple=True,
+    type=options.FOLDER,
+    help="Folder (or CSV table) of pictures; repeated, several sets are pooled. "
+    "[default: drawn faces]",
+)
+@options.layout
+@options.source
+@click.option("--expr", "target", default="happy", show_default=True, help="What is made.")
+@click.option(
+    "--models",
+    "--model",
+    "models",
+    multiple=True,
+    help="A kind that is fitted here (rr, kr, mr, full, flow), perhaps with settings "
+    "(kr:sigma=1), rig, a model file, or all. [default: all]",
+)
+@click.option(
+    "--tables",
+    callback=_names,
+    metavar="NAMES",
+    help=f"Which, separated by commas: {', '.join(TABLES)}. [default: all]",
+)
+@click.option("--quick", is_flag=True, help="One split of the people, fewer rounds: minutes.")
+@options.integer("--size", 32, 512, 128, "Side of the crops in pixels.")
+@options.integer("--people", LEAST, MOST, 40, "How many faces are drawn without --data.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides who is judged.")
+@click.option(
+    "--outside",
+    multiple=True,
+    type=options.FILE,
+    help="A picture from elsewhere for the table of that name. [default: a composite face]",
+)
+@click.option(
+    "--judge",
+    "judges",
+    multiple=True,
+    metavar="NAME=FILE.py:FUNCTION",
+    help="A score of your own: the function takes pictures made, true ones and inputs, each "
+    "(N, H, W, 3) uint8, and gives N numbers.",
+)
+@click.option(
+    "--features",
+    type=options.FILE,
+    help="An .npz of features (N, D) by model, and of true pictures as truth: FID and KID.",
+)
+@click.option("--pictures", is_flag=True, help="Write what all models make of all judged people.")
+@click.option(
+    "--provider",
+    type=click.Choice(["auto", "cuda", "cpu"]),
+    default="auto",
+    show_default=True,
+    help="What runs ONNX models, but in the table of times, which asks both.",
+)
+@click.option(
+    "--networks",
+    is_flag=True,
+    help="Time the papers' networks as well, with random weights (extra train); not "
+    "with --quick, they see 1280 x 720 too, and take gigabytes.",
+)
+@options.locating
+@options.output(click.Path(file_okay=False, path_type=Path), "report", "Folder to write to.")
+@options.as_json
+def bench(
+    more: tuple[str, ...],
+    data: tuple[Path, ...],
+    layout: str,
+    views: tuple[str, ...],
+    source: str | None,
+    target: str,
+    models: tuple[str, ...],
+    tables: tuple[str, ...],
+    quick: bool,
+    size: int,
+    people: int,
+    seed: int,
+    outside: tuple[Path, ...],
+    judges: tuple[str, ...],
+    features: Path | None,
+    pictures: bool,
+    provider: str,
+    networks: bool,
+    locator: Locator,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Measure models as the papers do, on your pictures: tables, curves and sheets on one page.
+
+    Kinds are fitted to three quarters of the people and judged on the others. A model file may have
+    seen the people whom it is judged on, which flatters it.
+
+    \b
+    Examples:
+      pixelreg bench --quick
+      pixelreg bench --data london/ --tables sizes,quality -o report/
+      pixelreg bench --data london/ --models rr kr:sigma=1 smile.onnx
+    """
+    from pixelreg.bench import page, plots
+    from pixelreg.bench.quality import write_pictures
+    from pixelreg.bench.setting import Setting
+    from pixelreg.data.expressions import canonical
+
+    page.check()
+    plots.check()
+    if not output.is_dir() and output.exists():
+        raise UsageError(f"{output} is a file; -o takes a folder")
+    chosen, bar = models + more or ("all",), Bar()
+    with TemporaryDirectory() as scratch:
+        setting = Setting(
+            scratch=Path(scratch),
+            data=data,
+            models=chosen,
+            target=canonical(target),
+            source=source,
+            layout=layout,
+            views=views,
+            size=size,
+            people=people,
+            quick=quick,
+            seed=seed,
+            outside=outside,
+            judges=dict(map(_judge, judges)),
+            features=_features(features),
+            provider=provider,
+            networks=networks,
+            locator=locator,
+            update=bar,
+        )
+        command = _command(click.get_current_context())
+        made = [_measured(name, setting, bar, command) for name in tables]
+        if pictures:
+            count = write_pictures(setting, output / "pictures")
+            say(f"wrote {count} pictures to {output / 'pictures'}")
+        written = page.write(made, output, "What models make of faces, measured", setting.told())
+    text = "\n\n".join(f"{table.title}\n{table.text()}" for table in made)
+    facts = {"report": str(written[0]), "tables": [table.facts() for table in made]}
+    report(facts, as_json, text, f"wrote {written[0]}, and {len(written) - 1} files beside it")
+
+
+def _measured(name: str, setting: Any, bar: Bar, command: Sequence[str]) -> Any:
+    """A table, with the command that makes it again."""
+    measure = table_of(name)
+    say(f"measuring {name}")
+    started = time.perf_counter()
+    with progress(f"measuring {name}") as update:
+        bar.shown = update
+        table = measure(setting)
+        bar.shown = None
+    again = shlex.join([*command, "--tables", name])
+    return replace(table, command=again, seconds=time.perf_counter() - started)
+
+
+def _command(context: click.Context) -> list[str]:
+    """The options that were given, but for which tables, as they are typed."""
+    words = ["pixelreg", "bench"]
+    for param in context.command.params:
+        given = context.get_parameter_source(str(param.name))
+        if given is None or given.name != "COMMANDLINE" or param.name in ("tables", "as_json"):
+            continue
+        words += _words(param, context.params.get(str(param.name)))
+    return words
+
+
+def _words(param: click.Parameter, value: Any) -> list[str]:
+    name = max(param.opts, key=len)
+    if isinstance(param, click.Argument):
+        return [str(each) for each in value]
+    if getattr(param, "is_flag", False):
+        return [name] * bool(value)
+    many = value if isinstance(value, tuple) else (value,)
+    return [word for each in many for word in (name, str(each))]
+
+
+def _judge(text: str) -> tuple[str, Any]:
+    """A judge's name and function, of ``NAME=FILE.py:FUNCTION``."""
+    name, _, where = text.partition("=")
+    file, _, function = where.rpartition(":")
+    if not (name and function and file.endswith(".py")):
+        raise UsageError(f"--judge takes NAME=FILE.py:FUNCTION, not {text!r}")
+    spec = importlib.util.spec_from_file_location(f"judge_{name}", file)
+    if not Path(file).is_file() or spec is None or spec.loader is None:
+        raise UsageError(f"--judge {name}: there is no file {file}")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        return name, getattr(module, function)
+    except Exception as error:  # it is somebody else's, and may raise anything
+        raise UsageError(f"--judge {name}: {type(error).__name__}: {error}") from error
+
+
+def _features(file: Path | None) -> dict[str, Any]:
+    import numpy as np
+
+    if file is None:
+        return {}
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(f"{file} is no .npz of arrays: {error}") from error

@@ -1,0 +1,330 @@
+"""``pixelreg bench``: every table keeps its promises, and known numbers are what is counted."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_tools import Command
+from PIL import Image
+
+from pixelreg.backends import get_backend
+from pixelreg.bench import TABLES, table_of
+from pixelreg.bench.models import ALL, READY, contender, contenders
+from pixelreg.bench.page import page
+from pixelreg.bench.setting import Setting
+from pixelreg.bench.sizes import WORK, plan_bytes_moved, plan_multiply_adds
+from pixelreg.bench.table import Column, Figure, Table
+from pixelreg.bench.timing import Taken, in_turn
+from pixelreg.data.synthetic import synthesise
+from pixelreg.errors import UnknownNameError, UsageError
+from pixelreg.evaluation.features import frechet, kernel_distance
+from pixelreg.evaluation.metrics import sharpness
+from pixelreg.fitting.recipe import Recipe
+from pixelreg.models.plans import PLAN_CLASSES
+from pixelreg.regression import ESTIMATORS
+
+pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
+pytest.importorskip("jinja2", reason="the extra 'report' is not installed")
+QUICK = ("rr", "kr:sigma=1")
+
+
+class Lazily(dict[str, Table]):
+    """Tables, each measured when it is looked at first."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+
+    def __missing__(self, name: str) -> Table:
+        self[name] = table_of(name)(self.setting)
+        return self[name]
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bench-faces")
+    synthesise(folder, 8, ("neutral", "happy"), size=64, seed=4)
+    return folder
+
+
+@pytest.fixture
+def setting(faces: Path, tmp_path: Path) -> Setting:
+    return Setting(tmp_path, (faces,), QUICK, size=32, quick=True)
+
+
+@pytest.fixture(scope="module")
+def tables(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Lazily:
+    folder = tmp_path_factory.mktemp("bench-tables")
+    made = Setting(folder, (faces,), QUICK, size=32, quick=True)
+    return Lazily(made)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_is_whole_and_tells_how(name: str, tables: Lazily) -> None:
+    table = tables[name]
+    assert table.name == name
+    assert table.rows
+    assert table.notes
+    assert table.about
+    assert {len(row) for row in table.rows} == {len(table.columns)}
+    assert len({column.name for column in table.columns}) == len(table.columns)
+    named = {str(cell) for row in table.rows for cell in row}
+    assert name == "sigma" or set(QUICK) <= named
+    for figure in table.figures:
+        assert figure.png.startswith(b"\x89PNG")
+        assert figure.caption
+    read = list(csv.reader(table.csv().splitlines()))
+    assert len(read) == len(table.rows) + 1
+    json.dumps(table.facts(), allow_nan=False)
+
+
+def test_the_papers_numbers_come_out() -> None:
+    pytest.importorskip("torch", reason="the extra 'train' is not installed")
+    from deep_onnx.counting import counted
+
+    found = {one.name: one for one in counted()}
+    known = {
+        "StarGAN, 5 classes": 8_430_528,
+        "StarGAN, 7 classes": 8_436_800,
+        "GANimation": 8_471_296,
+        "CycleGAN": 11_378_179,
+        "pix2pix, depth 8": 54_413_955,
+    }
+    assert {name: found[name].parameters for name in known} == known
+
+
+@pytest.mark.parametrize("name", ["StarGAN, 5 classes", "CycleGAN", "pix2pix, depth 7", "OCNN"])
+def test_multiply_adds_are_those_that_pytorch_counts(name: str) -> None:
+    torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from deep_onnx.counting import count, subjects
+
+    one = subjects()[name]
+    with torch.device("meta"):
+        network = one.make().eval()
+        given = [torch.zeros(1, 3, one.size, one.size)]
+        given += [torch.zeros(1, one.entries)] if one.entries else []
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(*given)
+        assert count(network, *given)[1] == counter.get_total_flops() / 2
+
+
+def test_closed_forms_have_the_sizes_that_equations_give(setting: Setting) -> None:
+    learning, _ = setting.split(setting.folds()[0], 128, setting.frame)
+    values = 128 * 128 * 3
+    ridge = Recipe("rr").fit(learning)
+    assert (ridge.parameters, plan_multiply_adds(ridge)) == (98_304, values)
+    assert plan_bytes_moved(ridge) == 4 * (2 * values + 2 * values)
+    masked = Recipe("mr").fit(learning)
+    assert (masked.parameters, plan_multiply_adds(masked)) == (491_520, 9 * values)
+    assert set(WORK) == set(PLAN_CLASSES)
+
+
+def test_nobody_is_judged_whom_the_model_has_learnt_from(faces: Path, tmp_path: Path) -> None:
+    setting = Setting(tmp_path, (faces,), QUICK, size=32)
+    judged: list[str] = []
+    for fold in setting.folds():
+        learning, held_out = setting.split(fold, 32, setting.frame)
+        assert not set(learning.people) & set(held_out.people)
+        assert learning.pairs
+        judged += held_out.people
+    assert sorted(judged) == sorted(one.person for one in setting.pairs)
+
+
+def test_scores_are_those_of_scikit_image(setting: Setting, tables: Lazily) -> None:
+    metrics = pytest.importorskip("skimage.metrics")
+    learning, judged = setting.learning(), setting.judged()
+    made = get_backend().apply(Recipe("rr", size=32).fit(learning), judged.sources)
+    each = [
+        metrics.peak_signal_noise_ratio(truth, one, data_range=255)
+        for truth, one in zip(judged.targets, made, strict=True)
+    ]
+    row = next(row for row in tables["quality"].facts()["rows"] if row["model"] == "rr")
+    assert row["n"] == len(each)
+    assert row["PSNR dB"] == pytest.approx(np.mean(each), abs=1e-9)
+    left = [
+        metrics.peak_signal_noise_ratio(truth, one, data_range=255)
+        for truth, one in zip(judged.targets, judged.sources, strict=True)
+    ]
+    assert row["PSNR gain"] == pytest.approx(np.mean(each) - np.mean(left), abs=1e-9)
+
+
+def test_all_people_of_few_are_those_of_quality(tables: Lazily) -> None:
+    rows = tables["few"].facts()["rows"]
+    counts = [row["learnt from"] for row in rows if row["model"] == "rr"]
+    assert counts == [5, 6]  # there are no more
+    last = [row for row in rows if row["model"] == "rr"][-1]
+    whole = next(row for row in tables["quality"].facts()["rows"] if row["model"] == "rr")
+    assert last["PSNR dB"] == pytest.approx(whole["PSNR dB"], abs=1e-9)
+    sigmas = [row["sigma"] for row in tables["sigma"].facts()["rows"]]
+    assert sigmas == [0.1, 0.3, 1.0, 3.0, 5.0, 10.0, None, None]
+
+
+def test_what_all_means_and_what_is_refused() -> None:
+    made, absent = contenders((ALL,), 32, None, "happy")
+    assert {one.name for one in made} | {line.split()[0] for line in absent} == {
+        *ESTIMATORS,
+        *READY,
+    }
+    assert contender("kr:sigma=0.5,alpha=1", 32, None, "happy").settings == "alpha 1, sigma 0.5"
+    for word, error in (
+        ("nothing", UnknownNameError),
+        ("kr:width=1", UnknownNameError),
+        ("kr:sigma=wide", UsageError),
+    ):
+        with pytest.raises(error):
+            contender(word, 32, None, "happy")
+
+
+def test_an_onnx_file_takes_part(setting: Setting, tiny_onnx) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra 'deep' is not installed")
+    from onnx_tools import identity
+
+    file = tiny_onnx(identity(), multiple=4, size=32)
+    other = replace(setting, models=(str(file),))
+    rows = table_of("quality")(other).facts()["rows"]
+    row = next(row for row in rows if row["model"] == file.stem)
+    assert row["PSNR gain"] == pytest.approx(0, abs=1e-9)
+    times = table_of("latency")(other)
+    assert {row[1] for row in times.rows} >= {"onnxruntime, CPUExecutionProvider"}
+    told = " ".join(times.notes)
+    assert "CUDAExecutionProvider" in str(times.rows) or "not timed on cuda" in told
+
+
+@pytest.mark.slow
+def test_a_network_is_timed_with_random_weights(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxscript", reason="the extra 'train' is not installed")
+    from deep_onnx import counting
+
+    monkeypatch.setattr(counting, "TIMED", {"OCNN": 4})
+    rows = table_of("latency")(replace(setting, models=("rr",), networks=True)).facts()["rows"]
+    times = {row["model"]: row["median ms"] for row in rows if row["picture"] != "1280 x 720"}
+    assert set(times) == {"rr", "OCNN"}
+    assert times["OCNN"] > times["rr"]  # 8,880 times the multiply-adds
+    file = contender(str(setting.scratch / "OCNN.onnx"), 32, None, "happy")
+    assert file.facts()["parameters"] == 384_884
+
+
+def test_peak_and_load_are_of_a_process_of_their_own(tables: Lazily) -> None:
+    for row in tables["latency"].facts()["rows"]:
+        assert 0 < row["load s"] < 60
+        assert row["peak MB"] is None or 10 < row["peak MB"] < 500
+        assert row["median ms"] > 0
+
+
+def test_all_in_turn() -> None:
+    asked: list[str] = []
+    works = {name: (lambda name=name: asked.append(name)) for name in "ab"}
+    taken = in_turn(works, 3)
+    assert asked == [*"ab"] * 4
+    assert {len(times) for times in taken.values()} == {4}
+    assert len(in_turn(works, 9, slow=0.0)["a"]) == 4
+    found = Taken.of(9.0, [3.0, 1.0, 2.0])
+    assert (found.first, found.middle) == (9.0, 2.0)
+
+
+def test_features() -> None:
+    """FID by scipy's root of a matrix; KID near 0 for one distribution, and large for two."""
+    linalg = pytest.importorskip("scipy.linalg")
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(60, 5)), rng.normal(size=(80, 5)) @ rng.normal(size=(5, 5)) + 1
+    first, second = np.cov(a.T), np.cov(b.T)
+    root = linalg.sqrtm(first @ second).real
+    wanted = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(first + second - 2 * root)
+    assert frechet(a, b) == pytest.approx(wanted, rel=1e-9)
+    assert frechet(a, a) == pytest.approx(0, abs=1e-9)
+    same, spread = kernel_distance(a, rng.normal(size=(60, 5)))
+    assert abs(same) < 4 * spread
+    assert kernel_distance(a, b)[0] > 10 * spread
+    with pytest.raises(UsageError):
+        frechet(a, b[:, :3])
+
+
+def test_sharpness_falls_when_a_picture_is_blurred(large_face: np.ndarray) -> None:
+    from scipy.ndimage import gaussian_filter
+
+    blurred = gaussian_filter(large_face, (1, 1, 0))
+    assert sharpness(blurred) < 0.5 * sharpness(large_face)
+    assert sharpness(np.stack([large_face, blurred])).shape == (2,)
+
+
+def test_a_page_escapes_what_comes_in_and_asks_nobody() -> None:
+    bad = "<script>alert(1)</script>"
+    figure = Figure("f", bad, b"\x89PNG")
+    table = Table("sizes", bad, bad, (Column(bad),), ((bad,),), (bad,), (figure,), bad)
+    made = page([table], bad, bad)
+    assert "<script" not in made
+    assert "&lt;script&gt;" in made
+    assert not re.search(r"(src|href)=\"(?!data:|#)", made)
+    assert "default-src 'none'" in made
+
+
+def test_the_command_writes_a_report(faces: Path, tmp_path: Path, command: Command) -> None:
+    judge = tmp_path / "mine.py"
+    judge.write_text("def bright(made, truth, source):\n    return made.mean(axis=(1, 2, 3))\n")
+    features = tmp_path / "features.npz"
+    rng = np.random.default_rng(0)
+    np.savez(features, truth=rng.normal(size=(40, 3)), rr=rng.normal(size=(40, 3)))
+    output = tmp_path / "report"
+    words = ["--data", faces, "--size", 32, "--quick", "--models", "rr", "mr", "--json"]
+    words += ["--tables", "quality", "--judge", f"bright={judge}:bright", "--features", features]
+    done = command("bench", *words, "--pictures", "-o", output)
+    assert done.code == 0, done.err
+    facts = json.loads(done.out)["tables"][0]
+    kept = json.loads((output / "report.json").read_text())
+    assert kept["tables"] == [facts]
+    assert kept["machine"]["cores"]
+    row = {row["model"]: row for row in facts["rows"]}["rr"]
+    assert row["features of"] == 40
+    assert row["FID"] > 0
+    pictures = sorted((output / "pictures" / "rr").glob("*.png"))
+    means = [np.asarray(Image.open(path)).mean() for path in pictures]
+    assert row["bright"] == pytest.approx(np.mean(means))
+    text = (output / "report.html").read_text()
+    assert facts["command"].startswith("pixelreg bench ")
+    assert text.count("pixelreg bench ") == 1 + len(facts["figures"])
+    again = command("bench", *facts["command"].split()[2:], "--json", "-o", tmp_path / "again")
+    assert again.code == 0, again.err
+    assert json.loads(again.out)["tables"][0]["rows"] == facts["rows"]
+    assert (output / "quality.csv").read_text() == (tmp_path / "again/quality.csv").read_text()
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+def test_a_missing_extra_is_told_before_the_work(
+    package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: Command
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    done = command("bench", "--quick", "-o", tmp_path / "report")
+    assert done.code == 1
+    assert "pixelreg[report]" in done.error
+    assert "measuring" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--tables", "sizes,nothing"), "unknown table 'nothing'"),
+        (("--models", "nothing"), "unknown model 'nothing'"),
+        (("--judge", "mine"), "NAME=FILE.py:FUNCTION"),
+        (("--judge", "mine=absent.py:f"), "there is no file absent.py"),
+        (("--expr", "joy-of-life"), "joy-of-life"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    words: tuple[str, ...], said: str, faces: Path, tmp_path: Path, command: Command
+) -> None:
+    output = tmp_path / "report"
+    fast = ("--size", 32, "--quick", "--tables", "quality", "--data", faces)
+    done = command("bench", *fast, *words, "-o", output)
+    assert done.code != 0
+    assert said in done.error
+    assert not output.exists()
