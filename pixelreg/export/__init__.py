@@ -22,7 +22,7 @@ from pixelreg.models.model import Model
 # name -> (module:class, what --list says)
 EXPORTERS = {
     "c": ("pixelreg.export.c.exporter:CExporter", "C99 source without allocation, for firmware"),
-    "web": ("pixelreg.export.web:WebExporter", "a page for browsers; nothing leaves the device"),
+    "web": ("pixelreg.export.web:WebExporter", "a page for browsers; takes the rig too"),
     "onnx": ("deep_onnx.exported:OnnxExporter", "ONNX, for onnxruntime on phones, desktops, pages"),
 }
 
