@@ -6,6 +6,7 @@ import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from platform import machine
 from shutil import which
 
 import numpy as np
@@ -324,6 +325,17 @@ def test_fused_multiply_add_is_kept_out(tmp_path) -> None:
             compiled(program(made), model.targets, made.one, tuple(words[1:2])),
         ):
             pass
+
+
+@pytest.mark.skipif(which("gcc") is None or machine() != "x86_64", reason="no gcc for x86")
+def test_what_includes_the_header_is_compiled_as_it_was_asked_for(tmp_path) -> None:
+    export(model_of("affine"), "c", tmp_path / "smile", (), Options(layout="header"))
+    sums = "float sum(float a, float b, float c) { return a * b + c; }\n"
+    include = '#define SMILE_IMPLEMENTATION\n#include "smile.h"\n'
+    (tmp_path / "main.c").write_text(include + sums)
+    words = ["gcc", "-O2", "-mfma", "-ffp-contract=fast", "-S", "main.c", "-o", "-"]
+    said = subprocess.run(words, cwd=tmp_path, capture_output=True, check=True).stdout
+    assert re.findall(rb"^\tvfmadd", said, re.MULTILINE) == [b"\tvfmadd"]  # of sum, and no other
 
 
 @needs_compiler

@@ -87,6 +87,7 @@ def source(form: Form, name: str) -> Source:
             "guards": filled(guards, both),
             "kind": filled(parts.template, {**both, "tables": "\n\n".join(tables)}),
             "calls": filled(parts.calls, both),
+            "unguards": "" if parts.integers else filled("unguards_float.c", both),
             "include": "$include",
         },
     )
