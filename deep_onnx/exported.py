@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -33,7 +34,7 @@ from pixelreg.errors import UsageError
 from pixelreg.export import Exported, Takes
 from pixelreg.export.form import DETAILS, Form
 from pixelreg.export.measure import Difference, compared
-from pixelreg.export.readme import masked, readme
+from pixelreg.export.readme import masked, placed, readme
 from pixelreg.files import write_bytes
 from pixelreg.models.plans import AffinePlan, FactoredPlan, FlowPlan, KernelPlan, SparsePlan
 
@@ -186,6 +187,12 @@ def _divided(form: Form) -> list[tuple[str, Form]]:
     """What goes into each file, and what its name adds."""
     if form.options.layout != APART:
         return [("", form)]
+    for name in form.targets:
+        if re.search(r"[/\\\0]", name):
+            raise UsageError(
+                f"{name!r} cannot be in the name of a file; leave out --layout {APART}, or choose "
+                "other targets with --expr"
+            )
     return [(f"-{name}", _only(form, name)) for name in form.targets]
 
 
@@ -217,4 +224,5 @@ def _how(file: File) -> str:
     asked["asked"] = asked["asked"].format(names=names)
     moving = MOVING.format(size=size) if file.moves else ""
     text = (files("deep_onnx") / "templates" / "how.md.txt").read_text(encoding="utf-8")
-    return Template(text).substitute(file=file.name, size=size, opset=OPSET, moving=moving, **asked)
+    words = {"file": file.name, "size": size, "opset": OPSET, "moving": moving}
+    return Template(text).substitute(words, placed=placed(file.form.model), **asked)

@@ -118,7 +118,7 @@ def kernel(tables: Tables, unit: str) -> Made:
 def factored(tables: Tables, unit: str) -> Made:
     """See `FactoredPlan`: all pixels to all pixels, by way of a few numbers."""
     graph, size = tables.graph, tables.size
-    flat = graph("Reshape", unit, graph.whole(0, -1))
+    flat = graph("Reshape", unit, graph.whole(0, size * size * 3))
     codes = [{name: f.codes for name, f in coded.fields.items()} for coded in tables.targets]
     ranks = max(len(each["basis"]) for each in codes)
     basis, shares = (
@@ -240,7 +240,7 @@ class _Fetched:
     def __call__(self, right: str, down: str, first: int, taps: Any) -> str:
         """Every pixel from so far to its right and below it, (S, S) each."""
         graph, along = self.graph, np.arange(self.size, dtype=np.float32)
-        flat = graph("Reshape", self.planes, graph.whole(0, 3, -1))
+        flat = graph("Reshape", self.planes, graph.whole(0, 3, self.size**2))
         columns, across = self._axis(right, graph.constant(along[None]), first, taps)
         rows, downs = self._axis(down, graph.constant(along[:, None]), first, taps)
         total = ""

@@ -6,6 +6,7 @@ import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from platform import machine
 from shutil import which
 
 import numpy as np
@@ -103,6 +104,19 @@ def test_flows_that_leave_the_picture_and_a_blur_wider_than_it() -> None:
                     assert found.decibels > 40
 
 
+@pytest.mark.skipif(which("clang") is None, reason="there is no clang")
+def test_pointers_stay_in_what_they_point_into(monkeypatch) -> None:
+    """Clang's sanitizer sees what is added to an array; GCC's does not. A fault ends the run."""
+    monkeypatch.setattr("pixelreg.export.c.check.compiler", lambda: which("clang"))
+    flags = (*FLAGS, "-fsanitize=undefined", "-fsanitize-trap=undefined")
+    for dtype in ("float32", "int8"):
+        model = model_of("flow", 32)
+        made = source(coded(model, Options(dtype)), "smile")
+        with compiled(program(made), model.targets, made.one, flags) as run:
+            for strength in (-4.0, 4.0):
+                run.run("happy", vectors(32), strength)
+
+
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_targets_that_change_nothing_and_a_large_picture(dtype) -> None:
@@ -159,6 +173,8 @@ def test_every_layout_has_a_page_that_tells_of_its_files(layout, tmp_path) -> No
     page = made.files[-1].read_text()
     assert all(f"`{file.relative_to(folder)}`" in page for file in made.files[:-1])
     assert f"{made.table_bytes:,} bytes" in page
+    assert ("define SMILE_IMPLEMENTATION" in page) == (layout == "header")
+    assert "pupils at (0.36, 0.39) and (0.64, 0.39)" in page
 
 
 @needs_compiler
@@ -302,6 +318,24 @@ def test_fused_multiply_add_is_kept_out(tmp_path) -> None:
         compiled(program(made), model.targets, made.one, ("-ffast-math",)),
     ):
         pass
+    words = ["cc", "-funsafe-math-optimizations", "-dM", "-E", "-"]
+    if b"__ASSOCIATIVE_MATH__" in subprocess.run(words, input=b"", capture_output=True).stdout:
+        with (
+            pytest.raises(PixelregError, match="compile this file without it"),
+            compiled(program(made), model.targets, made.one, tuple(words[1:2])),
+        ):
+            pass
+
+
+@pytest.mark.skipif(which("gcc") is None or machine() != "x86_64", reason="no gcc for x86")
+def test_what_includes_the_header_is_compiled_as_it_was_asked_for(tmp_path) -> None:
+    export(model_of("affine"), "c", tmp_path / "smile", (), Options(layout="header"))
+    sums = "float sum(float a, float b, float c) { return a * b + c; }\n"
+    include = '#define SMILE_IMPLEMENTATION\n#include "smile.h"\n'
+    (tmp_path / "main.c").write_text(include + sums)
+    words = ["gcc", "-O2", "-mfma", "-ffp-contract=fast", "-S", "main.c", "-o", "-"]
+    said = subprocess.run(words, cwd=tmp_path, capture_output=True, check=True).stdout
+    assert re.findall(rb"^\tvfmadd", said, re.MULTILINE) == [b"\tvfmadd"]  # of sum, and no other
 
 
 @needs_compiler
@@ -328,10 +362,14 @@ def test_what_does_not_fit_32_bits_is_refused(tmp_path) -> None:
     for plan, said in (
         (AffinePlan(wild, wild), "result before it is shifted reaches"),
         (AffinePlan(wild * 1e5, wild), "weights of happy are too large for int8 in C"),
+        (AffinePlan(wild * 1e30, wild), "weights of happy are too large for int8 in C"),
         (wilder, "reaches|too large for int8 in C"),
     ):
         with pytest.raises(UsageError, match=said):
             export(Model({"happy": plan}), "c", tmp_path / "out" / "smile", (), Options("int8"))
+    far = FlowPlan(wild[..., :2] * 1e12, wild, wild, plan_array(np.ones(1)))
+    with pytest.raises(UsageError, match="pixels away; --to c can from 256"):
+        export(Model({"happy": far}), "c", tmp_path / "out" / "smile")
     assert not (tmp_path / "out").exists()
 
 
@@ -345,6 +383,9 @@ def test_one_kind_and_a_name_in_c(tmp_path) -> None:
             export(Model(dict.fromkeys(names, plan)), "c", tmp_path / "smile")
     with pytest.raises(UsageError, match="cannot name functions in C"):
         export(model_of("affine"), "c", tmp_path / "1st")
+    for name, layout in (("stdint", "files"), ("Math", "arduino"), ("test", "cmake")):
+        with pytest.raises(UsageError, match=f"{name} means something else"):
+            export(model_of("affine"), "c", tmp_path / name, (), Options(layout=layout))
     assert not list(tmp_path.iterdir())
 
 

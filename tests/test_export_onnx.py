@@ -74,7 +74,7 @@ def runner(file: Path, model: Model) -> Callable[[str, Pixels, float], Pixels]:
             asked["target"] = np.array(list(model.plans).index(target), np.int64)
         parts = [
             session.run(["output"], {"image": pictures[k : k + 16], **asked})[0]
-            for k in range(0, len(pictures), 16)
+            for k in range(0, max(1, len(pictures)), 16)
         ]
         return np.concatenate(parts)
 
@@ -169,6 +169,7 @@ def test_any_strength_target_and_batch_is_as_apply_has_it(kind, tmp_path) -> Non
         apart = [run(target, picture[None], 0.7)[0] for picture in pictures]
         assert np.array_equal(together, apart)
         assert np.array_equal(run(target, pictures, 0.0), pictures)
+        assert run(target, pictures[:0], 0.7).shape == (0, 16, 16, 3)
 
 
 def test_kernels_of_any_rank_and_blurs_of_any_width_share_a_file(tmp_path) -> None:
@@ -296,6 +297,7 @@ def test_the_page_beside_it_tells_the_truth(tmp_path, monkeypatch) -> None:
     exported(model, tmp_path)
     page = (tmp_path / "m.README.md").read_text(encoding="utf-8")
     assert "0 happy, 1 very sad" in page
+    assert "pupils at (0.36, 0.39) and (0.64, 0.39)" in page
     assert "licence CC */ BY" in page
     picture = noise(16, 1)[0]
     Image.fromarray(picture).save("crop.png")
@@ -356,6 +358,14 @@ def test_a_file_for_each_target_where_that_is_wanted(tmp_path) -> None:
         assert load(file).targets == (target,)
         assert [each.name for each in session_of(file).get_inputs()] == ["image", "strength"]
         assert compared(one(model, target), runner(file, one(model, target))).largest == 0
+
+
+def test_a_target_that_cannot_name_a_file_is_refused(tmp_path) -> None:
+    plan = model_of("affine").plans["happy"]
+    for name in ("and/or", "\\", "\0"):
+        with pytest.raises(UsageError, match="cannot be in the name of a file"):
+            export(Model({name: plan}), "onnx", tmp_path / "m", (), Options(layout="apart"))
+    assert files_in(tmp_path) == set()
 
 
 def test_plans_of_two_kinds_go_into_two_files(tmp_path) -> None:

@@ -127,6 +127,7 @@ def test_command_line(tmp_path: Path, command: Command) -> None:
     for words, said in (
         (("--to", "c", "--detail", "2", "-o", tmp_path / "x"), "with --detail 2; it takes: 1"),
         (("--to", "c", "--layout", "zip", "-o", tmp_path / "x"), "it takes: files, header"),
+        (("--to", "web", "--single", "--layout", "folder", "-o", tmp_path / "x"), "cannot be"),
         (("--to", "c"), "wants MODEL, --to and -o"),
         (("--to", "rust", "-o", tmp_path / "x"), "unknown exporter 'rust'"),
         (("--to", "c", "-o", tmp_path / "x.txt"), "leave out .txt"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser_tools import WAIT, Visit, browser, png
+from browser_tools import GIVE, WAIT, Visit, browser, png
 from browser_tools import pytestmark as pytestmark
 from page_tools import off, rgba
 from PIL import Image
@@ -21,6 +21,7 @@ from pixelreg.faces.dense import DenseFinder
 from pixelreg.faces.locate import Locator
 from pixelreg.models import BUNDLED
 from pixelreg.models.file import load
+from pixelreg.models.model import Model
 from pixelreg.rig.expressions import EXPRESSIONS, bare
 from pixelreg.rig.head import load_mesh
 from pixelreg.rig.translator import RigTranslator
@@ -194,6 +195,41 @@ def test_the_camera_is_a_mirror(visit) -> None:
     assert visit.page.evaluate("document.documentElement.dataset.frames") == frames
 
 
+def test_a_camera_asked_for_twice_is_one_and_ends(visit) -> None:
+    press = "document.getElementById('camera').click();"
+    visit.page.evaluate(f"() => {{ {press} {press} {press} }}")
+    visit.until("document.documentElement.dataset.frames > 2")
+    visit.page.wait_for_timeout(500)
+    visit.page.click("#camera")
+    visit.settle()
+    visit.page.wait_for_timeout(200)
+    frames = visit.page.evaluate("document.documentElement.dataset.frames")
+    visit.page.wait_for_timeout(600)
+    assert visit.page.evaluate("document.documentElement.dataset.frames") == frames
+
+
+def test_of_photos_given_one_after_the_other_the_last_is_shown(visit) -> None:
+    """Though the first takes longer to be read."""
+    visit.page.evaluate(
+        """() => {
+          const read = window.createImageBitmap;
+          window.createImageBitmap = async (file, how) => {
+            if (file.size > 9999) await new Promise((go) => setTimeout(go, 700));
+            return read(file, how);
+          };
+        }"""
+    )
+    blank = np.full((240, 320, 3), 150, np.uint8)
+    large, small = png(PHOTOS["turned"]), png(blank)
+    assert len(small) < 9999 < len(large)
+    for content, name in ((large, "large.png"), (small, "small.png")):
+        text = b64encode(content).decode()
+        visit.page.evaluate(GIVE, ["drop", text, name, "image/png"])
+    visit.page.wait_for_timeout(1000)
+    visit.settle()
+    assert off(visit.shown("before"), blank)[0] == 0
+
+
 def test_several_faces_are_chosen_among(visit) -> None:
     photo = np.hstack([face_at(400, 420, 320, 40, 40), face_at(400, 420, 300, 50, 50)])
     visit.give("drop", png(photo), "two.png")
@@ -257,6 +293,18 @@ def test_without_workers_the_page_computes_by_itself(way, chromium, pages) -> No
     visit.give("drop", png(PHOTOS["turned"]), "photo.png")
     wanted = python_makes(PHOTOS["turned"], "happy", FLOW)
     assert off(visit.shown("after"), wanted)[0] <= 1
+    assert visit.wrong == []
+    visit.context.close()
+
+
+def test_any_name_is_a_button(chromium, tmp_path) -> None:
+    """Also one that every object in JavaScript has."""
+    plan = next(iter(load(FLOW).plans.values()))
+    names = ("toString", '</script><b>"', "__proto__")
+    export(Model(dict.fromkeys(names, plan)), "web", tmp_path / "page")
+    visit = Visit(chromium, tmp_path / "page" / "index.html", 320, 568)
+    assert visit.page.locator("#expressions button").all_inner_texts() == list(names)
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 320
     assert visit.wrong == []
     visit.context.close()
 

@@ -87,6 +87,8 @@ def export(
     if model is None or to is None or output is None:
         raise UsageError("pixelreg export wants MODEL, --to and -o; or --list")
     layout = "single" if single else asked["layout"]
+    if asked["layout"] not in ("", layout):
+        raise UsageError(f"--single is --layout single, so --layout {asked['layout']} cannot be")
     wanted = Options(asked["dtype"], int(asked["detail"]), asked["mask"], layout)
     made = _exported(str(model), to, output, targets, wanted)
     facts = asdict(made) | {"files": [str(file) for file in made.files]}

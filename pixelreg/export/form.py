@@ -187,7 +187,7 @@ def floats(values: Array, dtype: str) -> Field:
     with np.errstate(over="ignore"):
         codes = np.ascontiguousarray(values, dtype=dtype)
     if not np.isfinite(codes).all():
-        raise UsageError(f"--dtype {dtype} cannot hold this model's numbers; take float32 or int8")
+        raise UsageError(f"--dtype {dtype} cannot hold this model's numbers; take float32")
     return Field(codes, np.ones(1), np.zeros(1, np.int64))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pixelreg import __version__
 from pixelreg.export.form import Form
 from pixelreg.export.measure import STRENGTHS, Difference
+from pixelreg.models.model import Model
 
 PAGE = """# {name}
 
@@ -91,6 +92,14 @@ def measured(ran_by: str, found: Difference | None) -> str:
         f"{begin}: {found.decibels:.1f} dB, {found.share:.3%} of the numbers off by more than one "
         f"grey level, at most by {found.largest}."
     )
+
+
+def placed(model: Model) -> str:
+    """Where faces are to be in the pictures, in a sentence; nothing for a model without a frame."""
+    if model.frame is None:
+        return ""
+    left, right = (f"({x:.4g}, {y:.4g})" for x, y in model.frame.eyes)
+    return f"Faces are to have their pupils at {left} and {right} of the width and height."
 
 
 def masked(form: Form) -> bool:

@@ -89,7 +89,8 @@ def _constants(coded: Coded, bits: int) -> tuple[int, int, int, int]:
 def _sums(coded: Coded, bits: int) -> dict[str, int]:
     """The largest of every sum of a row's loop, in its order, at black or white."""
     weight_step, bias_step, slope, level = _constants(coded, bits)
-    weight, bias = (coded.cut(name).astype(np.int64) for name in ("weight", "bias"))
+    # In floats, which do not wrap around; below 2^53 they are exact.
+    weight, bias = (coded.cut(name).astype(np.float64) for name in ("weight", "bias"))
     white = level + 255 * slope
     product = 255 * weight_step * weight
     changes = level + bias * bias_step, white + product + bias * bias_step
@@ -109,7 +110,7 @@ def _bits(target: str, coded: Coded) -> int:
     for bits in BITS:
         if max(_sums(coded, bits).values()) <= MOST:
             return bits
-    raise UsageError(f"the weights of {target} are too large for int8 in C; take --dtype float16")
+    raise UsageError(f"the weights of {target} are too large for int8 in C; take --dtype float32")
 
 
 def _proved(target: str, coded: Coded, bits: int) -> list[str]:

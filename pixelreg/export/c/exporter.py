@@ -9,7 +9,7 @@ from string import Template
 from pixelreg.errors import UsageError
 from pixelreg.export import Exported, Takes
 from pixelreg.export.c.check import compiled, compiler
-from pixelreg.export.c.layouts import LAYOUTS
+from pixelreg.export.c.layouts import LAYOUTS, Layout
 from pixelreg.export.c.source import Source, source
 from pixelreg.export.c.text import filled
 from pixelreg.export.form import DETAILS, Form
@@ -17,6 +17,13 @@ from pixelreg.export.measure import Difference, compared
 from pixelreg.export.readme import readme
 from pixelreg.files import write_bytes
 from pixelreg.models.plans import AffinePlan, FlowPlan, KernelPlan
+
+# C's own headers, which sources would no longer find beside one of their name.
+HEADERS = (
+    *("assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits"),
+    *("locale", "math", "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio"),
+    *("stdlib", "string", "tgmath", "time", "wchar", "wctype"),
+)
 
 
 class CExporter:
@@ -35,7 +42,7 @@ class CExporter:
     def write(self, form: Form, output: Path) -> Exported:
         """See `pixelreg.export.Exporter`."""
         layout = LAYOUTS[form.options.layout]
-        name = _identifier(output, layout.endings)
+        name = _identifier(output, layout)
         made = source(form, name)
         found, ran_by = measured(form, made)
         files = layout.files(made)
@@ -69,8 +76,8 @@ def program(made: Source) -> dict[str, str]:
     }
 
 
-def _identifier(output: Path, endings: tuple[str, ...]) -> str:
-    if output.suffix not in endings:
+def _identifier(output: Path, layout: Layout) -> str:
+    if output.suffix not in layout.endings:
         raise UsageError(
             f"--to c writes files of its own endings, so -o cannot be {output.name}: leave out "
             f"{output.suffix}"
@@ -78,5 +85,9 @@ def _identifier(output: Path, endings: tuple[str, ...]) -> str:
     if not re.fullmatch(r"[A-Za-z]\w*", output.stem, re.ASCII):
         raise UsageError(
             f"{output.stem!r} cannot name functions in C; use letters, digits and _: -o smile"
+        )
+    if output.stem.lower() in (*HEADERS, *layout.taken):
+        raise UsageError(
+            f"{output.stem} means something else to C or CMake; take another name: -o smile"
         )
     return output.stem

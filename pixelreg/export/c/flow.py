@@ -34,6 +34,7 @@ PHASES = 64  # between two pixels, of the cubic
 CUBIC_BITS, BLUR_BITS, POSITION_BITS, LOW_BITS = 14, 12, 16, 4
 BITS = range(24, CHANGE_BITS, -1)  # of the change's sums: as many as fit
 MOST_CODE, MOST_LOW = 127, 255 << LOW_BITS
+FURTHEST = 256  # pixels: for every row so far, times the strength, a pointer is on the stack
 SLACK = 1 / 64  # pixels that rounding may add to a displacement
 COUNTERS = 28  # bytes of what is kept beside rows
 FEW = {"two": 2, "all": 8}  # fields of a pixel: where it is fetched; and how it changes
@@ -140,10 +141,13 @@ def _whole(blur: Float64, reach: int) -> Array:
 
 def _rows(targets: list[CodedFlow], reach: int, size: int) -> tuple[int, int, int]:
     """How far rows are fetched from at most, rows kept while streaming, rows of delay."""
-    most = max(
-        float(np.abs(coded.fields["displacement"].values[..., 1]).max()) for coded in targets
-    )
-    most += SLACK
+    moves = [np.abs(coded.fields["displacement"].values) for coded in targets]
+    furthest = max(float(each.max()) for each in moves)
+    if furthest > FURTHEST:
+        raise UsageError(
+            f"this model fetches pixels from {furthest:.3g} pixels away; --to c can from {FURTHEST}"
+        )
+    most = max(float(each[..., 1].max()) for each in moves) + SLACK
     up = int(MOST_STRENGTH * most) + 1
     streamed = STREAM_STRENGTH * most
     delay = max(reach + int(most) + 1, int(streamed) + 2)
@@ -183,7 +187,7 @@ def _bits(target: str, coded: Any) -> int:
     for bits in BITS:
         if _change(coded, bits) <= MOST:
             return bits
-    raise UsageError(f"the change of {target} is too large for int8 in C; take --dtype float16")
+    raise UsageError(f"the change of {target} is too large for int8 in C; take --dtype float32")
 
 
 def _proved(target: str, coded: Any, bits: int, cubic: Array) -> list[str]:

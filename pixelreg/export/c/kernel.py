@@ -90,7 +90,7 @@ def _bits(coded: Coded) -> int:
     """Of the components' fractions of a grey level."""
     bits = -round(float(np.log2(coded.fields["table"].scale[0] * 255)))
     if bits <= CHANGE_BITS:
-        raise UsageError("this model's curves are too steep for int8 in C; take --dtype float16")
+        raise UsageError("this model's curves are too steep for int8 in C; take --dtype float32")
     return bits
 
 

@@ -9,6 +9,8 @@ from string import Template
 from pixelreg.export.c.source import Source
 from pixelreg.export.c.text import filled
 
+CMAKE = ("all", "clean", "help", "install", "package", "test")  # targets of its own
+
 Files = Mapping[str, tuple[str, str]]  # path in the output -> what it is for, its text
 
 
@@ -20,12 +22,14 @@ class Layout:
     readme : the page's name.
     folder : whether -o is a folder for all of them; else it is their name.
     endings : of -o.
+    taken : names that mean something else there.
     """
 
     files: Callable[[Source], Files]
     readme: str
     folder: bool = False
     endings: tuple[str, ...] = ("",)
+    taken: tuple[str, ...] = ()
 
 
 def _two(made: Source) -> Files:
@@ -37,7 +41,8 @@ def _two(made: Source) -> Files:
 
 def _header(made: Source) -> Files:
     text = filled("single.h", {**made.words, "header": made.header, "body": _body(made, False)})
-    return {f"{made.name}.h": ("header and source in one, see below", text + "\n")}
+    what = f"include this; in ONE C file, define {made.name.upper()}_IMPLEMENTATION before"
+    return {f"{made.name}.h": (what, text + "\n")}
 
 
 def _arduino(made: Source) -> Files:
@@ -79,5 +84,5 @@ LAYOUTS: Mapping[str, Layout] = {
     "files": Layout(_two, "{name}.README.md", endings=("", ".h", ".c")),
     "header": Layout(_header, "{name}.README.md", endings=("", ".h")),
     "arduino": Layout(_arduino, "README.md", folder=True),
-    "cmake": Layout(_cmake, "README.md", folder=True),
+    "cmake": Layout(_cmake, "README.md", folder=True, taken=CMAKE),
 }

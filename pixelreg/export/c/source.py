@@ -22,7 +22,7 @@ from pixelreg.export.c.text import (
     identifier,
 )
 from pixelreg.export.form import Form
-from pixelreg.export.readme import coding
+from pixelreg.export.readme import coding, placed
 from pixelreg.models.model import Provenance
 from pixelreg.models.plans import AffinePlan, FlowPlan, KernelPlan
 
@@ -87,6 +87,7 @@ def source(form: Form, name: str) -> Source:
             "guards": filled(guards, both),
             "kind": filled(parts.template, {**both, "tables": "\n\n".join(tables)}),
             "calls": filled(parts.calls, both),
+            "unguards": "" if parts.integers else filled("unguards_float.c", both),
             "include": "$include",
         },
     )
@@ -131,6 +132,7 @@ def _words(form: Form, name: str, parts: Parts) -> dict[str, object]:
         "enum": "\n".join(defines),
         "count": f"{len(model.plans)}u",
         "first_target": f"{name.upper()}_{identifier(model.targets[0])}",
+        "placed": placed(model),
         "delay": parts.delay,
         "in_out": "in and out may be the same" if parts.in_place else "in and out must not overlap",
         "work": "" if parts.in_place else f",\n    {name}_work *work",

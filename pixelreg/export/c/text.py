@@ -109,7 +109,7 @@ def bounded(what: str, most: float, target: str) -> str:
     if most > MOST:
         raise UsageError(
             f"the numbers of {target} are too large for int8 in C: {what} reaches {most:.3g}, and "
-            "32 bits hold 2.15e+09; take --dtype float16"
+            "32 bits hold 2.15e+09; take --dtype float32"
         )
     return f"{what}: at most {most:,.0f}"
 

@@ -1,5 +1,7 @@
 // What is wished: expressions as buttons, strength, and sliders of what a model can mix.
 
+const MOST_NAMED = 4; // parts of a mixture in a file's name, of which there is no end else
+
 function makeControls(find, about, heard) {
   const strength = find("strength");
   const sliders = new Map();
@@ -85,6 +87,9 @@ function makeControls(find, about, heard) {
     setStrength,
     get strength() { return Number(strength.value); },
     get wish() { return wish; },
-    get name() { return Object.keys(wish).join("-") || "unchanged"; },
+    get name() {
+      const names = Object.keys(wish);
+      return names.length > MOST_NAMED ? "mixture" : names.join("-") || "unchanged";
+    },
   };
 }

@@ -13,7 +13,7 @@ const DRAWN = {
 
 // An SVG of an expression, or null for one that is not known.
 function drawnFace(name) {
-  if (!(name in DRAWN)) return null;
+  if (!Object.hasOwn(DRAWN, name)) return null;
   const [mouth, brows, eyes] = DRAWN[name];
   const paths = ["M12 2.5a9.5 9.5 0 1 0 .01 0", mouth, brows, `M9 ${eyes}v.4M15 ${eyes}v.4`];
   const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");

@@ -6,8 +6,10 @@ async function startPage(source, model, example, server) {
   const find = (id) => document.getElementById(id);
   const say = (text) => { find("status").textContent = text; };
   const ask = startEngine(source);
-  const held = { file: null, whole: null, draft: null, faces: [], chosen: new Set([0]), name: "face" };
-  const live = { camera: null, recorder: null, frame: null, isImitated: false };
+  const held = {
+    file: null, whole: null, draft: null, faces: [], chosen: new Set([0]), name: "face", opened: 0,
+  };
+  const live = { camera: null, isOpening: false, recorder: null, frame: null, isImitated: false };
   const stage = makeStage(find, { eyes: moveEyes, face: chooseFace });
   const about = await ask("open", model);
   const controls = makeControls(find, about, { wish: refresh, strength: refresh });
@@ -44,9 +46,11 @@ async function startPage(source, model, example, server) {
   // Take a photo into use: a file's bytes, or a canvas.
   async function open(given, name, isExample = false) {
     closeCamera();
+    const number = ++held.opened;
     find("wait").hidden = false;
     try {
       const whole = given instanceof Blob ? await photoOf(given).catch(() => null) : given;
+      if (number !== held.opened) return; // another, which took less time to read
       if (!whole) return say("This file is no picture that the browser can read.");
       const file = given instanceof Blob ? given : null;
       Object.assign(held, { file, whole, draft: draftOf(whole), name, chosen: new Set([0]) });
@@ -61,7 +65,7 @@ async function startPage(source, model, example, server) {
     } catch (error) {
       say(sentence(error.message));
     } finally {
-      find("wait").hidden = true;
+      if (number === held.opened) find("wait").hidden = true;
     }
   }
 
@@ -231,6 +235,7 @@ async function startPage(source, model, example, server) {
   }
 
   async function camera() {
+    if (live.isOpening) return; // a second one could never be switched off
     if (live.camera) {
       closeCamera();
       return stage.show(held.draft, []), redraw();
@@ -238,6 +243,7 @@ async function startPage(source, model, example, server) {
     mark(false);
     stage.ring([], held.chosen);
     find("credit").textContent = "";
+    live.isOpening = true;
     try {
       live.camera = await openCamera(ask, askedOfFrames, seen);
       setPressed("camera", true, "Stop");
@@ -247,6 +253,8 @@ async function startPage(source, model, example, server) {
       say("You are in the mirror.");
     } catch (error) {
       say(error.message);
+    } finally {
+      live.isOpening = false;
     }
   }
 
