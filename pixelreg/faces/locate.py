@@ -30,6 +30,8 @@ Say = Callable[[str], None]
 OF_A_CROP = 0.08  # of a picture's side; so far from the frame's, eyes are still those of a crop
 LEAST_SEEN = 12.0  # pixels between two eyes, below which a picture is too small to tell
 SMALLEST_EYE_DISTANCE = 8.0  # photo pixels; below this there is no face to speak of
+UPSIDE_DOWN = 135.0  # degrees of roll, from which eyes are suspected to be in the other order
+SAME_EYE = 0.35  # eye distances between an eye that is given and where it is seen
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Locator:
     eyes : x1, y1, x2, y2 of the pupils in photo pixels, or None to look for them.
     box : x, y, width, height of the face in photo pixels, or None to look for it.
     align : False takes the photo as a crop already: its centre square, resized.
-    say : is told of landmark files that are passed over; None warns as Python does.
+    say : is told of landmark files that are passed over, and of eyes in the other order; None warns
+        as Python does.
     """
 
     detector: str = "auto"
@@ -63,7 +66,7 @@ class Locator:
     box: tuple[float, float, float, float] | None = None
     align: bool = True
     say: Say | None = field(default=None, repr=False, compare=False)
-    _passed_over: set[str] = field(default_factory=set, repr=False, compare=False)
+    _told: set[str] = field(default_factory=set, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -115,7 +118,7 @@ class Locator:
         if self.eyes is not None:
             face = face_from_eyes(self.eyes)
             _check_inside("an eye that was given", face.eyes, pixels)
-            return [face]
+            return [face if abs(face.angle) < UPSIDE_DOWN else self._ordered(face, pixels)]
         if self.box is not None:
             face = face_from_box(self.box)
             x, y, width, height = self.box
@@ -136,6 +139,23 @@ class Locator:
                 f"apart, at least {SMALLEST_EYE_DISTANCE:.0f} are needed"
             )
         return usable
+
+    def _ordered(self, face: Face, pixels: Pixels) -> Face:
+        """A face whose eyes say that it is upside down; upright, unless such a head is seen there.
+
+        Far more often than a head is upside down, its eyes are given in the other order.
+        """
+        for seen in turned_faces(self.detector_, pixels):
+            if np.abs(seen.eyes - face.eyes).max() < SAME_EYE * face.eye_distance:
+                return face
+        upright = face_from_eyes(face.eyes[::-1])
+        x1, y1, x2, y2 = upright.eyes.ravel()
+        note = (
+            f"the eyes are taken as those of an upright head, {x1:g},{y1:g},{x2:g},{y2:g}: "
+            "the image-left one comes first, and no head is seen there upside down"
+        )
+        self._tell(note, note)
+        return upright
 
     def marked(self, path: Path | None) -> tuple[Path, Face] | None:
         """The landmark file beside a photo and the face that it tells of, where it is to be taken.
@@ -158,12 +178,15 @@ class Locator:
 
     def _pass_over(self, file: Path, reason: str) -> None:
         """Tell of a file that is passed over; of others with as many points no more."""
-        kind = reason.removeprefix(f"{file}: ")
+        note = f"{reason}; it is passed over, as all such files, and the face looked for"
+        self._tell(reason.removeprefix(f"{file}: "), note)
+
+    def _tell(self, kind: str, note: str) -> None:
+        """Tell something once."""
         with self._lock:
-            new = kind not in self._passed_over
-            self._passed_over.add(kind)
+            new = kind not in self._told
+            self._told.add(kind)
         if new:
-            note = f"{reason}; it is passed over, as all such files, and the face looked for"
             (self.say or _warn)(note)
 
     @property
@@ -174,8 +197,8 @@ class Locator:
 
     @property
     def detector_used(self) -> str | None:
-        """The name of the detector that has looked for faces so far, if any has."""
-        made = self.__dict__.get("_made")
+        """The name of the detector that has found faces so far, if any has."""
+        made = None if self.eyes is not None else self.__dict__.get("_made")
         return None if made is None else str(made.name)
 
     @cached_property
@@ -184,7 +207,7 @@ class Locator:
 
 
 def _warn(note: str) -> None:
-    warnings.warn(note, UserWarning, stacklevel=4)
+    warnings.warn(note, UserWarning, stacklevel=5)
 
 
 @lru_cache(maxsize=4)
