@@ -31,6 +31,7 @@ OF_A_CROP = 0.08  # of a picture's side; so far from the frame's, eyes are still
 LEAST_SEEN = 12.0  # pixels between two eyes, below which a picture is too small to tell
 SMALLEST_EYE_DISTANCE = 8.0  # photo pixels; below this there is no face to speak of
 UPSIDE_DOWN = 135.0  # degrees of roll, from which eyes are suspected to be in the other order
+LEAST_BELOW = 0.3  # eye distances from the eyes down to the mouth of a landmark file; of faces 1.1
 SAME_EYE = 0.35  # eye distances between an eye that is given and where it is seen
 
 
@@ -169,12 +170,18 @@ class Locator:
         return None if beside is None else self.read(beside)
 
     def read(self, file: Path) -> tuple[Path, Face] | None:
-        """A landmark file and its face; None for an unknown template, which is told of."""
+        """A landmark file and its face; None, which is told, where it is of an unknown template
+        or its points cannot be a face's.
+        """
         try:
-            return file, read_landmarks(file)
+            face = read_landmarks(file)
         except UnknownTemplateError as error:
             self._pass_over(file, str(error))
             return None
+        if _mouth_below(face) > LEAST_BELOW:
+            return file, face
+        self._pass_over(file, f"{file}: its mouth is not below its eyes")
+        return None
 
     def _pass_over(self, file: Path, reason: str) -> None:
         """Tell of a file that is passed over; of others with as many points no more."""
@@ -204,6 +211,13 @@ class Locator:
     @cached_property
     def _made(self) -> Detector:
         return make_detector(self.detector, self.detector_file)
+
+
+def _mouth_below(face: Face) -> float:
+    """How far the mouth lies below the line of the eyes, in eye distances."""
+    across, middle = np.diff(face.eyes, axis=0)[0], face.eyes.mean(axis=0)
+    x, y = face.points[3:].mean(axis=0) - middle
+    return float((across[0] * y - across[1] * x) / face.eye_distance**2)
 
 
 def _warn(note: str) -> None:
