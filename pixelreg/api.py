@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, overload
+
+from PIL.Image import Image
 
 from pixelreg.errors import UsageError
 from pixelreg.models import BUNDLED, DEFAULT, NAMED
 from pixelreg.models import file as modelfile
-from pixelreg.pictures.image import ImageLike
+from pixelreg.pictures.image import Opened
+from pixelreg.pictures.stacks import Kept
 from pixelreg.translator import PlanTranslator, Target, Translator
 
 LOADERS = {".safetensors": "pixelreg.api:load_plans", ".onnx": "deep_onnx.translator:load"}
@@ -48,9 +51,19 @@ def load(path: str | Path | None = None, **options: Any) -> Translator:
     return _loaded(home, file, **options)
 
 
+@overload
 def translate(
-    image: ImageLike, target: Target, model: str | Path | None = None, strength: float = 1.0
-) -> ImageLike:
+    image: Opened, target: Target, model: str | Path | None = None, strength: float = 1.0
+) -> Image: ...
+@overload
+def translate(
+    image: Kept, target: Target, model: str | Path | None = None, strength: float = 1.0
+) -> Kept: ...
+
+
+def translate(
+    image: Any, target: Target, model: str | Path | None = None, strength: float = 1.0
+) -> Any:
     """Change ``image`` to ``target`` with a model file, or with the rig that comes with pixelreg.
 
     Parameters

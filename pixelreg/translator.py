@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias, overload
 
 import numpy as np
+from PIL.Image import Image
 
-from pixelreg.arrays import Array, Floats, Pixels
+from pixelreg.arrays import Floats, Pixels
 from pixelreg.backends import get_backend, plan_work
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.data.expressions import canonical
@@ -25,9 +26,9 @@ from pixelreg.faces.locate import Locator, Placement
 from pixelreg.faces.paste import face_mask, paste_change
 from pixelreg.models.model import Frame, Model
 from pixelreg.models.plans import Change, Plan
-from pixelreg.pictures.image import ImageLike, Picture, read, restore, unchanged
+from pixelreg.pictures.image import ImageLike, Opened, Picture, read, restore, unchanged
 from pixelreg.pictures.moving import Moving, encode_moving, read_moving
-from pixelreg.pictures.stacks import stack_of
+from pixelreg.pictures.stacks import Kept, stack_of
 
 # What a model does to a crop: a change that strength scales, or what makes one at a strength.
 ChangeAt: TypeAlias = "Change | Callable[[float], Change]"
@@ -186,7 +187,12 @@ class Translator(ABC):
         """The model's own name for a target or a synonym of it."""
         return target if target in self.targets else canonical(target)
 
-    def translate(self, image: ImageLike, target: Target, strength: float = 1.0) -> ImageLike:
+    @overload
+    def translate(self, image: Opened, target: Target, strength: float = 1.0) -> Image: ...
+    @overload
+    def translate(self, image: Kept, target: Target, strength: float = 1.0) -> Kept: ...
+
+    def translate(self, image: Any, target: Target, strength: float = 1.0) -> Any:
         """Change ``image`` to ``target``.
 
         Parameters
@@ -211,8 +217,7 @@ class Translator(ABC):
             If the image cannot be read, or no face is found in it.
         """
         if (stack := stack_of(image)) is not None:
-            made = [self.translate(each, target, strength) for each in stack]
-            return cast(Array, stack.restored(made))
+            return stack.restored([self.translate(each, target, strength) for each in stack])
         if isinstance(image, bytes) and strength != 0:
             moving = read_moving(image, "the picture")
             if moving is not None:
@@ -228,9 +233,18 @@ class Translator(ABC):
             warnings.warn(note, stacklevel=3)
         return encode_moving(made, moving.pictures[0].format or "")
 
+    @overload
     def translate_batch(
-        self, images: Iterable[ImageLike], target: Target, strength: float = 1.0
-    ) -> list[ImageLike]:
+        self, images: Iterable[Kept], target: Target, strength: float = 1.0
+    ) -> list[Kept]: ...
+    @overload
+    def translate_batch(
+        self, images: Iterable[Opened], target: Target, strength: float = 1.0
+    ) -> list[Image]: ...
+
+    def translate_batch(
+        self, images: Iterable[Any], target: Target, strength: float = 1.0
+    ) -> list[Any]:
         """`translate` for several images: any iterable of them, or an array (N, H, W, C)."""
         return [self.translate(image, target, strength) for image in images]
 

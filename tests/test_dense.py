@@ -327,6 +327,24 @@ def test_points_are_drawn_where_they_are() -> None:
     assert max(drawn.shape) <= 1200
 
 
+def test_points_that_cannot_be_a_faces_are_passed_over(
+    tmp_path: Path, mean_face: Pixels, found: Face
+) -> None:
+    """A template of a known number of points may still be numbered otherwise."""
+    image, notes = tmp_path / "a.png", []
+    line = np.stack([np.arange(100, 183), np.arange(150, 191.5, 0.5)], axis=1)
+    image.with_suffix(".tem").write_text(template(line))
+    (face,) = Locator("bundled", say=notes.append).faces(mean_face, image)
+    np.testing.assert_allclose(face.points, found.points)
+    assert len(notes) == 1
+    assert "a.tem: its mouth is not below its eyes; it is passed over" in notes[0]
+    right = np.zeros((83, 2))
+    right[[57, 63]], right[[50, 81]], right[29], right[45] = (40, 60), (60, 60), (42, 82), (58, 82)
+    image.with_suffix(".tem").write_text(template(right))
+    (face,) = Locator("bundled").faces(mean_face, image)
+    np.testing.assert_allclose(face.eyes, [[40, 60], [60, 60]])
+
+
 def test_an_unknown_template_is_passed_over_once(
     tmp_path: Path, mean_face: Pixels, found: Face
 ) -> None:
@@ -398,6 +416,7 @@ def test_landmarks_beside_a_photo_are_taken_unless_a_finder_is_named(
 ) -> None:
     points = np.random.default_rng(1).uniform(100, 200, (189, 2)).round(1)
     points[[0, 1]] = found.eyes
+    points[[87, 93]] = found.points[3:]
     (photos / "one.tem").write_text(template(points))
     sources = []
     for name in ("auto", "cascade", "facemesh"):

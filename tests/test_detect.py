@@ -132,6 +132,23 @@ def test_heads_at_any_roll_are_found(detector: Detector, london: Path, degrees: 
     assert eye_error(face, eyes.T + np.array(turned.size) / 2) < 0.1
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_eyes_may_come_in_either_order(order: int) -> None:
+    """Of an upright head and of one upside down; what a detector sees there decides."""
+    with Image.open("examples/pictures/face.jpg") as opened:
+        upright = np.asarray(opened.convert("RGB"))
+    eyes = Locator("bundled").faces(upright)[0].eyes
+    told: list[str] = []
+    (face,) = Locator("bundled", eyes=tuple(eyes[::order].ravel()), say=told.append).faces(upright)
+    np.testing.assert_allclose(face.eyes, eyes)
+    assert [note for note in told if "image-left one comes first" not in note] == []
+    assert len(told) == (order < 0)
+    head_down = np.ascontiguousarray(upright[::-1, ::-1])
+    turned = (np.array(upright.shape[1::-1]) - eyes).ravel()
+    (face,) = Locator("bundled", eyes=tuple(turned)).faces(head_down)
+    np.testing.assert_allclose(face.eyes.ravel(), turned)
+
+
 def test_films_are_not_searched_at_every_roll() -> None:
     seen = []
 

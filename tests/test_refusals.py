@@ -129,6 +129,11 @@ REFUSALS: list[tuple[str, int, str]] = [
         (f"apply --expr happy --model model.safetensors {words}", code, reason)
         for words, code, reason in (
             ("nosuch.png", 2, "no such file or folder"),
+            ("'*.xyz'", 2, "no such file or folder: *.xyz; no file matches it"),
+            ("https://example.org/a.jpg", 2, "addresses are not fetched"),
+            ("a/face.png crop.png -o out.jpg", 2, "names one picture, and several need a folder"),
+            ("crop.png --in-place --strength 0,1", 2, "would put a strip over the picture"),
+            ("a --in-place --strength 0,1", 2, "would put a strip over the picture"),
             ("face.png -", 2, "- stands alone"),
             ("a/face.png b/face.png -o out", 2, "a/face.png and b/face.png would both become"),
             ("a/face.png b/face.png -o a/face.png", 2, "is a file; several pictures need a folder"),

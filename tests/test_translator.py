@@ -425,3 +425,31 @@ def test_the_shell_completes(words, expected, shell) -> None:
     found = {line.split(",")[1].split("\t")[0] for line in done.stdout.splitlines()}
     assert expected <= found
     assert not found & {"merge", "download", "--lambda", "rr"}
+
+
+USES = """
+import numpy as np
+from PIL import Image
+import pixelreg
+
+photo: Image.Image = pixelreg.translate("holiday.jpg", "happy")
+picture = np.zeros((10, 10, 3), np.uint8)
+changed: np.ndarray = pixelreg.translate(picture, "happy")
+encoded: bytes = pixelreg.translate(b"", "happy")
+model = pixelreg.load("happy.safetensors")
+model.translate(picture, "happy", strength=0.7).shape
+photos: list[Image.Image] = model.translate_batch(["a.jpg", "b.jpg"], "happy")
+model.translate_batch([picture], "happy")[0].shape
+"""
+
+
+@pytest.mark.slow
+def test_what_comes_in_says_what_comes_out_to_a_type_checker(tmp_path, monkeypatch) -> None:
+    from mypy import api
+
+    (tmp_path / "uses.py").write_text(USES + 'wrong: bytes = pixelreg.translate("a.jpg", "sad")\n')
+    monkeypatch.setenv("MYPYPATH", str(Path(pixelreg.__file__).parents[1]))
+    out, _, _ = api.run([str(tmp_path / "uses.py"), "--cache-dir", str(tmp_path / "cache")])
+    faults = [line for line in out.splitlines() if "error" in line and "uses.py" in line]
+    assert len(faults) == 1, out
+    assert f"uses.py:{USES.count(chr(10)) + 1}:" in faults[0]

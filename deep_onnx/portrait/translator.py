@@ -139,7 +139,7 @@ class PortraitTranslator(OnnxTranslator):
         """Raise UsageError: there are no names."""
         raise UsageError(f"{self.name} makes portraits from masks; use: pixelreg portrait")
 
-    def translate(self, image: ImageLike, target: Any, strength: float = 1.0) -> ImageLike:
+    def translate(self, image: Any, target: Any, strength: float = 1.0) -> Any:
         """Change a portrait; see `Translator.translate`.
 
         target : a mask, (H, W) labels or the path of a palette PNG, whose shape it takes (edit);

@@ -123,6 +123,8 @@ def apply(
         raise UsageError(
             "--in-place writes over the files that it reads: leave out -o and --animate"
         )
+    if keeping.in_place and len(strengths) > 1:
+        raise UsageError("--in-place would put a strip over the picture: give one --strength")
     keeping.guard(animate, sliders, debug_crop)
     if sliders:
         if len(inputs) > 1 or output or animate or expression or slides or like:
@@ -358,8 +360,15 @@ def _found_by(locator: Locator) -> str:
 
 def _summary(jobs: list[Job], failures: list[tuple[Job, str]], note: str) -> int:
     done = len(jobs) - len(failures)
-    where = f" into {jobs[0].folder}" if done else ""
+    where = _where(jobs) if done else ""
     say(f"{done} of {len(jobs)} pictures changed{where}{note}")
     for job, reason in failures:
         say(f"failed: {reason}" if str(job.input) in reason else f"failed: {job.input}: {reason}")
     return 1 if failures else 0
+
+
+def _where(jobs: list[Job]) -> str:
+    if all(job.output == job.input for job in jobs):
+        return " in place"
+    beside = all(job.output.parent == job.input.parent for job in jobs)
+    return ", each beside its original" if beside else f" into {jobs[0].folder}"

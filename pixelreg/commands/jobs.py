@@ -41,7 +41,7 @@ def plan_jobs(
     """
     for path in inputs:
         if not path.exists():
-            raise UsageError(f"no such file or folder: {path}")
+            raise UsageError(f"no such file or folder: {path}{_perhaps(path)}")
     several = len(inputs) > 1
     jobs = [job for path in inputs for job in _jobs_of(path, output, label, several)]
     jobs = [_over_itself(job) for job in jobs] if in_place else jobs
@@ -94,10 +94,29 @@ def _jobs_of(path: Path, output: str | None, label: str, several: bool) -> list[
     elif several or Path(output).is_dir() or output.endswith(("/", os.sep)):
         if Path(output).is_file():
             raise UsageError(f"{output} is a file; several pictures need a folder to go to")
+        if _names_a_picture(output):
+            raise UsageError(
+                f"{output} names one picture, and several need a folder to go to; "
+                f"end it in {os.sep} if it is one"
+            )
         target = Path(output) / path.with_suffix(suffix).name
     else:
         target = Path(output)
     return [Job(path, target, target.parent)]
+
+
+def _names_a_picture(output: str) -> bool:
+    folder = Path(output).is_dir() or output.endswith(("/", os.sep))
+    return not folder and Path(output).suffix.lower() in SUFFIX_FORMATS
+
+
+def _perhaps(path: Path) -> str:
+    """Why there is nothing by a name, where the name tells."""
+    if str(path).startswith(("http:/", "https:/", "ftp:/")):
+        return "; addresses are not fetched: download it first"
+    if set("*?[") & set(path.name):
+        return "; no file matches it here, and a folder is given by its name"
+    return ""
 
 
 def _over_itself(job: Job) -> Job:

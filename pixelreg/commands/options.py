@@ -181,7 +181,9 @@ _face_options = stacked(
     click.option(
         "--face", "which", default="largest", show_default=True, help="largest, all, or 1, 2, …"
     ),
-    click.option("--eyes", type=Numbers(4), help="x1,y1,x2,y2 of the pupils, in pixels."),
+    click.option(
+        "--eyes", type=Numbers(4), help="x1,y1,x2,y2 of the pupils, in pixels, the left one first."
+    ),
     click.option("--box", type=Numbers(4), help="x,y,width,height of the face, in pixels."),
 )
 

@@ -30,6 +30,9 @@ Say = Callable[[str], None]
 OF_A_CROP = 0.08  # of a picture's side; so far from the frame's, eyes are still those of a crop
 LEAST_SEEN = 12.0  # pixels between two eyes, below which a picture is too small to tell
 SMALLEST_EYE_DISTANCE = 8.0  # photo pixels; below this there is no face to speak of
+UPSIDE_DOWN = 135.0  # degrees of roll, from which eyes are suspected to be in the other order
+LEAST_BELOW = 0.3  # eye distances from the eyes down to the mouth of a landmark file; of faces 1.1
+SAME_EYE = 0.35  # eye distances between an eye that is given and where it is seen
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class Locator:
     eyes : x1, y1, x2, y2 of the pupils in photo pixels, or None to look for them.
     box : x, y, width, height of the face in photo pixels, or None to look for it.
     align : False takes the photo as a crop already: its centre square, resized.
-    say : is told of landmark files that are passed over; None warns as Python does.
+    say : is told of landmark files that are passed over, and of eyes in the other order; None warns
+        as Python does.
     """
 
     detector: str = "auto"
@@ -63,7 +67,7 @@ class Locator:
     box: tuple[float, float, float, float] | None = None
     align: bool = True
     say: Say | None = field(default=None, repr=False, compare=False)
-    _passed_over: set[str] = field(default_factory=set, repr=False, compare=False)
+    _told: set[str] = field(default_factory=set, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -115,7 +119,7 @@ class Locator:
         if self.eyes is not None:
             face = face_from_eyes(self.eyes)
             _check_inside("an eye that was given", face.eyes, pixels)
-            return [face]
+            return [face if abs(face.angle) < UPSIDE_DOWN else self._ordered(face, pixels)]
         if self.box is not None:
             face = face_from_box(self.box)
             x, y, width, height = self.box
@@ -137,6 +141,23 @@ class Locator:
             )
         return usable
 
+    def _ordered(self, face: Face, pixels: Pixels) -> Face:
+        """A face whose eyes say that it is upside down; upright, unless such a head is seen there.
+
+        Far more often than a head is upside down, its eyes are given in the other order.
+        """
+        for seen in turned_faces(self.detector_, pixels):
+            if np.abs(seen.eyes - face.eyes).max() < SAME_EYE * face.eye_distance:
+                return face
+        upright = face_from_eyes(face.eyes[::-1])
+        x1, y1, x2, y2 = upright.eyes.ravel()
+        note = (
+            f"the eyes are taken as those of an upright head, {x1:g},{y1:g},{x2:g},{y2:g}: "
+            "the image-left one comes first, and no head is seen there upside down"
+        )
+        self._tell(note, note)
+        return upright
+
     def marked(self, path: Path | None) -> tuple[Path, Face] | None:
         """The landmark file beside a photo and the face that it tells of, where it is to be taken.
 
@@ -149,21 +170,30 @@ class Locator:
         return None if beside is None else self.read(beside)
 
     def read(self, file: Path) -> tuple[Path, Face] | None:
-        """A landmark file and its face; None for an unknown template, which is told of."""
+        """A landmark file and its face; None, which is told, where it is of an unknown template
+        or its points cannot be a face's.
+        """
         try:
-            return file, read_landmarks(file)
+            face = read_landmarks(file)
         except UnknownTemplateError as error:
             self._pass_over(file, str(error))
             return None
+        if _mouth_below(face) > LEAST_BELOW:
+            return file, face
+        self._pass_over(file, f"{file}: its mouth is not below its eyes")
+        return None
 
     def _pass_over(self, file: Path, reason: str) -> None:
         """Tell of a file that is passed over; of others with as many points no more."""
-        kind = reason.removeprefix(f"{file}: ")
+        note = f"{reason}; it is passed over, as all such files, and the face looked for"
+        self._tell(reason.removeprefix(f"{file}: "), note)
+
+    def _tell(self, kind: str, note: str) -> None:
+        """Tell something once."""
         with self._lock:
-            new = kind not in self._passed_over
-            self._passed_over.add(kind)
+            new = kind not in self._told
+            self._told.add(kind)
         if new:
-            note = f"{reason}; it is passed over, as all such files, and the face looked for"
             (self.say or _warn)(note)
 
     @property
@@ -174,8 +204,8 @@ class Locator:
 
     @property
     def detector_used(self) -> str | None:
-        """The name of the detector that has looked for faces so far, if any has."""
-        made = self.__dict__.get("_made")
+        """The name of the detector that has found faces so far, if any has."""
+        made = None if self.eyes is not None else self.__dict__.get("_made")
         return None if made is None else str(made.name)
 
     @cached_property
@@ -183,8 +213,15 @@ class Locator:
         return make_detector(self.detector, self.detector_file)
 
 
+def _mouth_below(face: Face) -> float:
+    """How far the mouth lies below the line of the eyes, in eye distances."""
+    across, middle = np.diff(face.eyes, axis=0)[0], face.eyes.mean(axis=0)
+    x, y = face.points[3:].mean(axis=0) - middle
+    return float((across[0] * y - across[1] * x) / face.eye_distance**2)
+
+
 def _warn(note: str) -> None:
-    warnings.warn(note, UserWarning, stacklevel=4)
+    warnings.warn(note, UserWarning, stacklevel=5)
 
 
 @lru_cache(maxsize=4)

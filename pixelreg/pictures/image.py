@@ -33,12 +33,15 @@ from pixelreg.pictures.pillow import PREMULTIPLIED, alpha_of, turn_of, turned, w
 from pixelreg.pictures.stored import WHITE, Stored, as_bytes, composed, three_channels
 from pixelreg.pictures.writing import Picture, encode, to_inks, to_pil, write_file
 
-ImageLike: TypeAlias = Union[str, "os.PathLike[str]", bytes, BinaryIO, Image.Image, Array]
+# What comes back as a PIL image, and, with what comes back as it was, all that is read.
+Opened: TypeAlias = Union[str, "os.PathLike[str]", BinaryIO, Image.Image]
+ImageLike: TypeAlias = Union[Opened, bytes, Array]
 
 __all__ = [
     "READABLE_SUFFIXES",
     "SUFFIX_FORMATS",
     "ImageLike",
+    "Opened",
     "Picture",
     "check_unit_range",
     "content_of",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,15 @@ from pixelreg.arrays import Array, on_host
 from pixelreg.errors import InvalidArrayError
 
 CHANNELS = (1, 3, 4)
+
+
+class _TensorLike(Protocol):
+    """What makes a tensor one of PyTorch, which need not be installed."""
+
+    def new_tensor(self, data: Any) -> Any: ...
+
+
+Kept = TypeVar("Kept", bound="Array | bytes | _TensorLike")  # what comes back as it was given
 
 
 @dataclass(frozen=True, eq=False)

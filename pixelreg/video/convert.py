@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 
 from pixelreg.backends import compiled_loops
-from pixelreg.errors import UsageError
+from pixelreg.errors import FaceError, UsageError
 from pixelreg.faces.align import similarity_from_square
 from pixelreg.faces.followed import Followed, Laid
 from pixelreg.faces.landmarks import Face
@@ -118,7 +118,8 @@ def change_video(
 
     translator : the model, and how faces are found.
     target : one of the model's targets, or a synonym of one.
-    output : the file to write, whole or not at all; its suffix chooses the container.
+    output : the file to write, whole or not at all; its suffix chooses the container. None is
+        written of a video that shows no face.
     """
     changer = FrameChanger(translator, target, check_strength(strength))
     report = Report()
@@ -126,6 +127,11 @@ def change_video(
     def write(file: BinaryIO) -> None:
         with opened(source) as video, closing(ahead(video.items(), AHEAD)) as items:
             pump(video, items, changer.look, file, output, report, progress)
+        if report.without_face == report.frames:
+            raise FaceError(
+                f"no face was found in any of the {report.frames} frames of {source}; use "
+                "--no-align if they are face crops already"
+            )
 
     write_atomically(output, write)
     return report
