@@ -200,7 +200,7 @@ class Computing:
     def show(self, chosen: str) -> None:
         """Tell the name of the backend that was chosen, if that is wanted."""
         if self.verbose:
-            click.echo(f"backend: {chosen}", err=True)
+            say(f"backend: {chosen}")
 
 
 @dataclass(frozen=True)
