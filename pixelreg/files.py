@@ -115,6 +115,10 @@ def _temporary(path: Path, usual: Path) -> tuple[Path, BinaryIO]:
 
     Not a file of `tempfile`: a file opened plainly gets the mode that the user's umask gives.
     """
+    with contextlib.suppress(FileExistsError):
+        file = usual.open("xb")
+        _held(file)
+        return usual, file
     if not usual.is_symlink():
         file = usual.open("ab")
         if _held(file) and _is_still(file, usual):
@@ -129,11 +133,9 @@ def _held(file: BinaryIO) -> bool:
     """Whether the file is this writer's alone from now on; the lock ends with the process."""
     try:
         import fcntl
-    except ImportError:  # Windows
-        return False
-    try:
+
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except (ImportError, OSError, AttributeError):  # Windows, a held file, a place without locks
         return False
     return True
 
