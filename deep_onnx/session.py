@@ -20,7 +20,7 @@ from pixelreg.errors import ModelFileError, PixelregError, UnknownNameError, Usa
 
 PROVIDERS = ("auto", "cuda", "cpu")
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-MOST_MEMORY = 2**32  # bytes of all models that are not trusted
+MOST_MEMORY = 2**31  # bytes of all models that are not trusted
 # Seconds of a run, and more for each million numbers that go in: a slow processor takes half.
 SECONDS, SECONDS_A_MILLION = 60.0, 120.0
 SILENT = 4  # onnxruntime's log level: fatal errors only

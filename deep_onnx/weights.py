@@ -248,17 +248,16 @@ def _packed(path: Path) -> str:
     """What is wrong with an archive that would grow as it is read; torch.save packs nothing."""
     import zipfile
 
-    bad = (OSError, zipfile.BadZipFile, NotImplementedError)
-    with contextlib.suppress(*bad), zipfile.ZipFile(path) as file:
+    with contextlib.suppress(Exception), zipfile.ZipFile(path) as file:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in file.infolist()):
             return "is a zip archive that torch.save did not write: what it holds is packed"
     return ""
 
 
-def _archive(path: Path) -> str:
+def _archive(path: Path) -> str:  # of a damaged one zipfile raises what it likes
     import zipfile
 
-    with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as file:
+    with contextlib.suppress(Exception), zipfile.ZipFile(path) as file:
         names = file.namelist()
         if any(name.endswith("constants.pkl") for name in names):
             return f"is a TorchScript archive, which holds code; nothing was run. {_RESAVE}"
@@ -274,7 +273,7 @@ def _pickled(path: Path, head: bytes) -> bytes:
 
     if head[:2] != b"PK":
         return head[:2]
-    with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as file:
+    with contextlib.suppress(Exception), zipfile.ZipFile(path) as file:
         for name in file.namelist():
             if name.endswith("data.pkl"):
                 with file.open(name) as data:
