@@ -45,7 +45,7 @@ FLOORS = (
     ("commands", "__main__"),
 )
 DEEP_FLOORS = (
-    ("registry", "card"),
+    ("registry", "card", "growth"),
     ("agreement",),
     ("file",),
     ("session", "values", "weights", "wire", "rows"),
