@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deep_onnx.agreement import check_graph
+from deep_onnx.allowed import CONTRIBUTED as CONTRIBUTED
+from deep_onnx.allowed import refused
 from deep_onnx.card import KEY, Card, card_of
 from deep_onnx.growth import Growth
 from pixelreg.errors import ModelFileError, PixelregError, need
@@ -67,26 +69,10 @@ for _line in _PARTS.split("\n")[1:-1]:
     for _number, _name, _kind in map(str.split, _fields.split(",")):
         SCHEMA.setdefault(_part, {})[int(_number)] = _name, _kind
 
-STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml"})
-# onnxruntime's own operators for quantised and fused networks: arithmetic alone. Others of that
-# domain open files (EPContext) or run Python.
-_ARITHMETIC = """
-    QuantizeLinear DequantizeLinear QLinearAdd QLinearMul QLinearConcat QLinearLeakyRelu
-    QLinearSigmoid QLinearSoftmax QLinearAveragePool QLinearGlobalAveragePool QLinearReduceMean
-    QLinearWhere QGemm DynamicQuantizeMatMul MatMulIntegerToFloat NhwcMaxPool FusedConv FusedGemm
-    FusedMatMul Gelu FastGelu QuickGelu BiasGelu BiasAdd BiasSplitGelu GroupNorm SkipGroupNorm
-    SkipLayerNormalization Attention MultiHeadAttention NhwcConv Trilu
-"""
-CONTRIBUTED = frozenset(_ARITHMETIC.split())
-
 ELEMENTS = {
     **{1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64"},
     **{9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64"},
 }
-
-# Their bodies run as often, and are as many, as numbers in a file say. No network of pictures that
-# is traced has them.
-BRANCHING = frozenset({"Loop", "Scan", "If", "SequenceMap"})
 
 Message = Mapping[str, list[Any]]  # a part's values by name; as many as there are in the file
 Name = tuple[str, str]  # of an operator or a function: its domain and its own
@@ -307,17 +293,10 @@ def _check_operators(model: Message) -> None:
     sizes: dict[Name | None, int] = {None: 0, **dict.fromkeys(functions, 0)}
     for owner, domain, operator in _calls(model):
         sizes[owner] += 1
-        if domain in STANDARD and operator in BRANCHING:
-            raise WireError(
-                f"it needs the operator {operator!r}, which repeats or chooses as it runs; only "
-                "graphs that go straight through are taken: export it by tracing"
-            )
         if (domain, operator) in functions:
             inside[owner].append((domain, operator))
-        elif domain not in STANDARD and (domain != "com.microsoft" or operator not in CONTRIBUTED):
-            raise WireError(
-                f"it needs the operator {operator!r} of {domain!r}, which is not one of ONNX's own"
-            )
+        elif reason := refused(domain, operator):
+            raise WireError(reason)
     try:
         order = list(TopologicalSorter(inside).static_order())
     except CycleError:

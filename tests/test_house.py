@@ -45,7 +45,7 @@ FLOORS = (
     ("commands", "__main__"),
 )
 DEEP_FLOORS = (
-    ("registry", "card", "growth"),
+    ("registry", "allowed", "card", "growth"),
     ("agreement",),
     ("file",),
     ("session", "values", "weights", "wire", "rows"),
