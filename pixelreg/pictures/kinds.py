@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from pixelreg.errors import ImageError, need
+from pixelreg.errors import ImageError, PixelregError, need
 from pixelreg.files import open_regular
 from pixelreg.pictures import opening
 from pixelreg.pictures.pillow import DAMAGE
@@ -129,19 +129,21 @@ def learn(format: str, purpose: str) -> None:
             )
 
 
-def open_picture(content: bytes, name: str) -> Image.Image:
+def open_picture(content: bytes, name: str, counted: bool = True) -> Image.Image:
     """An encoded picture as Pillow opens it, with the help of the package that its kind needs.
 
     Kinds and sizes are those of `pixelreg.pictures.opening`.
     """
     kind = picture_kind(content[:HEAD])
     learn(kind, f"reading {name}, a {_NAMES.get(kind, kind)} picture,")
-    return opening.open_picture(content, name, kind)
+    return opening.open_picture(content, name, kind, counted)
 
 
-def told_clearly(name: str, content: bytes = b"") -> AbstractContextManager[None]:
+def told_clearly(
+    name: str, content: bytes = b"", passing: type[Exception] = PixelregError
+) -> AbstractContextManager[None]:
     """Turn what is raised while ``name`` is opened and decoded into an `ImageError`."""
-    return opening.told_clearly(name, media_of(content[:HEAD]) == "video")
+    return opening.told_clearly(name, media_of(content[:HEAD]) == "video", passing)
 
 
 _FILLER = bytes(range(0x20, 0x60)) * 4  # what no picture ends in

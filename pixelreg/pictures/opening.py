@@ -36,15 +36,16 @@ FREE_PIXELS, PIXELS_A_BYTE = 10_000_000, 250
 _LEAST_FRAME = 18  # bytes that a frame of a GIF takes
 
 
-def open_picture(content: bytes, name: str, kind: str = "") -> Image.Image:
+def open_picture(content: bytes, name: str, kind: str = "", counted: bool = True) -> Image.Image:
     """An encoded picture within the limits as Pillow opens it; nothing is decoded yet.
 
     kind : the format of the first bytes, where it is known.
+    counted : refuse too many pictures in one file; else whoever asks counts them.
     """
     opened = Image.open(io.BytesIO(content), formats=formats_of(kind))
     try:
         check_size(opened, len(content), name)
-        if opened.format == "GIF" and len(content) > _LEAST_FRAME * MOST_FRAMES:
+        if counted and opened.format == "GIF" and len(content) > _LEAST_FRAME * MOST_FRAMES:
             _count_frames(opened, name)
     except BaseException:
         opened.close()
@@ -127,16 +128,19 @@ class Budget:
 
 
 @contextmanager
-def told_clearly(name: str, video: bool = False) -> Iterator[None]:
+def told_clearly(
+    name: str, video: bool = False, passing: type[Exception] = PixelregError
+) -> Iterator[None]:
     """Turn whatever is raised while ``name`` is opened and decoded into an `ImageError`.
 
     Decoders raise what they like, and those written in Rust what is no `Exception`.
 
     video : the file is one.
+    passing : errors that go through as they are, beside our own.
     """
     try:
         yield
-    except PixelregError:
+    except (PixelregError, passing):
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         limit = MOST_PIXELS // 10**6
