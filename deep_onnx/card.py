@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pixelreg.errors import ModelFileError
+from pixelreg.files import open_regular
 from pixelreg.models.model import Frame, Provenance
-from pixelreg.models.store import frame_of, provenance_of
+from pixelreg.models.store import check_depth, frame_of, provenance_of
 
 if TYPE_CHECKING:
     from deep_onnx.file import Contents, Value
@@ -28,6 +29,9 @@ LABEL_ELEMENTS = ("int64", "int32")
 CONDITION_ELEMENTS = ("float32", "float16", "float64", *LABEL_ELEMENTS)
 MAX_SIDE = 4096
 MAX_META_BYTES = 2**20
+_WRONG = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+MAX_MULTIPLE = 1024  # a network that halves a picture ten times
+NARROWEST, WIDEST = 1e-6, 1e6  # ranges that float32 tells 256 grey levels apart in
 
 
 # Fields that are written where they say something unusual.
@@ -149,14 +153,17 @@ class Card:
 def card_from_json(text: str, where: str) -> Card:
     """A card from one JSON object; ``where`` names its file in messages."""
     try:
+        if len(text) > MAX_META_BYTES:
+            raise ValueError("it is larger than any")
         values = json.loads(text)
+        check_depth(values)
         if not isinstance(values, dict) or values.pop("schema", None) != SCHEMA:
             raise ValueError(f"schema is not {SCHEMA!r}")
         version = values.pop("version", None)
         if version != VERSION:
             raise ValueError(f"version {version!r} is unknown; this pixelreg reads {VERSION}")
         return Card(**_typed(values))
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except _WRONG as error:
         raise ModelFileError(f"{where}: the description of the model is wrong: {error}") from error
 
 
@@ -238,14 +245,17 @@ def _check(card: Card) -> None:
     ):
         if getattr(card, name) not in choices:
             raise ValueError(f"{name} is {getattr(card, name)!r}, not one of {', '.join(choices)}")
-    if not 1 <= card.size <= MAX_SIDE or not 1 <= card.multiple <= MAX_SIDE:
-        raise ValueError(f"size and multiple must be 1 to {MAX_SIDE}")
+    if not 1 <= card.size <= MAX_SIDE or not 1 <= card.multiple <= MAX_MULTIPLE:
+        raise ValueError(f"size must be 1 to {MAX_SIDE}, and multiple 1 to {MAX_MULTIPLE}")
     if card.parameters < 0:
         raise ValueError("parameters must not be negative")
-    if card.value_range[0] >= card.value_range[1]:
-        raise ValueError("value_range must go from a lower to a higher number")
-    if card.output_range and card.output_range[0] >= card.output_range[1]:
-        raise ValueError("output_range must go from a lower to a higher number")
+    for name in ("value_range", "output_range"):
+        low, high = getattr(card, name) or (0.0, 1.0)
+        if not high - low >= NARROWEST or max(-low, high) > WIDEST:
+            raise ValueError(
+                f"{name} must go from a lower to a higher number: by {NARROWEST:g} at the least, "
+                f"within {WIDEST:g} of 0"
+            )
     if card.shape is not None:
         if any(type(side) is not int or side < 1 for side in card.shape):
             raise ValueError(f"shape must be height and width, not {card.shape!r}")
@@ -272,7 +282,7 @@ def _check(card: Card) -> None:
 
 def _fields(meta: Path) -> dict[str, Any]:
     try:
-        with meta.open("rb") as file:
+        with open_regular(meta) as file:
             content = file.read(MAX_META_BYTES + 1)
         if len(content) > MAX_META_BYTES:
             raise ModelFileError(f"{meta} is larger than any description of a model")

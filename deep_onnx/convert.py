@@ -23,7 +23,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deep_onnx.architectures import action_units
 from deep_onnx.card import Card
-from deep_onnx.weights import State, in_colour, is_average, read_checkpoint, read_tables, under
+from deep_onnx.file import first_line
+from deep_onnx.weights import (
+    State,
+    check_state,
+    in_colour,
+    is_average,
+    read_checkpoint,
+    read_tables,
+    under,
+)
 from pixelreg.data.expressions import canonical
 from pixelreg.errors import ModelFileError, UnknownNameError, UsageError
 from pixelreg.models.model import Frame, Provenance
@@ -99,17 +108,25 @@ def find_generator(
 ) -> tuple[str, nn.Module, Card]:
     """The one generator of a file: where it lies, its network with its weights, and its card."""
     theirs = ARCHITECTURES[architecture]
+    tables = under(read_tables(checkpoint), theirs.ends)
+    import torch
+
     matches: dict[str, tuple[nn.Module, Card]] = {}
     faults: list[Exception] = []
-    for table in under(read_tables(checkpoint), theirs.ends):
+    for table in tables:
         if options.part not in table.place:
             continue
         try:
+            check_state(table.state)
             state = theirs.coloured(table.state)
-            module, card = theirs.build(state, options)
+            # Shapes alone, until the weights are seen to fit: a width may be any number.
+            with torch.device("meta"):
+                module, card = theirs.build(state, options)
             fill(module, state, options.statistics)
         except (ValueError, UsageError) as error:
             faults.append(error)
+        except (RuntimeError, ArithmeticError, LookupError, TypeError, MemoryError) as error:
+            faults.append(ValueError(first_line(error)))  # of sizes that torch refuses
         else:
             matches[table.place] = module, card
     place = _chosen(checkpoint, list(matches), options.part, faults, architecture)
@@ -357,6 +374,8 @@ def fill(module: nn.Module, state: State, statistics: str = "batch") -> None:
     dropped = {f"{name}.{what}" for name in norms for what in _COUNTED} - set(expected)
     kept = {name: value for name, value in state.items() if name not in dropped}
     _check_names(expected, kept)
+    if any(value.is_meta for value in expected.values()):
+        module.to_empty(device="cpu")
     module.load_state_dict(kept)
 
 

@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deep_onnx.agreement import check_graph
+from deep_onnx.allowed import CONTRIBUTED as CONTRIBUTED
+from deep_onnx.allowed import refused
 from deep_onnx.card import KEY, Card, card_of
+from deep_onnx.growth import Growth
 from pixelreg.errors import ModelFileError, PixelregError, need
-from pixelreg.files import mistaken
+from pixelreg.files import mistaken, open_regular, why
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -31,8 +34,9 @@ MAX_BYTES = 2**31  # a protocol buffer cannot be larger
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # the wire types; 3 and 4 are groups, long given up
 MAX_FIELD = 2**29
 # An ONNX file of 217 MB has some 40,000 fields; without a limit, one of two-byte fields would
-# keep the reader busy for minutes.
-MAX_FIELDS = 2_000_000
+# keep the reader busy for minutes; this many take it half a second.
+MAX_FIELDS = 300_000
+MAX_SMALL = 1024  # bytes of a constant that may say how large something is
 MAX_DEPTH = 60  # parts within parts; a graph within a graph takes three
 MAX_NODES = 200_000  # once every function stands where it is called
 
@@ -46,11 +50,13 @@ property   1 key text, 2 value text
 training   1 graphs graph, 2 graphs graph
 function   1 name text, 10 domain text, 7 nodes node, 11 attributes attribute
 graph      1 nodes node, 5 tensors tensor, 15 sparse sparse, 11 inputs value, 12 outputs value
-node       4 operator text, 7 domain text, 5 attributes attribute
-attribute  5 tensors tensor, 10 tensors tensor, 6 graphs graph, 11 graphs graph
+node       1 takes text, 2 makes text, 4 operator text, 7 domain text, 5 attributes attribute
+attribute  3 int number, 8 ints few, 5 tensors tensor, 10 tensors tensor
+attribute  6 graphs graph, 11 graphs graph
 attribute  22 sparse sparse, 23 sparse sparse
 sparse     1 tensors tensor, 2 indices tensor
 tensor     1 dims numbers, 2 element number, 8 name text, 13 place elsewhere, 14 place elsewhere
+tensor     4 floats small, 5 whole small, 7 whole small, 9 raw small
 value      1 name text, 2 types type
 type       1 arrays array
 array      1 element number, 2 shapes shape
@@ -62,18 +68,6 @@ for _line in _PARTS.split("\n")[1:-1]:
     _part, _fields = _line.split(maxsplit=1)
     for _number, _name, _kind in map(str.split, _fields.split(",")):
         SCHEMA.setdefault(_part, {})[int(_number)] = _name, _kind
-
-STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml"})
-# onnxruntime's own operators for quantised and fused networks: arithmetic alone. Others of that
-# domain open files (EPContext) or run Python.
-_ARITHMETIC = """
-    QuantizeLinear DequantizeLinear QLinearAdd QLinearMul QLinearConcat QLinearLeakyRelu
-    QLinearSigmoid QLinearSoftmax QLinearAveragePool QLinearGlobalAveragePool QLinearReduceMean
-    QLinearWhere QGemm DynamicQuantizeMatMul MatMulIntegerToFloat NhwcMaxPool FusedConv FusedGemm
-    FusedMatMul Gelu FastGelu QuickGelu BiasGelu BiasAdd BiasSplitGelu GroupNorm SkipGroupNorm
-    SkipLayerNormalization Attention MultiHeadAttention NhwcConv Trilu
-"""
-CONTRIBUTED = frozenset(_ARITHMETIC.split())
 
 ELEMENTS = {
     **{1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64"},
@@ -137,12 +131,16 @@ def read_card(path: Path, meta: Path | None = None) -> Card:
 def read(path: Path) -> Contents:
     """An ONNX file, walked through."""
     try:
-        size = path.stat().st_size
-        if size >= MAX_BYTES:
-            raise ModelFileError(f"{path} is {size / 2**30:.1f} GB large; an ONNX file is under 2")
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
+        with open_regular(path) as file:
+            size = file.seek(0, 2)
+            if size >= MAX_BYTES:
+                raise ModelFileError(
+                    f"{path} is {size / 2**30:.1f} GB large; an ONNX file is under 2"
+                )
+            file.seek(0)
+            data = file.read(MAX_BYTES)
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"cannot read {path}: {why(error)}") from error
     if not data:
         raise ModelFileError(f"{path} is empty (0 bytes)")
     if says := mistaken(data[:HEAD]):
@@ -158,6 +156,8 @@ def check(data: bytes, name: str) -> Contents:
         if len(graphs) != 1:
             raise WireError(f"it has {len(graphs)} graphs instead of one")
         _check_operators(model)
+        if reason := Growth().reason(graphs[0]):
+            raise WireError(reason)
     except WireError as error:
         raise ModelFileError(f"{name} is not a usable ONNX file: {error}") from error
     tensors, sparse = _all(graphs[0], "tensors"), _all(graphs[0], "sparse")
@@ -207,6 +207,12 @@ class _Wire:
                         "it keeps weights in another file, which pixelreg never opens; "
                         "store them inside (save_as_external_data=False)"
                     )
+            elif holds == "few":
+                if len(values) < MAX_SMALL and last - first < MAX_SMALL:
+                    values += self._numbers(kind, value, begin, first, last)
+            elif holds == "small":
+                if kind == BYTES and last - first <= MAX_SMALL:
+                    values.append(self._data[first:last])
             elif kind != BYTES:
                 raise WireError(f"it has a number for a {holds} at byte {begin}")
             elif holds == "text":
@@ -289,10 +295,8 @@ def _check_operators(model: Message) -> None:
         sizes[owner] += 1
         if (domain, operator) in functions:
             inside[owner].append((domain, operator))
-        elif domain not in STANDARD and (domain != "com.microsoft" or operator not in CONTRIBUTED):
-            raise WireError(
-                f"it needs the operator {operator!r} of {domain!r}, which is not one of ONNX's own"
-            )
+        elif reason := refused(domain, operator):
+            raise WireError(reason)
     try:
         order = list(TopologicalSorter(inside).static_order())
     except CycleError:

@@ -9,8 +9,8 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,9 @@ from pixelreg.errors import ModelFileError, PixelregError, UnknownNameError, Usa
 
 PROVIDERS = ("auto", "cuda", "cpu")
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+MOST_MEMORY = 2**31  # bytes of all models that are not trusted
+# Seconds of a run, and more for each million numbers that go in: a slow processor takes half.
+SECONDS, SECONDS_A_MILLION = 60.0, 120.0
 SILENT = 4  # onnxruntime's log level: fatal errors only
 
 Say = Callable[[str], None]
@@ -31,6 +34,7 @@ class Session:
     contents : the model, as `deep_onnx.file` found it in order.
     provider : ``"cuda"``, ``"cpu"``, or ``"auto"`` for CUDA where it can be had.
     threads : how many threads one operator may use on the processor; None for one a core.
+    trusted : without limits of time and memory, which a file of a stranger needs.
     say : told in one line when ``"auto"`` could have had CUDA, but did not get it; None for a
         RuntimeWarning.
 
@@ -45,6 +49,7 @@ class Session:
         provider: str = "auto",
         threads: int | None = None,
         say: Say | None = None,
+        trusted: bool = False,
     ) -> None:
         if provider not in PROVIDERS:
             raise UnknownNameError("provider", provider, PROVIDERS)
@@ -54,6 +59,7 @@ class Session:
         self.warm_up_s: float | None = None
         self._turn = threading.Lock()
         self._ort = need("onnxruntime", "onnxruntime", "deep", "running an ONNX model")
+        self._trusted = trusted
         self._session = self._create(contents, provider, threads, say or _warn)
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
 
@@ -62,20 +68,41 @@ class Session:
         with self._turn:
             start = time.perf_counter()
             try:
-                outputs = self._bound(inputs) if CUDA in self.providers else self._plain(inputs)
+                with self._watched(inputs) as options:
+                    on_gpu = CUDA in self.providers
+                    outputs = (self._bound if on_gpu else self._plain)(inputs, options)
             except Exception as error:  # onnxruntime's errors have no class of their own in common
-                raise ModelFileError(
-                    f"{self.contents.name} cannot be run: {first_line(error)}"
-                ) from error
+                reason = (
+                    _exceeded(str(error)) or f"cannot be run: {first_line(_plain_words(error))}"
+                )
+                raise ModelFileError(f"{self.contents.name} {reason}") from error
             if self.warm_up_s is None:
                 self.warm_up_s = time.perf_counter() - start
         return outputs
 
-    def _plain(self, inputs: Mapping[str, Array]) -> list[Array]:
-        outputs: list[Array] = self._session.run(None, dict(inputs), self._quiet_run())
+    @contextmanager
+    def _watched(self, inputs: Mapping[str, Array]) -> Iterator[Any]:
+        """Options of a run that ends, between two operators, once it takes too long."""
+        options = self._ort.RunOptions()
+        options.log_severity_level = SILENT
+        numbers = sum(array.size for array in inputs.values())
+        watch = threading.Timer(
+            SECONDS + SECONDS_A_MILLION * numbers / 1e6,
+            lambda: setattr(options, "terminate", True),
+        )
+        watch.daemon = True
+        if not self._trusted:
+            watch.start()
+        try:
+            yield options
+        finally:
+            watch.cancel()
+
+    def _plain(self, inputs: Mapping[str, Array], options: Any) -> list[Array]:
+        outputs: list[Array] = self._session.run(None, dict(inputs), options)
         return outputs
 
-    def _bound(self, inputs: Mapping[str, Array]) -> list[Array]:
+    def _bound(self, inputs: Mapping[str, Array], options: Any) -> list[Array]:
         """The same on CUDA: what lies between operators never leaves the GPU."""
         binding = self._session.io_binding()
         for name, array in inputs.items():
@@ -83,17 +110,14 @@ class Session:
             binding.bind_ortvalue_input(name, there)
         for output in self._session.get_outputs():
             binding.bind_output(output.name, "cuda", 0)
-        self._session.run_with_iobinding(binding, self._quiet_run())
+        self._session.run_with_iobinding(binding, options)
         outputs: list[Array] = binding.copy_outputs_to_cpu()
         return outputs
 
-    def _quiet_run(self) -> Any:
-        options = self._ort.RunOptions()
-        options.log_severity_level = SILENT
-        return options
-
     def _create(self, contents: Contents, provider: str, threads: int | None, say: Say) -> Any:
         options = _options(self._ort, threads)
+        if not self._trusted:
+            _bound_memory(self._ort, options)
         available = CUDA in self._ort.get_available_providers()
         if provider == "cpu" or (provider == "auto" and not available):
             return self._made(contents, options, [CPU])
@@ -133,7 +157,8 @@ class Session:
                 read_config_from_model=0,
             )
         except Exception as error:  # as in `run`
-            reason = _too_new(str(error), self._ort) or first_line(_plain_words(error))
+            said = str(error)
+            reason = _too_new(said, self._ort) or _exceeded(said) or first_line(_plain_words(error))
             raise ModelFileError(f"{contents.name} {reason}") from error
 
 
@@ -159,6 +184,31 @@ def _plain_words(error: Exception) -> str:
     said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error))
     said = re.sub(r"\S*/\S+\.(cc|h):\d+ [^\n]*?\) (?=[A-Z])", "", said)
     return f"is refused by onnxruntime: {said}"
+
+
+def _exceeded(said: str) -> str:
+    """That a limit was met; empty if something else was said."""
+    if "terminate flag" in said:
+        return "takes too long, and was stopped; if you trust it, run it with --trust"
+    if "Available memory" in said or "bad_alloc" in said or "Failed to allocate memory" in said:
+        return (
+            f"takes more than {MOST_MEMORY / 2**30:.0f} GB of memory, and was stopped; if you "
+            "trust it, run it with --trust, or take smaller pictures"
+        )
+    return ""
+
+
+def _bound_memory(ort: Any, options: Any) -> None:
+    """Let a session take its memory from one place of the process, which gives so much and no more.
+
+    It asks for what it needs before it has it, so that what is too much is refused at once.
+    """
+    place = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    settings = ort.OrtArenaCfg({"max_mem": MOST_MEMORY, "arena_extend_strategy": 1})
+    ort.create_and_register_allocator(place, settings)  # a second time it does nothing
+    options.add_session_config_entry("session.use_env_allocators", "1")
 
 
 def missing_gpu() -> str:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deep_onnx.file import HEAD, check, quiet
 from pixelreg.errors import ModelFileError, need
-from pixelreg.files import mistaken
+from pixelreg.files import mistaken, open_regular, why
 from pixelreg.models import store
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ State = dict[str, "Tensor"]
 
 COMPILED = "_orig_mod."  # what torch.compile puts before the names of any part
 DEEPEST = 4  # tables within tables
+MOST_TABLES = 1000
+_NUMBERS = (
+    *("float64", "float32", "float16", "bfloat16"),
+    *("int64", "int32", "int16", "int8", "uint8", "bool"),
+)
+MOST_PREFIXES = 64  # networks in one table
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, ITU-R BT.601
 _KINDS = (
     (b"\x89HDF", "is an HDF5 file, as Keras writes; only checkpoints of PyTorch are read"),
@@ -50,6 +57,10 @@ def is_average(place: str) -> bool:
 def read_checkpoint(path: Path) -> State:
     """The largest table of a checkpoint, without the prefixes of data parallelism."""
     state = read_tables(path)[0].state
+    try:
+        check_state(state)
+    except ValueError as error:
+        raise ModelFileError(f"{path}: {error}") from error
     while all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
     return {name: v.float() if v.is_floating_point() else v for name, v in state.items()}
@@ -57,7 +68,11 @@ def read_checkpoint(path: Path) -> State:
 
 def read_tables(path: Path) -> list[Table]:
     """All tables of weights in a file of torch.save or safetensors, the largest first."""
-    tables = list(_tables(_loaded(path)))
+    tables = list(islice(_tables(_loaded(path)), MOST_TABLES + 1))
+    if len(tables) > MOST_TABLES:
+        raise ModelFileError(
+            f"{path} holds more than {MOST_TABLES} tables: save model.state_dict()"
+        )
     if not tables:
         raise ModelFileError(f"{path} holds no table of weights: save model.state_dict()")
     return sorted(tables, key=lambda table: -len(table.state))
@@ -76,7 +91,7 @@ def under(tables: Sequence[Table], ends: Sequence[str]) -> list[Table]:
             for name in table.state
             if re.search(r"(^|[\W_])" + re.escape(end) + "$", name)
         }
-        for prefix in prefixes:
+        for prefix in list(prefixes)[:MOST_PREFIXES]:
             part = {
                 name.removeprefix(prefix): value
                 for name, value in table.state.items()
@@ -108,6 +123,32 @@ def in_colour(state: State, first: str, last: str, axis: int = 0, condition: int
     return changed
 
 
+def check_state(state: State) -> None:
+    """Raise ValueError for tensors that hold no plain numbers, or fewer than their shape says."""
+    for name, tensor in state.items():
+        if reason := _odd(tensor):
+            raise ValueError(f"{name} {reason}")
+
+
+def _odd(tensor: Tensor) -> str:
+    """Why a tensor is none of a trained network's; empty for those that are."""
+    import torch
+
+    if tensor.is_nested:
+        return "is a nested tensor"
+    if tensor.layout is not torch.strided:
+        return "is a sparse tensor"
+    if tensor.is_meta:
+        return "is a tensor without numbers (meta)"
+    if tensor.is_quantized or tensor.dtype not in [getattr(torch, kind) for kind in _NUMBERS]:
+        return f"holds {str(tensor.dtype).removeprefix('torch.')}, not plain numbers"
+    if 0 in tensor.shape:
+        return f"is {tuple(tensor.shape)}, which holds no number"
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return f"is {tuple(tensor.shape)}, of which the file holds only a part"
+    return ""
+
+
 def _joined(parts: list[Tensor]) -> Tensor:
     import torch
 
@@ -134,15 +175,17 @@ def _tables(held: Any, place: str = "", depth: int = 0) -> Iterator[Table]:
 def _loaded(path: Path) -> Any:
     torch = need("torch", "torch", "train", "reading a checkpoint")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(HEAD)
             size = file.seek(0, 2)
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"cannot read {path}: {why(error)}") from error
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size:
         return store.read_tensors(path, f"{path} is a damaged .safetensors file", "pt")
     says = mistaken(head) or next((says for magic, says in _KINDS if head.startswith(magic)), "")
     if says:
+        raise ModelFileError(f"{path} {says}")
+    if head[:2] == b"PK" and (says := _archive(path) or _packed(path)):
         raise ModelFileError(f"{path} {says}")
     try:
         with quiet(), torch.serialization.safe_globals(_harmless()):
@@ -201,10 +244,20 @@ def _fault(path: Path, head: bytes, error: Exception) -> str:
     return damaged
 
 
-def _archive(path: Path) -> str:
+def _packed(path: Path) -> str:
+    """What is wrong with an archive that would grow as it is read; torch.save packs nothing."""
     import zipfile
 
-    with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as file:
+    with contextlib.suppress(Exception), zipfile.ZipFile(path) as file:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in file.infolist()):
+            return "is a zip archive that torch.save did not write: what it holds is packed"
+    return ""
+
+
+def _archive(path: Path) -> str:  # of a damaged one zipfile raises what it likes
+    import zipfile
+
+    with contextlib.suppress(Exception), zipfile.ZipFile(path) as file:
         names = file.namelist()
         if any(name.endswith("constants.pkl") for name in names):
             return f"is a TorchScript archive, which holds code; nothing was run. {_RESAVE}"
@@ -220,7 +273,7 @@ def _pickled(path: Path, head: bytes) -> bytes:
 
     if head[:2] != b"PK":
         return head[:2]
-    with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as file:
+    with contextlib.suppress(Exception), zipfile.ZipFile(path) as file:
         for name in file.namelist():
             if name.endswith("data.pkl"):
                 with file.open(name) as data:

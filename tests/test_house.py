@@ -46,7 +46,7 @@ FLOORS = (
     ("commands", "__main__"),
 )
 DEEP_FLOORS = (
-    ("registry", "card"),
+    ("registry", "allowed", "card", "growth"),
     ("agreement",),
     ("file",),
     ("session", "values", "weights", "wire", "rows"),

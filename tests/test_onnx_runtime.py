@@ -449,6 +449,9 @@ class Machine:
     def get_available_providers(self) -> list[str]:
         return self._available
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
     def set_default_logger_severity(self, level: int) -> None:
         assert level == 4
 

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
 from onnx_tools import brightness, build, convolution, field, identity
 
+from deep_onnx.allowed import CONTRIBUTED
 from deep_onnx.card import KEY
-from deep_onnx.file import CONTRIBUTED, MAX_NODES, WireError, check, read
+from deep_onnx.file import MAX_NODES, WireError, check, read
 from deep_onnx.session import Session
 from deep_onnx.translator import load
 from pixelreg.errors import ModelFileError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from deep_onnx.training.tools import to_tensor
 from pixelreg import __version__
 from pixelreg.arrays import Pixels
 from pixelreg.errors import DataError
-from pixelreg.models.model import Provenance
+from pixelreg.models.model import Provenance, made_on
 
 LABEL = "portrait"
 SHARE = 16  # a shift is at most this part of the side
@@ -72,7 +71,7 @@ def load_portrait_examples(
         pairs=len(stack.names),
         licence=licence,
         pixelreg_version=__version__,
-        date=datetime.date.today().isoformat(),
+        date=made_on(),
     )
     examples = PortraitExamples(
         LABEL,

@@ -19,9 +19,10 @@ from pixelreg.commands.jobs import Job, left_out, plan_jobs, run_jobs
 from pixelreg.commands.keeping import Keeping, keeping
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
-from pixelreg.files import write_bytes
+from pixelreg.files import name_part, write_bytes
 from pixelreg.models import DEFAULT
 from pixelreg.pictures.image import Picture, format_of, write_file
+from pixelreg.pictures.opening import MOST_BYTES
 from pixelreg.translator import Target, Translator, check_strength
 from pixelreg.video.container import is_video, output_of
 
@@ -173,7 +174,7 @@ def apply(
 def _one(changing: Changing, job: Job, locator: Locator) -> int:
     changing.keeping.guard(job.output)
     made = changing.file(job.input, job.output)
-    write_bytes(job.output, made.content)
+    write_bytes(job.output, made.content, job.within)
     say(f"wrote {job.output}{_found_by(locator)}")
     for note in made.notes:
         say(f"note: {job.input}: {note}")
@@ -188,7 +189,7 @@ def _batch(changing: Changing, files: list[Path], jobs: list[Job], locator: Loca
 
     def work(job: Job) -> None:
         made = changing.file(job.input, job.output)
-        write_bytes(job.output, made.content)
+        write_bytes(job.output, made.content, job.within)
         notes[job.input] = made.notes
 
     with progress("applying") as update:
@@ -214,15 +215,15 @@ def _target(
 ) -> tuple[Target, str]:
     """What is asked for, and the word that it adds to file names."""
     if like:
-        return translator.likeness(like), f"like-{like.stem}"
+        return translator.likeness(like), name_part(f"like-{like.stem}")
     if slides:
         numbers = dict(map(_slide, slides))
-        label = "-".join(slides).replace("=", "")
+        label = name_part("-".join(slides).replace("=", ""))
         if expression is None:
             return numbers, label
         if expression not in translator.sliders:
             raise UsageError("--expr and --slide both say what to make: give one of them")
-        return {expression: 1.0, **numbers}, f"{expression}-{label}"
+        return {expression: 1.0, **numbers}, name_part(f"{expression}-{label}")
     if expression is None:
         known = translator.changes
         if not known:
@@ -231,7 +232,7 @@ def _target(
             raise UsageError(f"say what to make with --expr: one of {', '.join(known)}")
         expression = known[0]
     name = translator.canonical(expression)
-    return name, name
+    return name, name_part(name)
 
 
 def _slide(text: str) -> tuple[str, float]:
@@ -343,7 +344,7 @@ def _pipe(changing: Changing, output: str | None) -> int:
     changing.keeping.guard(file)
     name = "the picture on stdin"
     format = None if file is None else format_of(file)
-    made = changing.encoded(sys.stdin.buffer.read(), name, format=format)
+    made = changing.encoded(sys.stdin.buffer.read(MOST_BYTES + 1), name, format=format)
     if file is None:
         sys.stdout.buffer.write(made.content)
     else:

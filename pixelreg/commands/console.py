@@ -23,6 +23,16 @@ _FILES = re.compile(r"\S+\.\w{2,5}\b")
 QUIET = "pixelreg.quiet"  # in click's context, which all commands of a call share
 
 
+# Control characters but the tab and the end of a line, and those that turn the reading direction:
+# a terminal obeys them, wherever they come from.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """A text with what a terminal would obey escaped, so that it is seen instead."""
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def is_quiet() -> bool:
     """Whether the person asked for errors alone."""
     context = click.get_current_context(silent=True)
@@ -47,17 +57,17 @@ quiet = click.option(
 def say(message: str) -> None:
     """Tell the person at the terminal something that is not a result."""
     if not is_quiet():
-        click.echo(message, err=True)
+        click.echo(printable(message), err=True)
 
 
 def give(result: str) -> None:
     """Print a result."""
-    click.echo(result)
+    click.echo(printable(result))
 
 
 def give_json(result: Any) -> None:
     """Print a result for a machine."""
-    click.echo(json.dumps(result, indent=2))
+    click.echo(json.dumps(result, indent=2).replace("\x7f", "\\u007f"))
 
 
 def report(facts: Any, as_json: bool, text: str, *notes: str) -> None:

@@ -22,11 +22,15 @@ from pixelreg.pictures.kinds import (
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to be changed; all outputs of a batch lie in ``folder`` or below."""
+    """One picture to be changed; all outputs of a batch lie in ``folder`` or below.
+
+    within : the folder that no link of the output may lead out of, where nobody named the output.
+    """
 
     input: Path
     output: Path
     folder: Path
+    within: Path | None = None
 
 
 def plan_jobs(
@@ -43,8 +47,11 @@ def plan_jobs(
         if not path.exists():
             raise UsageError(f"no such file or folder: {path}{_perhaps(path)}")
     several = len(inputs) > 1
-    jobs = [job for path in inputs for job in _jobs_of(path, output, label, several)]
-    jobs = [_over_itself(job) for job in jobs] if in_place else jobs
+    jobs = [
+        _over_itself(job, path) if in_place else job
+        for path in inputs
+        for job in _jobs_of(path, output, label, several)
+    ]
     seen: dict[Path, Path] = {}
     read = {job.input for job in jobs}
     for job in jobs:
@@ -85,7 +92,7 @@ def _jobs_of(path: Path, output: str | None, label: str, several: bool) -> list[
         if folder.is_file():
             raise UsageError(f"{folder} is a file; a folder of pictures needs a folder to go to")
         return [
-            Job(file, folder / file.relative_to(path).with_suffix(suffix_of(file)), folder)
+            Job(file, folder / file.relative_to(path).with_suffix(suffix_of(file)), folder, folder)
             for file in _pictures(path, folder)
         ]
     suffix = suffix_of(path)
@@ -100,6 +107,7 @@ def _jobs_of(path: Path, output: str | None, label: str, several: bool) -> list[
                 f"end it in {os.sep} if it is one"
             )
         target = Path(output) / path.with_suffix(suffix).name
+        return [Job(path, target, target.parent, target.parent)]
     else:
         target = Path(output)
     return [Job(path, target, target.parent)]
@@ -119,10 +127,11 @@ def _perhaps(path: Path) -> str:
     return ""
 
 
-def _over_itself(job: Job) -> Job:
+def _over_itself(job: Job, given: Path) -> Job:
     if job.input.suffix.lower() not in SUFFIX_FORMATS:
         raise UsageError(f"{job.input} cannot be written over: its suffix names no format")
-    return Job(job.input, job.input, job.input.parent)
+    within = given if given.is_dir() else None
+    return Job(job.input, job.input, job.input.parent, within)
 
 
 def left_out(inputs: Sequence[Path], jobs: Sequence[Job]) -> str:

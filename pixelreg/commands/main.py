@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -12,7 +15,7 @@ from typing import Any
 import click
 
 from pixelreg import __version__
-from pixelreg.commands.console import quiet
+from pixelreg.commands.console import printable, quiet
 from pixelreg.errors import PixelregError
 
 # name -> (module:attribute, what --help says), so that --help imports no command.
@@ -132,9 +135,42 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """The installed ``pixelreg`` command."""
+    _open_the_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be any bytes
+    # Pillow warns of pictures of many pixels, which are refused in a line of ours.
+    warnings.filterwarnings("ignore", r"Image size \(\d+ pixels\) exceeds limit")
+    as_before = warnings.formatwarning
+    warnings.formatwarning = lambda *told, **more: printable(as_before(*told, **more))
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
+            signal.signal(number, _stop)
     sys.exit(main())
+
+
+def _stop(number: int, frame: object) -> None:
+    """Whoever ends a command, a person or the system, ends it as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def _open_the_closed() -> None:
+    """Give stdin, stdout and stderr a place where they were closed.
+
+    Else the next file that is opened would take their number, and what is printed go into it. What
+    is written to a closed stdout fails, as it is lost; stderr has no one to tell.
+    """
+    for number, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            handle = os.open(os.devnull, flags)
+            if handle != number:
+                os.dup2(handle, number)
+                os.close(handle)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _drop_output() -> None:
@@ -144,5 +180,6 @@ def _drop_output() -> None:
 
 def _tell(message: str, code: int) -> int:
     line = " ".join(message.split())
-    click.echo(f"pixelreg: error: {line}", err=True)
+    with contextlib.suppress(OSError):  # nobody listens any more
+        click.echo(f"pixelreg: error: {printable(line)}", err=True)
     return code

@@ -157,6 +157,9 @@ _running_options = stacked(
     click.option(
         "--meta", type=FILE, help="JSON file that describes an ONNX model of another origin."
     ),
+    click.option(
+        "--trust", is_flag=True, help="Run an ONNX model without limits of time and memory."
+    ),
 )
 _locator_options = stacked(
     click.option(
@@ -202,7 +205,7 @@ class Computing:
     def show(self, chosen: str) -> None:
         """Tell the name of the backend that was chosen, if that is wanted."""
         if self.verbose:
-            click.echo(f"backend: {chosen}", err=True)
+            say(f"backend: {chosen}")
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,7 @@ class Running(Computing):
 
     provider: str = "auto"
     meta: Path | None = None
+    trust: bool = False
 
     def load(
         self, file: str | Path, locator: Locator, finding: Finding | None = None
@@ -226,9 +230,12 @@ class Running(Computing):
             if self.backend != "auto":
                 raise UsageError("--backend is for closed-form models; an ONNX model: --provider")
             chosen = {"provider": self.provider, "meta": self.meta, "say": say}
+            chosen |= {"trusted": True} if self.trust else {}
         else:
             if self.provider != "auto" or self.meta is not None:
                 raise UsageError("--provider and --meta are for ONNX models")
+            if self.trust:
+                raise UsageError("--trust is for ONNX models; others have no limits to lift")
             chosen = {"backend": self.backend}
         if rig and self.threads is not None:
             raise UsageError("--threads is for other models: the rig draws in one thread")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from pixelreg.errors import UsageError
 from pixelreg.evaluation.comparison import format_table
 from pixelreg.faces.locate import Locator
 from pixelreg.fitting.recipe import choose_frame, choose_pairings, provenance
-from pixelreg.models.model import Frame, Provenance
+from pixelreg.models.model import Frame, Provenance, made_on
 from pixelreg.pictures.image import Picture, write_file
 from pixelreg.shapes.components import FLOW, LANDMARKS, MESH, Blendshapes
 from pixelreg.shapes.file import save
@@ -168,7 +167,7 @@ def _meshes(folder: Path, source: str, expressions: Sequence[str]) -> Found:
         people,
         len(found.people),
         pixelreg_version=__version__,
-        date=datetime.date.today().isoformat(),
+        date=made_on(),
     )
     traits = {"faces": found.faces, "provenance": origin}
     return Found(found.vertices, found.neutral, found.expressions, traits)

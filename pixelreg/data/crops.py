@@ -125,6 +125,10 @@ def _outcome(future: Future[Any]) -> Any:
         return future.result()
     except PixelregError as error:
         return error
+    except OSError as error:  # a name that is too long, a folder that has gone
+        return DataError(f"cannot read or write {error.filename or 'a file'}: {error.strerror}")
+    except MemoryError:
+        return DataError("it takes more memory than there is")
 
 
 def read_photo(photo: Photo) -> Pixels:

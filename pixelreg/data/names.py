@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import unicodedata
 from collections import defaultdict
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pixelreg.data.photos import Photo
+from pixelreg.files import is_file
 
 
 def composed(text: str) -> str:
@@ -64,16 +66,16 @@ class Finder:
         such file, the path as it stands.
         """
         plain = self._folder / name
-        if plain.is_file():
+        if is_file(plain):
             return plain
         here = self._folder
         for part in name.replace("\\", "/").split("/"):
             here = self._inside(here, part)
-        return here if here.is_file() else plain
+        return here if is_file(here) else plain
 
     def _inside(self, folder: Path, part: str) -> Path:
         exact = folder / part
-        if part == ".." or exact.exists():
+        if part == ".." or os.path.exists(exact):  # noqa: PTH110 (it takes any name)
             return exact
         alike = self._entries(folder).get(key(part), [])
         return alike[0] if len(alike) == 1 else exact
@@ -81,7 +83,7 @@ class Finder:
     def _entries(self, folder: Path) -> dict[str, list[Path]]:
         if folder not in self._listed:
             found = self._listed[folder] = defaultdict(list)
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
                 for path in sorted(folder.iterdir()):
                     found[key(path.name)].append(path)
         return self._listed[folder]

@@ -14,6 +14,8 @@ from pixelreg.errors import DataError, UnknownNameError, UsageError
 
 SHOWN = 3  # names that a message lists
 
+_DIGITS = 1000  # of a number that counts by value; Python reads no endless ones
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -185,7 +187,8 @@ def _take(photo: Photo) -> tuple[object, ...]:
 def _natural(text: str) -> tuple[tuple[int, str], ...]:
     """A sorting key by which numbers in a text count by value."""
     return tuple(
-        (int(part), part) if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)
+        (int(part), part) if part.isdecimal() and len(part) < _DIGITS else (-1, part)
+        for part in re.split(r"(\d+)", text)
     )
 
 

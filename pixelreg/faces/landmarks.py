@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from pixelreg.errors import DataError, InvalidArrayError, UnknownTemplateError
+from pixelreg.files import is_file, read_regular
 
 SUFFIXES = (".tem", ".pts")
+_MOST = 2**20  # bytes of a file
 FARTHEST = 1e7  # pixels; beyond there are no pictures
 
 # Which points of a file average to each of the five landmarks. The London template has no point
@@ -141,7 +143,7 @@ def landmarks_beside(photo: str | Path) -> Path | None:
     """The landmark file (.tem or .pts) of the same stem in the photo's folder, or None."""
     for suffix in SUFFIXES:
         candidate = Path(photo).with_suffix(suffix)
-        if candidate.is_file():
+        if is_file(candidate):
             return candidate
     return None
 
@@ -174,7 +176,7 @@ def read_points(path: Path, counts: Mapping[str, Sequence[int]] = _WHOLE) -> np.
     if suffix not in SUFFIXES:
         raise DataError(f"{path}: landmark files end in {' or '.join(SUFFIXES)}")
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_regular(path, _MOST).decode("utf-8", "replace").splitlines()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     count, rows = (_tem_lines if suffix == ".tem" else _pts_lines)(path, lines)

@@ -98,7 +98,7 @@ class Checkpoint:
             tally.problems = [(int(p), int(place), str(reason)) for p, place, reason in problems]
             tally.done = [int(number) for number in done]
             _check(tally)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ModelFileError(
                 f"{self.path} is damaged ({error}); start anew without --resume"
             ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,7 @@ from pixelreg import __version__
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.errors import UsageError
 from pixelreg.fitting.sumsfile import TrainingSums
-from pixelreg.models.model import Model, Provenance
+from pixelreg.models.model import Model, Provenance, made_on
 from pixelreg.models.sums import MAX_PAIRS, LevelSums, PixelSums, Sums
 from pixelreg.regression import estimator_class
 
@@ -63,7 +62,7 @@ def merge_sums(parts: Mapping[str, TrainingSums]) -> TrainingSums:
         licence=_joined([part.provenance.licence for part in every], "; "),
         attribution=_joined([part.provenance.attribution for part in every], "; "),
         pixelreg_version=__version__,
-        date=datetime.date.today().isoformat(),
+        date=made_on(),
     )
     return replace(first, sums=sums, people=people, settings=settings, provenance=provenance)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,7 +26,7 @@ from pixelreg.data.photos import Listing, Photo, Problem
 from pixelreg.errors import DataError, PixelregError, UsageError
 from pixelreg.evaluation.comparison import Scores
 from pixelreg.faces.locate import SMALLEST_EYE_DISTANCE, Locator
-from pixelreg.models.model import Frame, Model, Provenance
+from pixelreg.models.model import Frame, Model, Provenance, made_on
 from pixelreg.models.plans import Plan
 from pixelreg.models.sums import Sums
 from pixelreg.regression import ESTIMATORS, estimator_class
@@ -256,7 +255,7 @@ def provenance(listing: Listing, pairs: Sequence[Pair]) -> Provenance:
         licence="; ".join(dict.fromkeys(each.licence for each in known)),
         attribution="; ".join(dict.fromkeys(each.attribution for each in known)),
         pixelreg_version=__version__,
-        date=datetime.date.today().isoformat(),
+        date=made_on(),
     )
 
 

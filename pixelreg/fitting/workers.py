@@ -115,6 +115,7 @@ def _start_worker() -> None:
     from multiprocessing import parent_process
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the pool ends them
     parent = parent_process()
     assert parent is not None
 

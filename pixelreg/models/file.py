@@ -17,6 +17,7 @@ import numpy as np
 
 from pixelreg.arrays import Array
 from pixelreg.errors import ModelFileError, UnknownNameError, UsageError
+from pixelreg.files import why
 from pixelreg.models import store
 from pixelreg.models.model import Model
 from pixelreg.models.plans import Plan, plan_class
@@ -44,8 +45,8 @@ def load(path: Path) -> Model:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ModelFileError(f"{path} is larger than any model of pixelreg")
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"cannot read {path}: {why(error)}") from error
     return store.read_as(path, FORMAT, _assemble)
 
 
@@ -109,6 +110,8 @@ def _assemble(metadata: Mapping[str, Any], tensors: Mapping[str, Array]) -> Mode
         plans[target] = cls.from_tensors(
             {item.name: _unpack(left, f"{target}/{item.name}") for item in fields(cls)}
         )
+    if empty := [name for name, array in tensors.items() if 0 in array.shape]:
+        raise ValueError(f"{empty[0]} holds no numbers")
     if left:
         raise ValueError(f"unknown tensors {sorted(left)[:3]}")
     model = Model(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import math
+import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pixelreg.errors import InvalidArrayError, UnknownNameError, UsageError
 from pixelreg.models.plans import Plan, Shape
+
+# Of eyes in a crop, in its sides: further out or nearer to each other there is no face.
+_FARTHEST, _NEAREST = 100.0, 1e-3
 
 
 @dataclass(frozen=True)
@@ -24,8 +30,8 @@ class Frame:
     right_eye: tuple[float, float] = (0.64, 0.39)
 
     def __post_init__(self) -> None:
-        finite = all(math.isfinite(value) for eye in self.eyes for value in eye)
-        if not finite or self.left_eye == self.right_eye:
+        near = all(abs(value) <= _FARTHEST for eye in self.eyes for value in eye)  # no NaN is
+        if not near or math.dist(self.left_eye, self.right_eye) < _NEAREST:
             raise UsageError(f"a frame needs two different eye positions, not {self.eyes}")
 
     @property
@@ -49,6 +55,16 @@ class Provenance:
     attribution: str = ""
     pixelreg_version: str = ""
     date: str = ""
+
+
+def made_on() -> str:
+    """The ISO date of today in UTC, or of SOURCE_DATE_EPOCH, by which builds are repeated."""
+    said = os.environ.get("SOURCE_DATE_EPOCH", "")
+    try:
+        seconds = int(said) if said else time.time()
+        return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).date().isoformat()
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(f"SOURCE_DATE_EPOCH is {said[:40]!r}, not seconds since 1970") from error
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,14 @@ import numpy as np
 
 from pixelreg.arrays import Array
 from pixelreg.errors import ModelFileError, PixelregError
-from pixelreg.files import mistaken, write_atomically
+from pixelreg.files import mistaken, open_regular, why, write_atomically
 from pixelreg.models.model import Frame, Provenance
 
 T = TypeVar("T")
 
 MAX_SIDE = 4096
 MAX_HEADER_BYTES = 2**20
+MAX_DEPTH = 16  # of tables in metadata
 # In the order in which the safetensors library writes them.
 _NAMES = {
     **{"<u8": "U64", "<i8": "I64", "<f8": "F64", "<f4": "F32", "<u4": "U32", "<i4": "I32"},
@@ -141,8 +142,10 @@ def read_tensors(source: Path | bytes, complaint: str, kind: str = "numpy") -> d
             return load(source)
         with safe_open(source, kind) as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError, TypeError) as error:
+    except (OSError, SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ModelFileError(f"{complaint}: {error}") from error
+    except (OverflowError, RuntimeError, MemoryError) as error:
+        raise ModelFileError(f"{complaint}: it is too large to be read") from error
 
 
 def read_metadata(source: Path | bytes, format: Format, name: str = "") -> dict[str, Any]:
@@ -154,7 +157,8 @@ def read_metadata(source: Path | bytes, format: Format, name: str = "") -> dict[
     if not 2 <= length <= format.most or len(text) < length:
         raise ModelFileError(f"{name} is not a .safetensors file, or is cut short")
     try:
-        texts = json.loads(text)["__metadata__"]
+        header = json.loads(text)
+        texts = header["__metadata__"]
         kind, version = texts.pop("format"), texts.pop("format_version")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelFileError(f"{name} is not {format.what} of pixelreg") from error
@@ -166,9 +170,35 @@ def read_metadata(source: Path | bytes, format: Format, name: str = "") -> dict[
             "install a newer pixelreg"
         )
     try:
-        return {key: json.loads(value) for key, value in texts.items()}
-    except (ValueError, TypeError, RecursionError) as error:
+        _check_tensors(header)
+        values = {key: json.loads(value) for key, value in texts.items()}
+        check_depth(values)
+        return values
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ModelFileError(f"{name} has damaged metadata: {error}") from error
+
+
+def check_depth(values: Any) -> None:
+    """Raise ValueError for tables within tables beyond `MAX_DEPTH`: to write them would not end."""
+    level = [values]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for value in level
+            if isinstance(value, (dict, list, tuple))
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise ValueError("its tables are nested too deeply")
+
+
+def _check_tensors(header: Mapping[str, Any]) -> None:
+    """Raise ValueError for tensors of types that are never written."""
+    known = set(_NAMES.values())
+    for name, tensor in header.items():
+        if name != "__metadata__" and tensor["dtype"] not in known:
+            raise ValueError(f"{name} is of type {tensor['dtype']!r}, which no model is stored in")
 
 
 def _header(source: Path | bytes, name: str, most: int) -> tuple[int, bytes]:
@@ -177,11 +207,11 @@ def _header(source: Path | bytes, name: str, most: int) -> tuple[int, bytes]:
         length = int.from_bytes(source[:8], "little")
         return length, source[8 : 8 + min(length, most)]
     try:
-        with source.open("rb") as file:
+        with open_regular(source) as file:
             length = int.from_bytes(file.read(8), "little")
             return length, file.read(min(length, most))
-    except OSError as error:
-        raise ModelFileError(f"cannot read {name}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"cannot read {name}: {why(error)}") from error
 
 
 def as_text(values: Mapping[str, Any]) -> dict[str, str]:

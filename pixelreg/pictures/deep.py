@@ -18,11 +18,13 @@ from PIL import Image, TiffImagePlugin
 
 from pixelreg.arrays import Array
 from pixelreg.errors import ImageError, InvalidArrayError
+from pixelreg.pictures.opening import DEEP_SHARE, MOST_PIXELS, check_pixels, raw_mode
 
 FORMATS = frozenset({"PNG", "TIFF", "PPM"})  # hold more than 8 bits
 # Whites that greys of 16-bit fields are read by, where no value is above: 10, 12 and 14 bits.
 _WHITES = (1023, 4095, 16383)
 _EIGHT, _SIXTEEN = 255, 65535
+_TWICE = ("PNG", "TIFF")  # what is decoded twice
 
 
 def deep_values(opened: Image.Image, content: bytes | None) -> Array | None:
@@ -62,7 +64,7 @@ def lost_depth(opened: Image.Image, content: bytes | None) -> str:
 
 def lost_by_pillow(image: Image.Image) -> str:
     """What has to be said of a Pillow image, not loaded yet, whose file has more bits than it."""
-    deep = ";16" in _raw_mode(image) and not image.mode.startswith("I")
+    deep = ";16" in raw_mode(image) and not image.mode.startswith("I")
     return (
         "its 16 bits a channel are taken as 8; give its path or bytes to keep them" if deep else ""
     )
@@ -86,9 +88,9 @@ def white_of(values: Array) -> float:
 
 
 def _both_bytes(content: bytes, page: int) -> Array | None:
-    with Image.open(io.BytesIO(content)) as high:
+    with Image.open(io.BytesIO(content), formats=_TWICE) as high:
         high.seek(page)
-        raw = _raw_mode(high)
+        raw = raw_mode(high)
         if ";16" in raw and _in_planes(high):
             return read_other(content, "the picture", page)
         if raw == "LA;16B":
@@ -111,16 +113,9 @@ def _swapped(raw: str) -> bool:
     return raw.endswith("N") and struct.pack("=H", 1) == struct.pack(">H", 1)
 
 
-def _raw_mode(image: Image.Image) -> str:
-    """How Pillow unpacks a picture that is open but not loaded."""
-    tiles: Any = getattr(image, "tile", None) or [("", (), 0, "")]
-    arguments = tiles[0][3]
-    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
-
-
 def _planes(content: bytes, page: int, raw: str) -> Array:
     """A file's values, unpacked in another way."""
-    with Image.open(io.BytesIO(content)) as image:
+    with Image.open(io.BytesIO(content), formats=_TWICE) as image:
         image.seek(page)
         tiles: Any = getattr(image, "tile")  # noqa: B009 (of files alone)
         made = []
@@ -146,7 +141,11 @@ def read_other(content: bytes, name: str, page: int = 0) -> Array | None:
 
     tifffile = need("tifffile", "tifffile", "formats", f"reading {name}, a TIFF of a rare kind,")
     try:
-        values = np.asarray(tifffile.imread(io.BytesIO(content), key=page))
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            _check_declared(file.pages[page], name)
+            values = np.asarray(file.pages[page].asarray())
+    except ImageError:
+        raise
     except Exception as error:  # tifffile raises what its codecs do
         raise ImageError(f"{name} cannot be read, by Pillow or tifffile: {error}") from error
     if values.ndim == 3 and values.shape[0] in (3, 4) and values.shape[2] > 4:
@@ -158,6 +157,14 @@ def read_other(content: bytes, name: str, page: int = 0) -> Array | None:
         return values.astype(np.float32)
     bits = 8 * values.dtype.itemsize
     return values if bits <= 16 else (values >> (bits - 16)).astype(np.uint16)
+
+
+def _check_declared(page: Any, name: str) -> None:
+    """Refuse what is too large, before tifffile makes room for it."""
+    width, height = int(page.imagewidth), int(page.imagelength)
+    check_pixels(width, height, MOST_PIXELS // DEEP_SHARE, name)
+    if page.nbytes > 16 * max(1, width * height):
+        raise ImageError(f"{name} has {page.samplesperpixel} channels, which no picture has")
 
 
 def write_png(values: Array, shell: bytes) -> bytes:

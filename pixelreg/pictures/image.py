@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.errors import ImageError, InvalidArrayError
+from pixelreg.files import open_regular, why
 from pixelreg.pictures import deep
 from pixelreg.pictures.about import About
 from pixelreg.pictures.colour import Profile, profile_of
@@ -29,6 +30,7 @@ from pixelreg.pictures.kinds import (
     open_picture,
     told_clearly,
 )
+from pixelreg.pictures.opening import MOST_BYTES
 from pixelreg.pictures.pillow import PREMULTIPLIED, alpha_of, turn_of, turned, written_as
 from pixelreg.pictures.stored import WHITE, Stored, as_bytes, composed, three_channels
 from pixelreg.pictures.writing import Picture, encode, to_inks, to_pil, write_file
@@ -146,17 +148,33 @@ def read_reduced(path: Path, most: Callable[[int, int], float]) -> tuple[Pixels,
 def content_of(path: Path) -> bytes:
     """A file's bytes."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"cannot read {path}: {error.strerror or error}") from error
+        with open_regular(path, pipes=_held_open(path)) as file:
+            content = _bounded(file, str(path))
+    except (OSError, ValueError) as error:  # a name may hold what no name can
+        raise ImageError(f"cannot read {path}: {why(error)}") from error
     _refuse_empty(content, str(path))
     return content
 
 
 def _content_of_file(file: Any) -> bytes:
-    content = file.read()
+    content = file.read(MOST_BYTES + 1)
     if not isinstance(content, bytes):
         raise InvalidArrayError("the file with the picture is open as text; open it as 'rb'")
+    return _fitting(content, "the picture")
+
+
+def _held_open(path: Path) -> bool:
+    """Whether a path stands for what this process was given open, as a shell's ``<(...)`` does."""
+    return path.parts[:3] in (("/", "dev", "fd"), ("/", "dev", "stdin"))
+
+
+def _bounded(file: BinaryIO, name: str) -> bytes:
+    return _fitting(file.read(MOST_BYTES + 1), name)
+
+
+def _fitting(content: bytes, name: str) -> bytes:
+    if len(content) > MOST_BYTES:
+        raise ImageError(f"{name} has more than {MOST_BYTES / 2**30:.0f} GB, as no picture has")
     return content
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from pixelreg.errors import ImageError, InvalidArrayError, need
+from pixelreg.errors import ImageError, PixelregError, need
+from pixelreg.files import open_regular
+from pixelreg.pictures import opening
 from pixelreg.pictures.pillow import DAMAGE
 
 SUFFIX_FORMATS = {
@@ -81,12 +80,10 @@ def picture_kind(head: bytes) -> str:
 
 def head_of(path: Path) -> bytes:
     """A file's first `HEAD` bytes; nothing where it cannot be read, or is a pipe."""
-    if not path.is_file():
-        return b""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(HEAD)
-    except OSError:
+    except (OSError, ValueError):
         return b""
 
 
@@ -132,32 +129,21 @@ def learn(format: str, purpose: str) -> None:
             )
 
 
-def open_picture(content: bytes, name: str) -> Image.Image:
-    """An encoded picture as Pillow opens it, with the help of the package that its kind needs."""
+def open_picture(content: bytes, name: str, counted: bool = True) -> Image.Image:
+    """An encoded picture as Pillow opens it, with the help of the package that its kind needs.
+
+    Kinds and sizes are those of `pixelreg.pictures.opening`.
+    """
     kind = picture_kind(content[:HEAD])
     learn(kind, f"reading {name}, a {_NAMES.get(kind, kind)} picture,")
-    return Image.open(io.BytesIO(content))
+    return opening.open_picture(content, name, kind, counted)
 
 
-@contextmanager
-def told_clearly(name: str, content: bytes = b"") -> Iterator[None]:
-    """Turn what Pillow raises while it opens and decodes ``name`` into an `ImageError`."""
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns above 89 million pixels and refuses above 179; we refuse at once.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            yield
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        limit = (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise ImageError(f"{name} has more than {limit} million pixels; resize it first") from error
-    except UnidentifiedImageError as error:
-        if media_of(content[:HEAD]) == "video":
-            raise ImageError(f"{name} is a video: give it to `pixelreg apply` as a file") from error
-        raise ImageError(f"{name} is not a picture that Pillow can read") from error
-    except DAMAGE as error:
-        if isinstance(error, InvalidArrayError):
-            raise
-        raise ImageError(f"{name} is damaged: {error}") from error
+def told_clearly(
+    name: str, content: bytes = b"", passing: type[Exception] = PixelregError
+) -> AbstractContextManager[None]:
+    """Turn what is raised while ``name`` is opened and decoded into an `ImageError`."""
+    return opening.told_clearly(name, media_of(content[:HEAD]) == "video", passing)
 
 
 _FILLER = bytes(range(0x20, 0x60)) * 4  # what no picture ends in
@@ -180,13 +166,13 @@ def loaded(content: bytes, name: str) -> tuple[Image.Image, bytes, str]:
             raise
         with suppress(*DAMAGE):
             ended, filled = kept + _JPEG_END, kept + _FILLER + _JPEG_END
-            with Image.open(io.BytesIO(ended)) as one, Image.open(io.BytesIO(filled)) as other:
+            with open_picture(ended, name) as one, open_picture(filled, name) as other:
                 if one.tobytes() == other.tobytes():
-                    return _reopened(ended), ended, "it lacks the marker of its end"
+                    return _reopened(ended, name), ended, "it lacks the marker of its end"
         raise
 
 
-def _reopened(content: bytes) -> Image.Image:
-    opened = Image.open(io.BytesIO(content))
+def _reopened(content: bytes, name: str) -> Image.Image:
+    opened = open_picture(content, name)
     opened.load()
     return opened

@@ -13,6 +13,7 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from pixelreg.errors import FaceError, ImageError
 from pixelreg.pictures.image import picture_of
 from pixelreg.pictures.kinds import open_picture, told_clearly
+from pixelreg.pictures.opening import Budget
 from pixelreg.pictures.stored import WHITE
 from pixelreg.pictures.writing import Picture, encode, for_file, quality
 
@@ -90,8 +91,10 @@ def _all(
     # An APNG may begin with a picture for those that cannot show the rest.
     first = int(bool(opened.info.get("default_image")))
     pictures, durations = [], []
+    budget = Budget(name)
     for number in range(first, getattr(opened, "n_frames", 1)):
         opened.seek(number)
+        budget.take(opened, len(content))
         opened.load()
         pictures.append(picture_of(opened, name, content, background))
         durations.append(float(opened.info.get("duration") or 0))

@@ -16,10 +16,13 @@ from pixelreg.pictures.colour import Profile
 
 LUMA = np.array([0.299, 0.587, 0.114])  # Rec. 601
 WHITE = (255, 255, 255)
+_ROWS = 256  # at a time, so that floats of a large picture never lie there all at once
 
 
 def grey_of(values: Array) -> Array:
     """(..., 3) -> (...): equal channels as they are, others by their luma."""
+    if values.dtype == np.uint8 and (values[..., 1:] == values[..., :1]).all():
+        return values[..., 0]  # three floats a pixel would be several times the picture
     luma = values.astype(np.float64) @ LUMA
     luma = luma if np.issubdtype(values.dtype, np.floating) else np.rint(luma)
     mono: Array = np.where((values == values[..., :1]).all(axis=-1), values[..., 0], luma)
@@ -44,6 +47,14 @@ def composed(seen: Array, alpha: Array, background: tuple[int, int, int]) -> Arr
     seen : (H, W, 3) uint8, or float on [0, 1].
     alpha : (H, W) opacity on [0, 1].
     """
+    made = np.empty_like(seen)
+    for first in range(0, len(seen), _ROWS):
+        rows = slice(first, first + _ROWS)
+        made[rows] = _composed(seen[rows], alpha[rows], background)
+    return made
+
+
+def _composed(seen: Array, alpha: Array, background: tuple[int, int, int]) -> Array:
     share = alpha[..., None].astype(np.float32)
     if seen.dtype != np.uint8:
         behind = np.array(background, seen.dtype) / 255

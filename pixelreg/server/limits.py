@@ -100,7 +100,10 @@ def measured(content: bytes, limits: Limits, deadline: Deadline) -> str:
             "this is no picture of a kind that is taken" if content else "the picture is empty",
             f"send one of: {', '.join(MEDIA.values())}",
         )
-    with told_clearly("the picture", content), open_picture(content, "the picture") as opened:
+    with (
+        told_clearly("the picture", content, Refusal),
+        open_picture(content, "the picture", counted=False) as opened,
+    ):
         if opened.format not in MEDIA and opened.format != "MPO":
             raise Refusal(415, f"{opened.format} is not taken", "send JPEG, PNG or WebP")
         pixels, frames = 0, 0

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pixelreg.arrays import Array, Float64
 from pixelreg.errors import DataError
+from pixelreg.files import read_regular, why
 
 MAX_BYTES = 2**29
 MAX_HEADER = 2**16
@@ -61,9 +62,9 @@ def read_mesh(path: Path) -> Mesh:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(f"{path} is larger than any mesh of a face")
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        content = read_regular(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {path}: {why(error)}") from error
     try:
         vertices, polygons = READERS[suffix](content)
     except ValueError as error:

@@ -10,7 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pixelreg.errors import ImageError, UsageError, need
+from pixelreg.errors import ImageError, PixelregError, UsageError, need
+from pixelreg.files import open_regular, why
 from pixelreg.pictures.kinds import head_of, media_of
 from pixelreg.video.frames import FORMATS
 
@@ -115,7 +116,6 @@ class Source:
 
         Frames have timestamps in the stream's time base that always rise.
         """
-        av = pyav()
         frames, last, end = 0, None, 0.0
         try:
             for packet in self.container.demux(self.video, *self.copied):
@@ -134,7 +134,9 @@ class Source:
                     last = self._stamp(frame, last)
                     frames += 1
                     yield frame
-        except av.FFmpegError as error:
+        except PixelregError:
+            raise
+        except Exception as error:  # FFmpeg's own, and PyAV's of what FFmpeg gave it
             raise ImageError(self._broken(frames)) from error
         if not frames:
             raise ImageError(f"{self.path} holds no frames")
@@ -180,15 +182,22 @@ class Source:
         )
 
 
+# Containers that hold what they show. Lists of other files (ffconcat, HLS, DASH, image sequences)
+# and protocols that reach for them are none of these.
+_FORMATS = "mov,matroska,avi,asf,flv,ogg,mpeg,mpegvideo,mpegts,gif,ivf,mxf"
+_TAKEN = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+MOST_PIXELS = 2**26  # of a frame; 8K has half
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Source]:
     """Open a video for reading."""
     av = pyav()
     try:
-        container = av.open(str(path), metadata_errors="replace")
-    except (av.FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ImageError(f"{path} cannot be read as a video: {reason}") from error
+        open_regular(path).close()
+        container = av.open(f"file:{path}", options=_TAKEN, metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise ImageError(f"{path} cannot be read as a video: {why(error)}") from error
     with container:
         cover = av.stream.Disposition.attached_pic
         streams = [s for s in container.streams.video if not s.disposition & cover]
@@ -197,6 +206,10 @@ def opened(path: Path) -> Iterator[Source]:
         video = streams[0]
         if video.codec_context is None:
             raise ImageError(f"{path} holds video of a kind that cannot be decoded here")
+        context = video.codec_context
+        if context.width * context.height > MOST_PIXELS:
+            raise ImageError(f"{path} is {context.width}x{context.height}, too large for a video")
+        context.options = {"max_pixels": str(MOST_PIXELS)}  # of frames that are larger than said
         video.thread_type = "AUTO"
         copied = [s for s in container.streams if s.type in COPIED and s.codec_context is not None]
         yield Source(path, container, video, tuple(copied))

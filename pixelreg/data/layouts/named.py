@@ -11,6 +11,7 @@ from typing import Any
 from pixelreg.data.expressions import CANONICAL, canonical
 from pixelreg.data.layouts.reading import Layout, Reading, Tree, picture_size
 from pixelreg.data.photos import Photo, Problem
+from pixelreg.errors import ImageError
 
 
 @dataclass(frozen=True)
@@ -101,15 +102,16 @@ _BLACK_PIXELS = 4_000_000  # the set has 428,244; a small file may hide far more
 
 def _black(path: Path) -> str | None:
     """What is wrong with a small file that shows nothing but black; a damaged one is let by."""
-    from PIL import Image
+    from pixelreg.pictures.image import content_of
+    from pixelreg.pictures.kinds import open_picture, told_clearly
 
     try:
         width, height = picture_size(path) or (0, 0)
         if path.stat().st_size > _BLACK_BYTES or not 0 < width * height <= _BLACK_PIXELS:
             return None
-        with Image.open(path) as picture:
+        with told_clearly(str(path)), open_picture(content_of(path), str(path)) as picture:
             brightest = picture.convert("L").getextrema()[1]
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ImageError):
         return None
     # JPEG may leave a level or two of noise on black.
     return "all black" if isinstance(brightest, int) and brightest <= 2 else None

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pixelreg.data.photos import Photo, Problem
+from pixelreg.errors import ImageError
+from pixelreg.files import open_regular
 
-# Formats that Pillow lists but needs an outside program or a plug-in to draw.
-_NOT_PICTURES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
 # What holds pictures to people, though not to an installation without a plug-in for it.
 _CAMERAS = (".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf")
 _UNREAD = frozenset((".heic", ".heif", ".hif", ".avif", ".jxl", ".psd", ".svg", *_CAMERAS))
@@ -96,14 +95,14 @@ class Layout:
 
 
 def picture_suffixes() -> frozenset[str]:
-    """The lower-case file suffixes, dot included, that Pillow can read by itself."""
+    """The lower-case file suffixes, dot included, of the formats that are opened."""
     from PIL import Image
 
-    extensions = Image.registered_extensions()
+    from pixelreg.pictures.opening import formats_of
+
+    extensions, opened = Image.registered_extensions(), formats_of()
     return frozenset(
-        suffix
-        for suffix, kind in extensions.items()
-        if kind in Image.OPEN and kind not in _NOT_PICTURES
+        suffix for suffix, kind in extensions.items() if kind in opened or kind == "MPO"
     )
 
 
@@ -123,14 +122,18 @@ def picture_size(path: Path) -> tuple[int, int] | None:
     """Width and height by the file's header; None for a file that is not a picture."""
     from PIL import Image
 
+    from pixelreg.pictures.opening import formats_of, told_clearly
+
     try:
-        with warnings.catch_warnings():
-            # Size alone does no harm: whoever decodes the picture sets the limit.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                width, height = picture.size
-                return int(width), int(height)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        # Size alone does no harm: whoever decodes the picture sets the limit.
+        with (
+            told_clearly(str(path)),
+            open_regular(path) as file,
+            Image.open(file, formats=formats_of()) as picture,
+        ):
+            width, height = picture.size
+            return int(width), int(height)
+    except ImageError:
         return None
 
 

@@ -18,11 +18,13 @@ from pixelreg.data.layouts.reading import TABLE, Layout, Reading, Tree, picture_
 from pixelreg.data.names import Finder
 from pixelreg.data.photos import Photo, Problem
 from pixelreg.errors import DataError
+from pixelreg.files import is_file, open_regular, read_regular, why
 
 _COLUMNS = ("person", "expression", "path")
 _SUFFIXES = (".csv", ".tsv", ".txt")
 _DELIMITERS = ",;\t|"
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+_MOST = 2**28  # bytes of a table
 _HEAD = 2**14  # bytes that hold the header
 
 
@@ -52,7 +54,7 @@ def _read_table(table: Path, reading: Reading) -> None:
             reading.problems.append(Problem(table, reason))
         elif path in seen:
             reading.problems.append(Problem(path, f"listed again in line {line} of {table.name}"))
-        elif not path.is_file():
+        elif not is_file(path):
             reading.problems.append(Problem(path, f"missing (line {line} of {table.name})"))
         elif path.suffix.lower() not in suffixes:
             reading.problems.append(Problem(path, f"not a picture (line {line} of {table.name})"))
@@ -67,11 +69,11 @@ def _read_table(table: Path, reading: Reading) -> None:
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Line numbers and rows, with lower-case column names and stripped cells."""
     try:
-        text = _decoded(table.read_bytes(), "strict")
+        text = _decoded(read_regular(table, _MOST), "strict")
     except UnicodeDecodeError as error:
         raise DataError(f"{table} is not UTF-8 text; save it again as UTF-8") from error
     except OSError as error:
-        raise DataError(f"cannot read the table {table}: {error}") from error
+        raise DataError(f"cannot read the table {table}: {why(error)}") from error
     skipped, delimiter = _dialect(text)
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -119,7 +121,7 @@ def _is_table(path: Path) -> bool:
 
 def _has_columns(table: Path) -> bool:
     try:
-        with table.open("rb") as file:
+        with open_regular(table) as file:
             # Text that is not UTF-8 is for the reading of the rows to complain about.
             text = _decoded(file.read(_HEAD), "replace")
         skipped, delimiter = _dialect(text)

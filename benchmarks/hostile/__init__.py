@@ -1,0 +1,1 @@
+"""Hostile input: files that are made, mutated, and read."""

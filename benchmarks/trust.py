@@ -1,0 +1,257 @@
+"""How pixelreg takes hostile files: whole ones are mutated, and every reader is given them.
+
+    python -m benchmarks.trust --inputs 2000 --seed 1
+
+A reader may return, or raise an error of ours; anything else is a fault, and so is a crash, more
+than `SLOW` seconds and more than `LARGE` memory. Files that show one are kept with ``--keep``.
+The counts go to ``benchmarks/results/TRUST.md``. ``--atheris KIND`` lets libFuzzer choose the
+inputs instead, by what they reach, until it is stopped (``python -m pip install atheris``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import resource
+import select
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.hostile.corpus import CORPORA
+from benchmarks.hostile.mutation import mutated
+from benchmarks.hostile.readers import READERS
+from pixelreg.errors import PixelregError
+
+RESULTS = Path(__file__).parent / "results" / "TRUST.md"
+SLOW, LARGE = 5.0, 800  # seconds of one input; MB that a process of many takes beyond its start
+HANG = 30.0
+AT_ONCE = 500  # inputs of one process
+
+
+@dataclass
+class Tally:
+    """What was seen of one kind of file."""
+
+    inputs: int = 0
+    taken: int = 0
+    longest: float = 0.0
+    megabytes: float = 0.0
+    faults: Counter[str] = field(default_factory=Counter)
+
+
+def read_one(kind: str, path: Path) -> str:
+    """What happened: ``taken``, ``refused``, or the name of a fault."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            READERS[kind](path)
+    except PixelregError as error:
+        return "refused" if "\n" not in str(error).strip() else "several lines"
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno}"
+    return "taken"
+
+
+def measure(kind: str, inputs: int, seed: int, keep: Path | None) -> Tally:
+    """Read many mutated files of a kind, some hundred in a process."""
+    seeds = list(CORPORA[kind]().items())
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in seeds:
+            path = Path(folder) / f"x.{name.rpartition('.')[2]}"
+            path.write_bytes(content)
+            assert read_one(kind, path) == "taken", f"{kind}: {name} is whole, and not taken"
+        first = 0
+        while first < inputs:
+            last = min(first + AT_ONCE, inputs)
+            first = _chunk(kind, seeds, range(first, last), seed, Path(folder), tally, keep)
+    return tally
+
+
+def _content(seeds: list[tuple[str, bytes]], number: int, seed: int) -> tuple[str, bytes]:
+    rng = random.Random(f"{seed} {number}")
+    name, whole = rng.choice(seeds)
+    return name, mutated(whole, [content for _, content in seeds], rng)
+
+
+def _chunk(
+    kind: str,
+    seeds: list[tuple[str, bytes]],
+    numbers: range,
+    seed: int,
+    folder: Path,
+    tally: Tally,
+    keep: Path | None,
+) -> int:
+    """Read some files in a process of their own; the number of the next one."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reading)
+        _child(kind, seeds, numbers, seed, folder, writing)
+    os.close(writing)
+    done, fault = numbers.start, ""
+    with os.fdopen(reading, "rb") as lines:
+        while True:
+            if not select.select([lines], [], [], HANG)[0]:
+                os.kill(child, signal.SIGKILL)
+                fault = f"over {HANG:g} s"
+                break
+            line = lines.readline()
+            if not line:
+                break
+            what, seconds, megabytes = json.loads(line)
+            slow = f"over {SLOW:g} s" if seconds > SLOW else ""
+            large = f"over {LARGE} MB" if megabytes > LARGE > tally.megabytes else ""
+            tally.taken += what == "taken"
+            tally.longest = max(tally.longest, seconds)
+            tally.megabytes = max(tally.megabytes, megabytes)
+            bad = slow or large or (what if what not in ("taken", "refused") else "")
+            if bad:
+                _note(bad, _content(seeds, done, seed), kind, done, tally, keep)
+            done += 1
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if done < numbers.stop:
+        bad = fault or f"the process ended ({status})"
+        _note(bad, _content(seeds, done, seed), kind, done, tally, keep)
+        done += 1
+    tally.inputs += done - numbers.start
+    return done
+
+
+def _child(
+    kind: str,
+    seeds: list[tuple[str, bytes]],
+    numbers: range,
+    seed: int,
+    folder: Path,
+    writing: int,
+) -> None:
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
+    start: float | None = None
+    for number in numbers:
+        name, content = _content(seeds, number, seed)
+        path = folder / f"x.{name.rpartition('.')[2]}"
+        path.write_bytes(content)
+        began = time.perf_counter()
+        what = read_one(kind, path)
+        seconds = time.perf_counter() - began
+        held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        start = held if start is None else start
+        line = json.dumps([what, seconds if number > numbers.start else 0.0, held - start])
+        os.write(writing, line.encode() + b"\n")
+    os._exit(0)
+
+
+def _note(
+    bad: str,
+    file: tuple[str, bytes],
+    kind: str,
+    number: int,
+    tally: Tally,
+    keep: Path | None,
+) -> None:
+    tally.faults[bad] += 1
+    if keep is not None and tally.faults[bad] == 1:
+        keep.mkdir(parents=True, exist_ok=True)
+        (keep / f"{kind}-{number}.{file[0].rpartition('.')[2]}").write_bytes(file[1])
+        print(f"{kind} {number}: {bad}", flush=True)
+
+
+def page(tallies: dict[str, Tally], command: str) -> str:
+    """The counts as a table."""
+    rows = [
+        f"| {kind} | {t.inputs:,} | {t.taken:,} | {sum(t.faults.values())} | {t.longest:.2f} "
+        f"| {t.megabytes:.0f} |"
+        for kind, t in tallies.items()
+    ]
+    faults = [
+        f"- {kind}: {fault}, {count} times"
+        for kind, t in tallies.items()
+        for fault, count in t.faults.most_common()
+    ]
+    total = sum(t.inputs for t in tallies.values())
+    return "\n".join(
+        [
+            "# Hostile files",
+            "",
+            f"{total:,} mutated files, none stored, made and read by `{command}`. A fault is any "
+            "exception but an error of ours in one line, a crash, over "
+            f"{SLOW:g} s, or over {LARGE} MB beyond what the process took at its start.",
+            "",
+            "| files | inputs | taken as whole | faults | longest, s | most memory, MB |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            *(faults or ["No fault was found."]),
+            "",
+        ]
+    )
+
+
+def with_atheris(kind: str, folder: Path, more: list[str]) -> None:
+    """Let libFuzzer look for inputs that a reader does not take and does not refuse."""
+    import atheris
+
+    seeds = CORPORA[kind]()
+    for name, content in seeds.items():
+        (folder / name).write_bytes(content)
+    suffix = next(iter(seeds)).rpartition(".")[2]
+    place = folder.with_name(f"{folder.name}.input.{suffix}")
+
+    def one(content: bytes) -> None:
+        place.write_bytes(content)
+        with warnings.catch_warnings(), contextlib.suppress(PixelregError):
+            warnings.simplefilter("ignore")
+            READERS[kind](place)
+
+    with atheris.instrument_imports(include=["pixelreg", "deep_onnx"]):
+        one(next(iter(seeds.values())))
+    atheris.Setup([sys.argv[0], str(folder), *more], one)
+    atheris.Fuzz()
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--inputs", type=int, default=1000, help="of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=list(READERS), action="append")
+    parser.add_argument("--keep", type=Path, help="folder for files that show a fault")
+    parser.add_argument("--output", type=Path, help="the page; as benchmarks/results/TRUST.md")
+    parser.add_argument("--atheris", choices=list(READERS), metavar="KIND")
+    asked, more = parser.parse_known_args()
+    if asked.atheris:
+        with tempfile.TemporaryDirectory() as folder:
+            with_atheris(asked.atheris, Path(folder), more)
+        return
+    tallies = {}
+    for kind in asked.only or READERS:
+        tallies[kind] = measure(kind, asked.inputs, asked.seed, asked.keep)
+        t = tallies[kind]
+        print(
+            f"{kind:13} {t.inputs:7,} inputs, {t.taken:6,} taken, {sum(t.faults.values())} faults, "
+            f"longest {t.longest:.2f} s, {t.megabytes:.0f} MB",
+            flush=True,
+        )
+    command = f"python -m benchmarks.trust --inputs {asked.inputs} --seed {asked.seed}"
+    if asked.output:
+        asked.output.write_text(page(tallies, command), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
