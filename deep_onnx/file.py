@@ -51,7 +51,7 @@ training   1 graphs graph, 2 graphs graph
 function   1 name text, 10 domain text, 7 nodes node, 11 attributes attribute
 graph      1 nodes node, 5 tensors tensor, 15 sparse sparse, 11 inputs value, 12 outputs value
 node       1 takes text, 2 makes text, 4 operator text, 7 domain text, 5 attributes attribute
-attribute  3 int number, 8 ints few, 5 tensors tensor, 10 tensors tensor
+attribute  3 int number, 8 ints handful, 5 tensors tensor, 10 tensors tensor
 attribute  6 graphs graph, 11 graphs graph
 attribute  22 sparse sparse, 23 sparse sparse
 sparse     1 tensors tensor, 2 indices tensor
@@ -207,7 +207,7 @@ class _Wire:
                         "it keeps weights in another file, which pixelreg never opens; "
                         "store them inside (save_as_external_data=False)"
                     )
-            elif holds == "few":
+            elif holds == "handful":
                 if len(values) < MAX_SMALL and last - first < MAX_SMALL:
                     values += self._numbers(kind, value, begin, first, last)
             elif holds == "small":
