@@ -33,9 +33,10 @@ SHOWN = """id => {
   }
   return [canvas.width, canvas.height, btoa(text)];
 }"""
-GIVE = """([kind, text, name, type]) => {
+GIVE = """([kind, text, name, type, others]) => {
   const bytes = Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
   const given = new DataTransfer();
+  for (let k = 0; k < others; k++) given.items.add(new File(["no picture"], `${k}.txt`));
   given.items.add(new File([bytes], name, { type }));
   const about = { bubbles: true, cancelable: true };
   const event = kind === "paste"
@@ -90,9 +91,11 @@ class Visit:
         bytes_ = np.frombuffer(b64decode(text), np.uint8)
         return bytes_.reshape(height, width, 4)[..., :3]
 
-    def give(self, kind: str, content: bytes, name: str, type: str = "image/png") -> None:
-        """Drop or paste a file, and wait until it is shown."""
-        self.page.evaluate(GIVE, [kind, b64encode(content).decode(), name, type])
+    def give(
+        self, kind: str, content: bytes, name: str, type: str = "image/png", others: int = 0
+    ) -> None:
+        """Drop or paste a file, with others that are no pictures, and wait until it is shown."""
+        self.page.evaluate(GIVE, [kind, b64encode(content).decode(), name, type, others])
         self.settle()
 
     def choose(self, file: Path) -> None:

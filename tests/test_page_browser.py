@@ -102,6 +102,12 @@ def test_pictures_are_dropped_and_pasted(kind, visit) -> None:
     assert off(visit.shown("before"), PHOTOS["turned"])[0] == 0
 
 
+def test_of_many_files_it_is_said_which_is_shown(visit) -> None:
+    visit.give("drop", png(PHOTOS["no face"]), "blank.png", others=2)
+    assert "Of 3 files blank.png is shown" in visit.says
+    assert off(visit.shown("before"), PHOTOS["no face"])[0] == 0
+
+
 def test_eyes_are_moved_by_hand_and_by_arrows(visit) -> None:
     visit.give("drop", png(PHOTOS["no face"]), "blank.png")
     assert "drag the two marks" in visit.says

@@ -5,7 +5,7 @@ function listen(find, { controls, stage, acts, openFile, mark, imitate, ...click
   find("imitate").addEventListener("click", () => imitate());
   find("eyes").addEventListener("click", () => mark(stage.eyes === null));
   find("file").addEventListener("change", (event) => {
-    openFile(event.target.files[0]);
+    openFile(pictureIn(event.target.files));
     event.target.value = ""; // the same file can be chosen again
   });
   find("about-open").addEventListener("click", () => find("about").showModal());
@@ -27,9 +27,9 @@ function listenToDrops(openFile) {
   addEventListener("drop", (event) => {
     event.preventDefault();
     over(-depth);
-    openFile(pictureIn(event.dataTransfer));
+    openFile(pictureIn(event.dataTransfer?.files));
   });
-  addEventListener("paste", (event) => openFile(pictureIn(event.clipboardData)));
+  addEventListener("paste", (event) => openFile(pictureIn(event.clipboardData?.files)));
 }
 
 // The picture as it was for as long as a button is held.

@@ -44,12 +44,13 @@ async function startPage(source, model, example, server) {
   }
 
   // Take a photo into use: a file's bytes, or a canvas.
-  async function open(given, name, isExample = false) {
+  async function open(given, name, isExample = false, note = "") {
     closeCamera();
     const number = ++held.opened;
     find("wait").hidden = false;
     try {
-      const whole = given instanceof Blob ? await photoOf(given).catch(() => null) : given;
+      const read = given instanceof Blob ? await photoOf(given).catch(() => ({})) : { whole: given };
+      const { whole } = read;
       if (number !== held.opened) return; // another, which took less time to read
       if (!whole) return say("This file is no picture that the browser can read.");
       const file = given instanceof Blob ? given : null;
@@ -57,7 +58,7 @@ async function startPage(source, model, example, server) {
       find("credit").textContent = "";
       await findFacesIn(whole);
       if (whole !== held.whole) return; // another was opened meanwhile
-      say(told(held.faces));
+      say([note, read.note, told(held.faces)].filter(Boolean).join(" "));
       mark(held.faces.length === 0);
       stage.ring(facesOnDraft(), held.chosen);
       await redraw();
@@ -309,7 +310,7 @@ async function startPage(source, model, example, server) {
     return open(canvas, "camera");
   }
 
-  const openFile = (file) => file && open(file, stemOf(file.name));
+  const openFile = ({ file, note }) => file && open(file, stemOf(file.name), false, note);
   const acts = {
     o: () => find("file").click(),
     v: camera,

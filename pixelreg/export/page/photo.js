@@ -3,13 +3,14 @@
 const MOST_PIXELS = 64e6; // of a photo; phones' canvases hold no more, and some less
 const DRAFT = 1280; // pixels of the longest side that are changed while a finger moves
 
-// A canvas that shows a photo upright, at full size where the browser can.
+// A canvas that shows a photo upright, at full size where the browser can, and what is to be told.
 async function photoOf(blob) {
   const bitmap = await createImageBitmap(blob, { imageOrientation: "from-image" });
   const by = Math.min(1, Math.sqrt(MOST_PIXELS / (bitmap.width * bitmap.height)));
   const whole = scaledCanvas(bitmap, by);
   bitmap.close();
-  return whole;
+  const smaller = `The photo is too large for this page: it is taken at ${whole.width}x${whole.height} pixels.`;
+  return { whole, note: by < 1 ? smaller : "" };
 }
 
 function scaledCanvas(picture, by) {
@@ -34,8 +35,9 @@ function pixelsOf(canvas) {
   return { data, width, height };
 }
 
-// The first picture among what was dropped or pasted, or null.
-function pictureIn(transfer) {
-  const files = [...(transfer?.files ?? [])];
-  return files.find((file) => file.type.startsWith("image/")) ?? files[0] ?? null;
+// The first picture among files that were chosen, dropped or pasted, or null; and what is to be told.
+function pictureIn(given) {
+  const files = [...(given ?? [])];
+  const file = files.find((each) => each.type.startsWith("image/")) ?? files[0] ?? null;
+  return { file, note: files.length > 1 ? `Of ${files.length} files ${file.name} is shown.` : "" };
 }
