@@ -123,7 +123,9 @@ class Timed:
         value = getattr(self._what, name)
         if name not in self._stages:
             return value
-        return lambda *args: self._clock.run(self._stages[name], lambda: value(*args))
+        return lambda *args, **more: self._clock.run(
+            self._stages[name], lambda: value(*args, **more)
+        )
 
     def __call__(self, *args: Any) -> Any:
         return self._clock.run(self._stages["__call__"], lambda: self._what(*args))

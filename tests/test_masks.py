@@ -709,7 +709,8 @@ def test_photos_without_landmarks_need_opencv(few, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_readme_tells_the_colours_to_paint_with():
-    text = " ".join((Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8").split())
+def test_a_page_tells_the_colours_to_paint_with():
+    page = Path(__file__).parents[1] / "docs" / "deep-models.md"
+    text = " ".join(page.read_text(encoding="utf-8").split())
     for name, colour in zip(labels.LABELS, labels.PALETTE, strict=True):
         assert f"{name} `#{bytes(colour).hex()}`" in text

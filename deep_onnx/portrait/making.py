@@ -188,12 +188,17 @@ def make_portraits(
     return Made(people, tuple(problems))
 
 
+def _is_marked(photo: Photo) -> bool:
+    """Whether points lie beside a photograph that tell where all of a face's parts are."""
+    return photo.landmarks is not None and photo.landmarks.suffix.lower() == ".tem"
+
+
 def _jobs(root: Path, neutral_only: bool) -> tuple[list[_Job], list[Problem]]:
     if is_celebamask(root):
         files, problems = list_portraits(root)
         return [_copied(file) for file in files], list(problems)
     listing = scan(root)
-    guides = {photo.person: photo for photo in listing.photos if photo.landmarks is not None}
+    guides = {photo.person: photo for photo in listing.photos if _is_marked(photo)}
     if not guides:
         raise DataError(
             f"no photograph in {root} has a landmark file NAME.tem beside it, as in the London "
@@ -201,7 +206,7 @@ def _jobs(root: Path, neutral_only: bool) -> tuple[list[_Job], list[Problem]]:
         )
     jobs, found = [], list(listing.problems)
     for photo in listing.photos:
-        if photo.landmarks is not None:
+        if _is_marked(photo):
             jobs.append(_drawn(photo, photo))
         elif photo.person not in guides:
             found.append(Problem(photo.path, "no landmarks of this person"))
