@@ -441,3 +441,13 @@ def test_sheets_that_compare_say_that_pictures_were_changed(
     inside = [base64.b64decode(part.partition("'")[0]) for part in parts]
     assert [EDITED in picture for picture in inside] == [False, *[True] * (len(inside) - 1)]
     assert len(inside) > 1
+
+
+@pytest.mark.parametrize("format", ["WEBP", "AVIF"])
+def test_formats_without_a_place_tell_resolution_and_comment_by_exif(tmp_path, format) -> None:
+    source = tmp_path / "in.jpg"
+    Image.new("RGB", (40, 30), (90, 120, 60)).save(source, dpi=(300, 300), comment=b"who and when")
+    content = encode(read_bytes(source.read_bytes(), "in.jpg"), format)
+    with Image.open(io.BytesIO(content)) as made:
+        tags = made.getexif()
+    assert (tags[282], tags[283], tags[296], tags[270]) == (300, 300, 2, "who and when")

@@ -39,6 +39,8 @@ _PLACES = {
     "HEIF": ("exif", "icc_profile", "xmp"),
     "JXL": ("exif", "xmp"),  # its package writes no profile
 }
+# Formats that have no other place for the resolution and for a comment.
+_BY_EXIF = frozenset({"WEBP", "AVIF", "HEIF", "JXL"})
 PROFILED = frozenset(name for name, places in _PLACES.items() if "icc_profile" in places)
 
 
@@ -100,6 +102,8 @@ class About:
             options |= {"extra": self._segments(), "comment": self._note()[:LONGEST]}
         elif format == "PNG":
             options["pnginfo"] = self._png_texts()
+        elif format in _BY_EXIF:
+            options["exif"] = self._fuller_exif()
         elif format == "GIF":
             options["comment"] = b"\n".join(filter(None, (self._note(), self._gif_mark())))
         return {key: value for key, value in options.items() if value}
@@ -130,6 +134,18 @@ class About:
     def _note(self) -> bytes:
         """The comment; where there is none, the texts of a PNG."""
         return self.comment or "\n".join(f"{key}: {text}" for key, text, *_ in self.text).encode()
+
+    def _fuller_exif(self) -> bytes:
+        """EXIF that tells the resolution and the comment too."""
+        note = self._note()
+        if not self.dpi and not note:
+            return self.exif
+        made = _loaded(self.exif)
+        if self.dpi:
+            made[UNIT], made[ACROSS], made[DOWN] = 2, *self.dpi
+        if note and DESCRIPTION not in made:
+            made[DESCRIPTION] = note.decode("utf-8", "replace")
+        return made.tobytes()
 
     def _gif_mark(self) -> bytes:
         """GIF has no place for XMP but its comment."""
