@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_tools import Command
 from photo_tools import SIDE, photo, resized, truth
 from PIL import Image, ImageDraw
 
@@ -42,3 +43,19 @@ def test_covered_faces_are_left_alone_and_a_line_says_why(london: Path, what: st
             continue
         with pytest.raises(FaceError, match=rf"left alone: its {what} cannot be seen"):
             rig.translate(picture, "happy")
+
+
+@pytest.mark.parametrize("what", ["nothing", "eyes", "mouth"])
+def test_other_models_change_covered_faces_and_say_so(
+    london: Path, what: str, tmp_path: Path, command: Command
+) -> None:
+    small = Image.fromarray(resized(photo(london, "017"), 450))
+    picture = covered(small, truth(london, "017") * 450 / SIDE, what)
+    Image.fromarray(picture).save(tmp_path / "in.png")
+    result = command(
+        "apply", tmp_path / "in.png", "--model", "flow", "--detector", "bundled",
+        "-o", tmp_path / "out.png",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    assert (f"the {what} of the face" in result.err) == (what != "nothing")
+    assert ("may look wrong" in result.err) == (what != "nothing")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from pixelreg.commands.keeping import Keeping
+from pixelreg.faces.dense import DenseFinder
 from pixelreg.pictures.image import content_of, encode, format_of, read_bytes
 from pixelreg.pictures.moving import Moving, encode_moving, fits, read_moving
 from pixelreg.pictures.writing import Picture
-from pixelreg.translator import Prepared, Target, Translator
+from pixelreg.translator import Prepared, PreparedFaces, Target, Translator
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Changing:
                 return self._all(moving, chosen, path)
         picture = self._read(content, name)
         prepared = self.translator.prepare(picture, self.target, path)
-        notes = *picture.notes, *self._as_crop(prepared), *prepared.notes
+        notes = *picture.notes, *self._as_crop(prepared), *self._covered(prepared), *prepared.notes
         return Made(encode(self.shown(prepared), format), notes)
 
     def _as_crop(self, prepared: Prepared) -> tuple[str, ...]:
@@ -67,6 +69,23 @@ class Changing:
         return (
             f"it is {size}x{size}, the model's own size, and was taken as a face crop; "
             "say where the face is with --box or --eyes if it is not one",
+        )
+
+    @cached_property
+    def _finder(self) -> DenseFinder:
+        return DenseFinder()
+
+    def _covered(self, prepared: Prepared) -> tuple[str, ...]:
+        """What has to be said of faces that are found, but not seen whole; the rig leaves them."""
+        if not self.translator.takes_crops or not isinstance(prepared, PreparedFaces):
+            return ()
+        found = [place.face for place, _ in prepared.parts if place.face is not None]
+        looked = [(f, self._finder.find(prepared.picture.pixels, f)) for f in found if f.score < 1]
+        return tuple(
+            f"the {dense.covered} of the face at {round(x)},{round(y)} cannot be seen well enough "
+            "(covered, or cut off?), so what was made of it may look wrong"
+            for (x, y), dense in ((f.eyes.mean(axis=0), dense) for f, dense in looked)
+            if dense.covered is not None
         )
 
     def shown(self, prepared: Prepared) -> Picture:
