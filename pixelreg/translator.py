@@ -278,10 +278,6 @@ class Translator(ABC):
 
         return lambda: look
 
-    def for_many(self, pictures: int) -> Translator:
-        """The same for so many pictures, where others means suit them better."""
-        return self
-
     def likeness(self, image: ImageLike) -> dict[str, float]:
         """The expression of another picture's face, as a target; only rigs can read it.
 

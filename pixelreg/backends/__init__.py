@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -57,11 +56,8 @@ def compiled_loops(name: str) -> Any:
 
 
 def loops_by(backend: str, name: str) -> Any:
-    """The compiled loops that a backend brings, or None for NumPy alone.
-
-    backend : see `get_backend`; auto takes Numba where it is imported already.
-    """
-    return get_backend(backend, NUMBA_WORK if QUICKEST in sys.modules else 0).loops(name)
+    """The compiled loops that a backend brings, or None for NumPy alone, as ``auto`` has it."""
+    return get_backend(backend).loops(name)
 
 
 def plan_work(plan: Any, pictures: int = 1) -> float:

@@ -158,7 +158,7 @@ class Ready(Contender):
         }
 
     def made(self, learning: Stack, crops: Pixels) -> Pixels:
-        return self.loaded.for_many(len(crops)).run(self.target, crops)
+        return self.loaded.run(self.target, crops)
 
     def translator(self, learning: Stack, locator: Locator, provider: str) -> Translator:
         chosen = {"provider": provider} if dict(self.options) else {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -160,8 +159,7 @@ def apply(
     if not animate:
         for job in jobs:
             keeping.refuse_in_place(job.input, job.output)
-    changing = replace(changing, translator=translator.for_many(len(jobs)))
-    running.show(changing.translator.computed_by(target))
+    running.show(translator.computed_by(target))
     if debug_crop:
         _write_crops(changing, jobs[0].input, debug_crop)
     if animate:

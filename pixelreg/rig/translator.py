@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from importlib.util import find_spec
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pixelreg.arrays import Array, Pixels
-from pixelreg.backends import loops_by
+from pixelreg.backends import compiled_loops, loops_by
 from pixelreg.errors import FaceError, UsageError
 from pixelreg.faces.align import Similarity
 from pixelreg.faces.dense import DenseFace, DenseFinder, find_dense
@@ -39,7 +38,6 @@ BLANK = 2.0  # grey levels of spread below which there is nothing to see
 LOOKED_AT = 64  # rows and columns of pixels, which tell that
 # Times the doubt above which a finder's landmarks should be looked at.
 TOO_UNSURE = 2.0
-MANY = 64  # pictures, from which Numba saves more time than its import and a first compilation take
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,8 @@ class RigTranslator(Translator):
     locator : how faces are found in photos.
     finder : how their dense landmarks are found.
     file : the head's file; None for the one that comes with pixelreg.
-    backend : what draws: auto, numpy or numba; auto takes Numba where it is imported already, and
-        for many pictures.
+    backend : what draws: auto, numpy or numba. Numba is quicker once it is compiled, and off by a
+        grey level here and there; auto is NumPy, so that a photo gives the same bytes everywhere.
     """
 
     locator: Locator = field(default_factory=Locator)
@@ -68,13 +66,8 @@ class RigTranslator(Translator):
 
     @property
     def quick_rig(self) -> Rig:
-        """The head for many pictures, with compiled loops where they can be had."""
-        return self.for_many(MANY).rig
-
-    def for_many(self, pictures: int) -> RigTranslator:
-        if self.backend == "auto" and pictures >= MANY and find_spec("numba"):
-            return replace(self, backend="numba")
-        return self
+        """The head for films, with compiled loops where they can be had."""
+        return _rig_of(self.file, compiled_loops("loops_rig"))
 
     @property
     def mesh(self) -> Mesh:
@@ -204,7 +197,7 @@ class RigTranslator(Translator):
         return np.array(made, np.uint8).reshape(crops.shape)
 
     def computed_by(self, target: Target, pictures: int = 1) -> str:
-        return "numpy" if self.for_many(pictures).rig.loops is None else "numba"
+        return "numpy" if self.rig.loops is None else "numba"
 
     def describe(self) -> dict[str, Any]:
         """Parameters, bytes and provenance of the head, ready for JSON."""
