@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cli_tools import Command
+from PIL import Image
 from test_layouts import picture, pictures
 
 from pixelreg.commands.console import summed_up
@@ -19,6 +20,7 @@ from pixelreg.data.photos import Photo, Problem, first_reason
 from pixelreg.data.pools import scan_all
 from pixelreg.errors import DataError, UnknownNameError, UsageError
 from pixelreg.fitting.recipe import provenance
+from pixelreg.pictures import kinds
 
 REPORTED = Path(__file__).parents[2] / "shared" / "data" / "reported"
 ANDRE = "andr\u00e9"
@@ -221,6 +223,20 @@ def test_what_cannot_be_read_is_counted_and_named(tmp_path) -> None:
         "picture of a kind that Pillow does not read here (.svg)": 2,
         "video (.mp4)": 1,
     }
+
+
+def test_what_plug_ins_read_is_taken_where_they_are_installed(tmp_path, monkeypatch) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="the extra 'formats' is not installed")
+    for name in ("neutral/a.heic", "happy/a.heic"):
+        (tmp_path / name).parent.mkdir()
+        heif.from_pillow(Image.new("RGB", (64, 64), (90, 120, 60))).save(tmp_path / name)
+    found = scan(tmp_path)
+    assert (len(found.photos), dict(found.skipped)) == (2, {})
+    assert len(pair(found, "neutral", "happy").pairs) == 1
+    monkeypatch.setattr(kinds, "find_spec", lambda name: None)
+    monkeypatch.setattr(Image, "registered_extensions", lambda: {".png": "PNG"})
+    with pytest.raises(DataError, match=r"no usable picture.*2 picture of a kind .*\.heic"):
+        scan(tmp_path)
 
 
 def kdef(root: Path, *views: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import AbstractContextManager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,13 @@ def suffix_of(path: Path) -> str:
         return path.suffix
     wanted = _ALSO_READ.get(suffix) or picture_kind(head_of(path))
     return next((each for each, name in SUFFIX_FORMATS.items() if name == wanted), ".png")
+
+
+def plugged_in() -> frozenset[str]:
+    """The suffixes of the formats that Pillow learns from packages which are installed."""
+    at_hand = {name for name, (module, _) in _PLUG_INS.items() if find_spec(module)}
+    known = {**SUFFIX_FORMATS, **_ALSO_READ}
+    return frozenset(suffix for suffix, name in known.items() if name in at_hand)
 
 
 def learn(format: str, purpose: str) -> None:

@@ -147,9 +147,10 @@ def _nothing_found(root: Path, layout: str, tree: Tree, reading: Reading) -> str
         wanted = "looked for " + "; ".join(f"{k}: {_layout(k).example}" for k in LAYOUTS)
     else:
         wanted = f"layout {layout!r} looks for {_layout(layout).example}"
-    left_out = ", ".join(f"{count} {reason}" for reason, count in reading.skipped.items())
-    if left_out:
-        return f"no usable picture in {root}: {left_out}; {wanted}"
+    skipped = reading.skipped + left_out(tree)
+    if skipped:
+        told = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
+        return f"no usable picture in {root}: {told}; {wanted}"
     if reading.problems:
         problem = reading.problems[0]
         return f"no usable picture in {root}: {problem.path.name}: {problem.reason}; {wanted}"

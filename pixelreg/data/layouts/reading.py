@@ -98,12 +98,13 @@ def picture_suffixes() -> frozenset[str]:
     """The lower-case file suffixes, dot included, of the formats that are opened."""
     from PIL import Image
 
+    from pixelreg.pictures.kinds import plugged_in
     from pixelreg.pictures.opening import formats_of
 
     extensions, opened = Image.registered_extensions(), formats_of()
-    return frozenset(
+    return plugged_in() | {
         suffix for suffix, kind in extensions.items() if kind in opened or kind == "MPO"
-    )
+    }
 
 
 def left_out(tree: Tree) -> Counter[str]:
