@@ -27,6 +27,7 @@ from pixelreg.data.painting import (
     paint,
 )
 from pixelreg.errors import DataError, PixelregError, UnknownNameError, UsageError
+from pixelreg.faces.landmarks import text_of_points
 from pixelreg.files import write_bytes
 
 SMALLEST, LARGEST = 16, 2048
@@ -338,11 +339,9 @@ def _save(path: Path, picture: Pixels, points: Float64) -> None:
     """The picture, and its landmarks beside it, as detectors are made for photographs."""
     buffer = BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=95)
-    rows = "\n".join(f"{x:.3f} {y:.3f}" for x, y in points)
-    text = f"version: 1\nn_points: {len(points)}\n{{\n{rows}\n}}\n"
     try:
         write_bytes(path.with_suffix(".JPG"), buffer.getvalue())
-        write_bytes(path.with_suffix(".pts"), text.encode())
+        write_bytes(path.with_suffix(".pts"), text_of_points(points).encode())
     except PixelregError as error:
         raise DataError(f"{error}; choose a folder with room") from error
 

@@ -39,10 +39,9 @@ WINDOW_X, WINDOW_Y = (-1.25, 1.25), (-1.0, 1.75)
 WINDOW_CELLS = (11, 10)
 
 # The search: longest side of the first and of the second pass, and of those for every face of a
-# group; that of a glance for large faces,
-# enough where only the largest is wanted, and how many times finer landmarks are looked for there;
-# the pyramid's step, the pixels of padding that let a window reach over the border, and how many
-# candidates go on.
+# group; that of a glance for large faces, enough where only the largest is wanted, and how many
+# times finer landmarks are looked for there; the pyramid's step, the pixels of padding that let a
+# window reach over the border, and how many candidates go on.
 PASSES = (640, 1280)
 EVERY = (*PASSES, 2560)
 GLANCE, _FINER = 160, 4
@@ -172,8 +171,8 @@ def check_image(image: np.ndarray) -> None:
 class BundledDetector:
     """Finds frontal faces with NumPy and Pillow alone.
 
-    Roll up to about 25 degrees and eye distances from about 20 pixels in a picture of 1280 pixels;
-    smaller pictures are enlarged up to twofold first.
+    Roll up to about 25 degrees (`pixelreg.faces.turned` has the rest) and eye distances from about
+    20 pixels in a picture of 1280 pixels; smaller pictures are enlarged up to twofold first.
 
     weights : trained weights; None for those that come with the package.
     threshold : least score in [0, 1] of a face that is returned; at least 0.9 holds for faces whose

@@ -188,6 +188,12 @@ def read_points(path: Path, counts: Mapping[str, Sequence[int]] = _WHOLE) -> np.
     return _parse_rows(path, rows, count)
 
 
+def text_of_points(points: np.ndarray) -> str:
+    """A .pts file of points (n, 2), as `read_points` reads it."""
+    rows = [f"{x:.3f} {y:.3f}" for x, y in points]
+    return "\n".join(["version: 1", f"n_points: {len(rows)}", "{", *rows, "}"]) + "\n"
+
+
 def _tem_lines(path: Path, lines: list[str]) -> tuple[int, list[str]]:
     head = lines[0].strip() if lines else ""
     count = _count(head)

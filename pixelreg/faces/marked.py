@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pixelreg.arrays import Float64, Pixels
 from pixelreg.errors import FaceError
 from pixelreg.faces.dense import PARTS, POINTS, DenseFace
+from pixelreg.faces.landmarks import text_of_points
 
 # Lines through the points, by their numbers in the London template, as that draws them.
 CONTOURS: tuple[tuple[int, ...], ...] = (
@@ -65,9 +66,7 @@ def tem_text(marked: Marked) -> str:
 
 def pts_text(marked: Marked) -> str:
     """The 51 points that the 68-point mark-up has inside the face."""
-    points = [_mean_of(marked.face.points, numbers) for numbers in _IBUG]
-    rows = [f"{x:.3f} {y:.3f}" for x, y in points]
-    return "\n".join(["version: 1", f"n_points: {len(rows)}", "{", *rows, "}"]) + "\n"
+    return text_of_points(np.array([_mean_of(marked.face.points, numbers) for numbers in _IBUG]))
 
 
 def json_text(marked: Marked) -> str:
