@@ -263,7 +263,7 @@ def _locator(
         detector_class(name)  # an unknown one must not wait until a face is looked for
     if file is not None and not file.is_file():
         raise ModelFileError(f"{file}: there is no such file")
-    return Locator(name, file, which, eyes, box, not no_align, say)
+    return Locator(name, file, which, eyes, box, not no_align, say=say)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,18 +63,22 @@ _REFINED_SCORE = 0.5
 
 
 def search(
-    weights: DetectorWeights, grey: np.ndarray, smallest: float = 0.0, finest: int = PASSES[0]
+    weights: DetectorWeights,
+    grey: np.ndarray,
+    smallest: float = 0.0,
+    finest: int = PASSES[0],
+    loops: Any = None,
 ) -> Poses:
     """Candidate poses in (h, w) uint8: the best windows of a sweep over all positions and sizes.
 
     ``smallest`` leaves out the pyramid's levels at or below this fraction of the picture's size;
-    ``finest`` see `pyramid_levels`.
+    ``finest`` see `pyramid_levels`; ``loops`` see `cell_features`.
     """
     found: list[np.ndarray] = []
     for level, factor in pyramid_levels(grey, finest):
         if 1 / factor <= smallest + 1e-6:
             break
-        response = respond(weights, level_features(level))
+        response = respond(weights, level_features(level, loops))
         top = np.maximum.reduce([response[..., k] for k in range(response.shape[-1])])
         for y, x in peaks(top, float(weights.gate)):
             origin = window_origin(y, x) * factor
@@ -104,11 +109,11 @@ def pyramid_levels(grey: np.ndarray, finest: int = PASSES[0]) -> list[tuple[np.n
     return levels
 
 
-def level_features(level: np.ndarray) -> np.ndarray:
+def level_features(level: np.ndarray, loops: Any = None) -> np.ndarray:
     """(rows, columns, 8) features of a padded level."""
     padded = np.pad(level, _PADDING, mode="edge").astype(np.float32)
     padded *= np.float32(1 / 255)
-    return np.asarray(cell_features(padded[None])[0])
+    return np.asarray(cell_features(padded[None], loops)[0])
 
 
 def window_origin(row: int, column: int) -> np.ndarray:
@@ -177,14 +182,18 @@ class BundledDetector:
     weights : trained weights; None for those that come with the package.
     threshold : least score in [0, 1] of a face that is returned; at least 0.9 holds for faces whose
         eyes are less than 24 pixels apart.
+    loops : `pixelreg.backends.loops_faces`, which are quicker and give the same bits, or None.
     """
 
     name = "bundled"
     suffix = None
 
-    def __init__(self, weights: DetectorWeights | None = None, threshold: float = 0.5) -> None:
+    def __init__(
+        self, weights: DetectorWeights | None = None, threshold: float = 0.5, loops: Any = None
+    ) -> None:
         self.weights = load_weights() if weights is None else weights
         self.threshold = threshold
+        self.loops = loops
 
     @classmethod
     def at_hand(cls, file: Path | None) -> bool:
@@ -192,9 +201,9 @@ class BundledDetector:
         return file is None or file.suffix != ".onnx"
 
     @classmethod
-    def opened(cls, file: Path | None) -> BundledDetector:
+    def opened(cls, file: Path | None, loops: Any = None) -> BundledDetector:
         """With the weights of a .safetensors file, or those that come with the package."""
-        return cls(load_weights(file))
+        return cls(load_weights(file), loops=loops)
 
     @classmethod
     def versions(cls) -> str:
@@ -214,22 +223,23 @@ class BundledDetector:
 
     def _glanced(self, image: np.ndarray) -> list[Face]:
         """The large faces of a picture: eyes at least a tenth of its longest side apart."""
-        pyramid, scale = _landmark_pyramid(image, _FINER * GLANCE)
+        pyramid, scale = _landmark_pyramid(image, _FINER * GLANCE, self.loops)
         fine = np.rint(pyramid.levels[0][0] * 255).astype(np.uint8)
         grey, factor = as_small(fine, GLANCE)
-        poses = _scaled(search(self.weights, grey, finest=GLANCE), factor)
+        poses = _scaled(search(self.weights, grey, finest=GLANCE, loops=self.loops), factor)
         return self._kept(self._verified(pyramid, scale, poses), image)
 
     def _searched(self, image: np.ndarray, every: bool) -> list[Face]:
         """The faces of one pass after the other, or of the first that finds any."""
         passes = EVERY if every else PASSES
-        pyramid, scale = _landmark_pyramid(image, passes[-1])
+        pyramid, scale = _landmark_pyramid(image, passes[-1], self.loops)
         searched, found = 0, list[Face]()
         for longest in passes:
             if searched >= max(image.shape[:2]):
                 break
             grey, factor = as_grey(image, longest)
-            poses = search(self.weights, grey, searched / max(grey.shape), longest)
+            done = searched / max(grey.shape)
+            poses = search(self.weights, grey, done, longest, self.loops)
             searched = longest
             found += self._verified(pyramid, scale, _scaled(poses, factor / scale))
             if self._kept(found, image) and not every:
@@ -278,10 +288,12 @@ def refine(weights: DetectorWeights, image: np.ndarray, faces: list[Face]) -> li
     ]
 
 
-def _landmark_pyramid(image: np.ndarray, longest: int = PASSES[-1]) -> tuple[Pyramid, float]:
+def _landmark_pyramid(
+    image: np.ndarray, longest: int = PASSES[-1], loops: Any = None
+) -> tuple[Pyramid, float]:
     """The picture as the cascade sees it, and the factor from its pixels to the picture's."""
     grey, factor = as_grey(image, longest)
-    return Pyramid.of(grey[None].astype(np.float32) / np.float32(255)), factor
+    return Pyramid.of(grey[None].astype(np.float32) / np.float32(255), loops=loops), factor
 
 
 def _apart(faces: list[Face]) -> list[Face]:

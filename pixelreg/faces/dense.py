@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from pixelreg.arrays import Float64, Pixels
+from pixelreg.backends import loops_by
 from pixelreg.errors import UnknownNameError, UnknownTemplateError
 from pixelreg.faces.landmarks import Face, read_points
 from pixelreg.faces.locate import Locator
@@ -102,10 +103,13 @@ class DenseFinder:
     method : ``"auto"`` or one of `METHODS`; ``"auto"`` takes what is known already where a file
         beside a photo says it.
     given : the landmarks, where nothing is to be found.
+    backend : what computes: auto, numpy or numba. The bits are the same; Numba is quicker once it
+        is compiled.
     """
 
     method: str = "auto"
     given: DenseFace | None = None
+    backend: str = "auto"
 
     def __post_init__(self) -> None:
         if self.method not in ("auto", *METHODS):
@@ -133,7 +137,8 @@ class DenseFinder:
     @cached_property
     def _made(self) -> DenseMethod:
         module, _, attribute = METHODS.get(self.method, AUTO).partition(":")
-        made: Any = getattr(import_module(module), attribute)()
+        loops = loops_by(self.backend, "loops_faces")
+        made: Any = getattr(import_module(module), attribute)(loops=loops)
         return made  # type: ignore[no-any-return]
 
 

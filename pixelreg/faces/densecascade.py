@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from pixelreg.arrays import Array, Float64, Floats, Pixels
-from pixelreg.faces.cascade import Poses, Pyramid, cell_features, fit_poses, grid
+from pixelreg.faces.cascade import Poses, Pyramid, fit_poses, grid
 from pixelreg.faces.dense import PARTS, DenseFace, mirror, of_two_looks
 from pixelreg.faces.landmarks import Face
 from pixelreg.models import store
@@ -52,6 +52,7 @@ STEADY[PARTS["mouth"]], STEADY[PARTS["jaw"]] = 0.3, 0.15
 STEADY[9:17] = STEADY[26:34] = 0.4  # brows
 LARGEST_UNIT = 64.0  # pixels an eye distance that are looked at
 AROUND = 3.0  # eye distances around the face that are cut out
+LEVELS = 5  # of the picture, each half as large as the one before
 MIDDLE = np.array([[0.0, 0.6]])  # of the face, in its frame
 
 
@@ -66,9 +67,9 @@ class Map(NamedTuple):
     offset: Floats
 
     def __call__(self, features: Floats) -> Array:
-        """(n, d) features -> (n, k)."""
-        moved: Array = (features @ self.down) @ self.up + self.offset
-        return moved
+        """(n, d) features -> (n, k), each as if it were alone: BLAS rounds many otherwise."""
+        moved: Array = (features[:, None] @ self.down) @ self.up + self.offset
+        return moved[:, 0]
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def pose_of(points: Float64, mean: Float64) -> Poses:
 def crop_features(pyramid: Pyramid, which: Array, poses: Poses) -> Floats:
     """(m, d) features of the whole face in each pose."""
     values = pyramid.sample(which, poses.to_picture(CROP), poses.unit / CROP_UNIT)
-    cells = cell_features(values.reshape(-1, *CROP_SHAPE))
+    cells = pyramid.cells(values, CROP_SHAPE)
     return cells.reshape(len(cells), -1)
 
 
@@ -154,7 +155,7 @@ def part_features(
     lattice = grid((-half, half), (-half, half), unit)
     at = (own[:, :, None] + lattice).reshape(len(own), -1, 2) * flip
     values = pyramid.sample(which, poses.to_picture(at), poses.unit / unit)
-    seen = cell_features(values.reshape(-1, 4 * cells, 4 * cells)).reshape(len(own), -1)
+    seen = pyramid.cells(values, (4 * cells, 4 * cells)).reshape(len(own), -1)
     shape = (own - own.mean(axis=1, keepdims=True)).reshape(len(own), -1)
     return np.concatenate([seen, shape.astype(np.float32)], axis=1)
 
@@ -164,10 +165,12 @@ class DenseCascade:
     """The cascade as a finder.
 
     file : its weights; None for those that come with pixelreg.
+    loops : see `pixelreg.faces.cascade.cell_features`.
     """
 
     unsure: ClassVar[float] = 0.025
     file: Path | None = field(default=None)
+    loops: Any = None
 
     @cached_property
     def cascade(self) -> Cascade:
@@ -177,17 +180,20 @@ class DenseCascade:
     def find(self, pixels: Pixels, face: Face, twice: bool = True) -> DenseFace:
         """See `pixelreg.faces.dense.DenseFinder.find`."""
         pose = _start(face)
-        pyramid, origin, scale = _cut_out(pixels, pose)
+        grey, origin, scale = _cut_out(pixels, pose)
         start = Poses((pose.origin - origin) / scale, pose.axis / scale)
-        none = np.zeros(1, np.intp)
-        points, doubt = self.cascade.run(pyramid, none, start)[0], 0.0
-        if twice:
-            width = pyramid.levels[0].shape[2]
-            back = np.array([width, 0.0])
-            other = Poses(start.origin * FLIP + back, start.axis * [1.0, -1.0])
-            seen = self.cascade.run(_mirrored(pyramid), none, other)[0]
-            seen = (seen * FLIP + back)[MIRROR]
-            points, doubt = of_two_looks(points, seen, float(start.unit[0]))
+        pyramid = Pyramid.of(grey, LEVELS, self.loops)
+        if not twice:
+            points = self.cascade.run(pyramid, np.zeros(1, int), start)
+            return DenseFace(points[0] * scale + origin, 0.0, "cascade")
+        back = np.array([grey.shape[2], 0.0])
+        looks = Poses(
+            np.concatenate([start.origin, start.origin * FLIP + back]),
+            np.concatenate([start.axis, start.axis * [1.0, -1.0]]),
+        )
+        seen = self.cascade.run(_and_mirrored(pyramid), np.arange(2), looks)
+        mirrored = (seen[1] * FLIP + back)[MIRROR]
+        points, doubt = of_two_looks(seen[0], mirrored, float(start.unit[0]))
         return DenseFace(points * scale + origin, doubt, "cascade")
 
 
@@ -199,8 +205,9 @@ def _start(face: Face) -> Poses:
     return Poses((left + right)[None] / 2, (right - left)[None])
 
 
-def _cut_out(pixels: Pixels, pose: Poses) -> tuple[Pyramid, Float64, float]:
-    """The picture around a face, not larger than needed; photo = scale * cut + origin."""
+def _cut_out(pixels: Pixels, pose: Poses) -> tuple[Floats, Float64, float]:
+    """(1, h, w) of the picture around a face, not larger than needed; photo = scale * cut + origin.
+    """
     unit = float(pose.unit[0])
     middle = pose.to_picture(MIDDLE)[0, 0]
     height, width = pixels.shape[:2]
@@ -209,11 +216,13 @@ def _cut_out(pixels: Pixels, pose: Poses) -> tuple[Pyramid, Float64, float]:
     part = Image.fromarray(pixels[low[1] : high[1], low[0] : high[0]]).convert("L")
     times = max(1, int(unit / LARGEST_UNIT + 0.5))
     grey = np.asarray(part.reduce(times) if times > 1 else part, np.float32) / np.float32(255)
-    return Pyramid.of(grey[None], 5), low.astype(np.float64), float(times)
+    return grey[None], low.astype(np.float64), float(times)
 
 
-def _mirrored(pyramid: Pyramid) -> Pyramid:
-    return Pyramid(tuple(np.ascontiguousarray(level[..., ::-1]) for level in pyramid.levels))
+def _and_mirrored(pyramid: Pyramid) -> Pyramid:
+    """A picture and its mirrored one."""
+    both = (np.concatenate([level, level[..., ::-1]]) for level in pyramid.levels)
+    return Pyramid(tuple(both), pyramid.loops)
 
 
 def save_cascade(cascade: Cascade, path: Path) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pixelreg.errors import FaceError, UnknownNameError, UsageError
 
@@ -38,8 +38,11 @@ class Detector(Protocol):
         """Whether it can be had here at once, with its own file or the one that is given."""
 
     @classmethod
-    def opened(cls, file: Path | None) -> Detector:
-        """The detector, with its own file where none is given."""
+    def opened(cls, file: Path | None, loops: Any = None) -> Detector:
+        """The detector, with its own file where none is given.
+
+        loops : `pixelreg.backends.loops_faces` for those that they serve, or None.
+        """
 
     @classmethod
     def versions(cls) -> str:
@@ -52,17 +55,19 @@ class Detector(Protocol):
         """
 
 
-def make_detector(name: str = AUTO, file: str | Path | None = None) -> Detector:
+def make_detector(
+    name: str = AUTO, file: str | Path | None = None, loops: Any = None
+) -> Detector:
     """The detector of this name, with its own file or the one that is given.
 
-    ``"auto"`` takes the first that is at hand, and never downloads.
+    ``"auto"`` takes the first that is at hand, and never downloads. ``loops`` see `Detector.opened`.
     """
     given = Path(file) if file is not None else None
     if name != AUTO:
-        return detector_class(name).opened(given)
+        return detector_class(name).opened(given, loops)
     for each in map(detector_class, DETECTORS):
         if each.at_hand(given):
-            return each.opened(given)
+            return each.opened(given, loops)
     raise UsageError(f"{given}: no detector that is at hand here takes this file")
 
 

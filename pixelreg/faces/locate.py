@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pixelreg.arrays import Float64, Pixels
+from pixelreg.backends import loops_by
 from pixelreg.errors import FaceError, UnknownTemplateError
 from pixelreg.faces.align import Similarity, similarity_from_eyes, similarity_from_square
 from pixelreg.faces.detect import Detector, choose_faces, make_detector
@@ -56,6 +57,8 @@ class Locator:
     eyes : x1, y1, x2, y2 of the pupils in photo pixels, or None to look for them.
     box : x, y, width, height of the face in photo pixels, or None to look for it.
     align : False takes the photo as a crop already: its centre square, resized.
+    backend : what computes: auto, numpy or numba. The bits are the same; Numba is quicker once it
+        is compiled.
     say : is told of landmark files that are passed over, and of eyes in the other order; None warns
         as Python does.
     """
@@ -66,6 +69,7 @@ class Locator:
     eyes: tuple[float, float, float, float] | None = None
     box: tuple[float, float, float, float] | None = None
     align: bool = True
+    backend: str = "auto"
     say: Say | None = field(default=None, repr=False, compare=False)
     _told: set[str] = field(default_factory=set, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -73,7 +77,7 @@ class Locator:
     def __reduce__(self) -> tuple[Any, ...]:
         # Locks and detectors stay in their process; another one makes its own.
         asked = (self.detector, self.detector_file, self.which, self.eyes, self.box, self.align)
-        return _arrived, (*asked, self.say)
+        return _arrived, (*asked, self.backend, self.say)
 
     def placements(
         self, pixels: Pixels, frame: Frame | None, size: int, path: Path | None = None
@@ -210,7 +214,8 @@ class Locator:
 
     @cached_property
     def _made(self) -> Detector:
-        return make_detector(self.detector, self.detector_file)
+        loops = loops_by(self.backend, "loops_faces")
+        return make_detector(self.detector, self.detector_file, loops)
 
 
 def _mouth_below(face: Face) -> float:

@@ -8,8 +8,9 @@ apart they are tells bad answers from good ones better than the cascade's own do
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,20 +26,25 @@ APART = 0.05  # eye distances between both at which it counts half of that
 DOUBT = 0.07  # eye distances between both above which the landmarks should be looked at
 
 
+@dataclass(frozen=True)
 class SecondLook:
-    """The mean of what the cascade and FaceMesh find; where they disagree, the cascade's."""
+    """The mean of what the cascade and FaceMesh find; where they disagree, the cascade's.
+
+    loops : `pixelreg.backends.loops_faces`, which are quicker and give the same bits, or None.
+    """
 
     unsure: ClassVar[float] = DOUBT
+    loops: Any = None
 
     @cached_property
     def cascade(self) -> DenseCascade:
         """The first finder."""
-        return DenseCascade()
+        return DenseCascade(loops=self.loops)
 
     @cached_property
     def facemesh(self) -> FaceMeshFinder:
         """The second finder."""
-        return FaceMeshFinder()
+        return FaceMeshFinder(loops=self.loops)
 
     def find(self, pixels: Pixels, face: Face, twice: bool = True) -> DenseFace:
         """See `pixelreg.faces.dense.DenseFinder.find`; a single look is the cascade's."""

@@ -155,7 +155,7 @@ class YuNetDetector:
         return bool(os.environ.get(FILE_VARIABLE)) or cached_file() is not None
 
     @classmethod
-    def opened(cls, file: Path | None) -> YuNetDetector:
+    def opened(cls, file: Path | None, loops: Any = None) -> YuNetDetector:
         """With ``file``, else the one that PIXELREG_DETECTOR names, else the one in the cache
         (PIXELREG_HOME, else the platform's), else one that is downloaded and checked by SHA-256."""
         named = os.environ.get(FILE_VARIABLE)

@@ -49,8 +49,9 @@ class RigTranslator(Translator):
     locator : how faces are found in photos.
     finder : how their dense landmarks are found.
     file : the head's file; None for the one that comes with pixelreg.
-    backend : what draws: auto, numpy or numba. Numba is quicker once it is compiled, and off by a
-        grey level here and there; auto is NumPy, so that a photo gives the same bytes everywhere.
+    backend : what looks and draws: auto, numpy or numba. Numba is quicker once it is compiled, and
+        off by a grey level here and there; auto is NumPy, so that a photo gives the same bytes
+        everywhere.
     """
 
     locator: Locator = field(default_factory=Locator)
@@ -58,6 +59,12 @@ class RigTranslator(Translator):
     file: Path | None = None
     backend: str = "auto"
     takes_crops: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.backend != "auto":
+            for name in ("locator", "finder"):
+                told = replace(getattr(self, name), backend=self.backend)
+                object.__setattr__(self, name, told)
 
     @property
     def rig(self) -> Rig:
