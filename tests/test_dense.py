@@ -141,6 +141,20 @@ def test_landmarks_of_people_are_where_hands_put_them(method: str, london: Path)
         assert 0 < seen.doubt < DOUBT
 
 
+def test_compiled_loops_find_the_same_to_the_bit(mean_face: Pixels) -> None:
+    pytest.importorskip("numba")
+    for side in (mean_face, mean_face[:, 40:, ::-1], mean_face[::3, ::3]):
+        plain, quick = (
+            (Locator("bundled", backend=name).faces(side)[0], DenseFinder(backend=name))
+            for name in ("numpy", "numba")
+        )
+        np.testing.assert_array_equal(plain[0].points, quick[0].points)
+        for twice in (True, False):
+            found = [finder.find(side, face, twice) for face, finder in (plain, quick)]
+            np.testing.assert_array_equal(found[0].points, found[1].points)
+            assert found[0].doubt == found[1].doubt
+
+
 def test_both_finders_count_where_they_agree(mean_face: Pixels, found: Face) -> None:
     class First:
         def find(self, pixels: Pixels, face: Face, twice: bool) -> DenseFace:
@@ -153,7 +167,7 @@ def test_both_finders_count_where_they_agree(mean_face: Pixels, found: Face) -> 
     points = np.zeros((82, 2))
     points[17] = 10, 0
     looker = SecondLook()
-    looker.__dict__ |= {"cascade": First(), "facemesh": Second()}
+    looker.__dict__.update(cascade=First(), facemesh=Second())
     step = np.full((82, 2), [0.1, 0.0])
     near = looker.find(mean_face, found)
     assert near.doubt == pytest.approx(0.01)

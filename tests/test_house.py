@@ -75,7 +75,7 @@ OPTIONAL = {
     "pixelreg.backends.cupy": "cupy",
     **{
         f"pixelreg.backends.{name}": "numba"
-        for name in ("_jit", "loops", "loops_flow", "loops_rig", "numba")
+        for name in ("loops", "loops_faces", "loops_flow", "loops_rig", "numba")
     },
     **{f"pixelreg.server.{name}": "starlette" for name in ("app", "upload")},
     "pixelreg.server.running": "uvicorn",

@@ -100,9 +100,7 @@ def test_the_raster_shows_the_nearest_triangle(seed: int) -> None:
     depth = rng.normal(0, 3, 9).astype(np.float32)
     corners = np.array(list(combinations(range(9), 3)))[rng.choice(84, 6, replace=False)]
     seen = rasterise(points, depth, corners, (16, 16))
-    shown = np.full(256, -1)
-    shown[seen.pixels] = seen.triangles
-    for pixel, number in enumerate(shown.tolist()):
+    for pixel, number in enumerate(seen.shown.ravel().tolist()):
         # Edges belong to either side.
         best = max(height(points, depth, corner, pixel, 0.01) for corner in corners)
         if number < 0:
@@ -117,7 +115,7 @@ def test_what_varies_linearly_over_a_mesh_is_spread_linearly() -> None:
     corners = np.array([[0, 1, 2], [3, 4, 5], [6, 7, 8]])
     seen = rasterise(points, np.zeros(12, np.float32), corners, (40, 40))
     rows, columns = np.divmod(seen.pixels, 40)
-    spread = seen.spread(points @ np.array([[2.0, -1], [0.5, 3]], np.float32))
+    spread = seen.spread(points @ np.array([[2.0, -1], [0.5, 3]], np.float32), seen.pixels)
     places = np.stack([columns + 0.5, rows + 0.5], axis=1)
     np.testing.assert_allclose(spread, places @ [[2.0, -1], [0.5, 3]], atol=1e-2)
 

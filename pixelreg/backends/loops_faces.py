@@ -1,7 +1,7 @@
 """Compiled loops for finding faces and their landmarks: sampling, gradients, small convolutions.
 
-What they compute is written down in `pixelreg.faces.cascade` and `pixelreg.faces.facemesh`; sums are
-taken in the same order, so that the bits are the same.
+What they compute is written down in `pixelreg.faces.cascade` and `pixelreg.faces.facemesh`; sums
+are taken in the same order, so that the bits are the same.
 """
 
 from __future__ import annotations

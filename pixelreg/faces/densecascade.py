@@ -206,8 +206,7 @@ def _start(face: Face) -> Poses:
 
 
 def _cut_out(pixels: Pixels, pose: Poses) -> tuple[Floats, Float64, float]:
-    """(1, h, w) of the picture around a face, not larger than needed; photo = scale * cut + origin.
-    """
+    """(1, h, w) of the picture around a face, not too large; photo = scale * cut + origin."""
     unit = float(pose.unit[0])
     middle = pose.to_picture(MIDDLE)[0, 0]
     height, width = pixels.shape[:2]

@@ -55,12 +55,11 @@ class Detector(Protocol):
         """
 
 
-def make_detector(
-    name: str = AUTO, file: str | Path | None = None, loops: Any = None
-) -> Detector:
+def make_detector(name: str = AUTO, file: str | Path | None = None, loops: Any = None) -> Detector:
     """The detector of this name, with its own file or the one that is given.
 
-    ``"auto"`` takes the first that is at hand, and never downloads. ``loops`` see `Detector.opened`.
+    ``"auto"`` takes the first that is at hand, and never downloads. Of ``loops`` tells
+    `Detector.opened`.
     """
     given = Path(file) if file is not None else None
     if name != AUTO:

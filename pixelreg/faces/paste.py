@@ -120,10 +120,10 @@ class _Fields:
         across, down = (np.ascontiguousarray(nothing[..., k], np.float32) for k in range(2))
         more = np.ones(shape, np.float32) if gain is None else gain[..., 0]
         over = np.zeros((0, 0, 4), np.float32) if layer is None else layer
+        turn = np.float32(similarity.a), np.float32(similarity.b)
         loops.lay(
-            values, across, down, np.ascontiguousarray(more), np.ascontiguousarray(over),
-            (np.float32(similarity.a), np.float32(similarity.b)), corner,
-            np.float32(self.steepness), result,
+            len(across), values, across, down, np.ascontiguousarray(more),
+            np.ascontiguousarray(over), turn, corner, np.float32(self.steepness), result,
         )  # fmt: skip
 
     def part(self, rows: slice) -> _Fields:

@@ -17,7 +17,7 @@ from pixelreg.rig.head import Mesh
 from pixelreg.rig.raster import Seen, rasterise
 from pixelreg.rig.sitter import FLIP, Sitter, harmonics, vertex_normals
 from pixelreg.rig.teeth import LOWERED, inside
-from pixelreg.rig.wrinkles import draw_wrinkles, folded, look_up, wrinkled
+from pixelreg.rig.wrinkles import FINE, LEFT, TOP, draw_wrinkles, folded, look_up, wrinkled
 
 STEEPNESS = -0.5  # of the look-up: skin is as sharp as before
 SHADE = 1.15  # exponent of the ratio of shadings
@@ -114,29 +114,23 @@ def change(rig: Rig, sitter: Sitter, weights: Mapping[str, float], look: Look = 
     if not busy.size:
         return Change(_nothing(shape))
     seen = rasterise(places, depth, rig.corners[busy], shape, rig.loops)
-    fields = seen.spread(np.concatenate([sources - places, gains[:, None]], axis=1))
     # Plane by plane, as all that follows reads them.
-    displacement = np.moveaxis(np.zeros((2, *shape), np.float32), 0, 2)
-    for k in range(2):
-        np.put(displacement[..., k], seen.pixels, fields[:, k])
-    gain = np.ones(shape, np.float32)
-    creased = rig.creased[busy]
-    folds = _folds(rig, sitter, seen, creased, weights, DEPTH * look.wrinkles)
-    gain.reshape(-1)[seen.pixels] = fields[:, 2] * folds
-    covered = np.zeros(shape, bool)
-    covered.reshape(-1)[seen.pixels] = True
+    moved = np.concatenate([sources - places, gains[:, None]], axis=1)
+    fields = seen.filled(moved, (0.0, 0.0, 1.0))
+    _fold(rig, sitter, seen, rig.creased[busy], weights, DEPTH * look.wrinkles, fields[2])
+    covered = seen.shown >= 0
     mouth = _mouth(rig.mesh, covered, skin)
     layer = None
     if mouth is not None:
         hole, box = mouth
         wide = _wide(hole, sitter)
-        _sew(hole & ~wide, displacement[box], gain[box])
+        _sew(hole & ~wide, fields[(slice(None), *box)], rig.loops)
         covered[box] = True
         if wide.any():
-            layer = _filled(rig.mesh, sitter, wide, (box[1].start, box[0].start), weights)
-            layer *= np.float32(_parting(rig.mesh, sitter, steps))
-    _sew(_cracks(covered), displacement, gain)
-    return Change(_nothing(shape), displacement, gain, layer, STEEPNESS)
+            cover = _parting(rig.mesh, sitter, steps)
+            layer = _filled(rig.mesh, sitter, wide, (box[1].start, box[0].start), weights, cover)
+    _sew(_cracks(covered, rig.loops), fields, rig.loops)
+    return Change(_nothing(shape), np.moveaxis(fields[:2], 0, 2), fields[2], layer, STEEPNESS)
 
 
 def _nothing(shape: tuple[int, int]) -> Floats:
@@ -190,30 +184,34 @@ def _with_eyes(
     return np.concatenate(places), np.concatenate(sources), np.concatenate(depths)
 
 
-def _folds(
+def _fold(
     rig: Rig,
     sitter: Sitter,
     seen: Seen,
     creased: Array,
     weights: Mapping[str, float],
     depth: float,
-) -> Floats:
-    """(p,) what wrinkles do to the brightness of the pixels seen.
+    gain: Floats,
+) -> None:
+    """Multiply what is seen by what wrinkles do to its brightness.
 
-    creased : (t,) bool, the triangles on which there may be any.
+    creased : (t,) bool, the triangles on which there may be any. gain : (H, W), changed in place.
     """
-    folds = np.ones(len(seen.pixels), np.float32)
     names = dict.fromkeys((*weights, *sitter.shown))
     newly = {n: weights.get(n, 0.0) - max(sitter.shown.get(n, 0.0), 0.0) for n in names}
     total = folded(rig.wrinkles, newly)
     if total is None:
-        return folds
-    at = np.flatnonzero(creased[seen.triangles])
+        return
     rest = rig.mesh.rest[:, :2]
     away = np.full((rig.corners.max() + 1 - len(rest), 2), 99, np.float32)
-    x, y = seen.part(at).spread(np.concatenate([rest, away])).T
-    folds[at] = np.exp(np.float32(depth) * look_up(total, x, y))
-    return folds
+    at_rest = np.concatenate([rest, away])
+    if rig.loops is not None:
+        frame = np.array([LEFT, TOP, FINE, depth], np.float32)
+        rig.loops.fold(seen.shown, seen.corners, seen.planes, creased, at_rest, total, frame, gain)
+        return
+    pixels = seen.pixels[creased[seen.shown.reshape(-1)[seen.pixels]]]
+    x, y = seen.spread(at_rest, pixels).T
+    gain.reshape(-1)[pixels] *= np.exp(np.float32(depth) * look_up(total, x, y))
 
 
 def _mouth(mesh: Mesh, covered: Array, skin: Floats) -> tuple[Array, tuple[slice, slice]] | None:
@@ -240,31 +238,39 @@ def _wide(hole: Array, sitter: Sitter) -> Array:
     return hole & (np.asarray(opened)[side:-side, side:-side] > 0)
 
 
-def _cracks(covered: Array) -> Array:
+def _cracks(covered: Array, loops: Any) -> Array:
     """Pixels that no skin covers, but most of those around them."""
+    if loops is not None:
+        cracks = np.zeros(covered.shape, np.bool_)
+        loops.cracks(covered, SEAM, cracks)
+        return cracks
     image = Image.fromarray(covered.astype(np.uint8) * 255)
     around = np.asarray(image.filter(ImageFilter.BoxBlur(SEAM)))
-    cracks: Array = ~covered & (around > 127)
-    return cracks
+    found: Array = ~covered & (around > 127)
+    return found
 
 
-def _sew(cracks: Array, displacement: Floats, gain: Floats) -> None:
-    """Give cracks the motion and the shading of the skin around them."""
+def _sew(cracks: Array, fields: Floats, loops: Any) -> None:
+    """Give cracks the motion and the shading, (3, h, w), of the skin around them."""
+    if loops is not None:
+        loops.sew(cracks, SEAM, fields)
+        return
     rows, columns = np.nonzero(cracks)
     if not len(rows):
         return
     height, width = cracks.shape
-    total, count = np.zeros((len(rows), 3), np.float32), np.zeros((len(rows), 1), np.float32)
+    total, count = np.zeros((3, len(rows)), np.float32), np.zeros(len(rows), np.float32)
     near = range(-SEAM, SEAM + 1)
     for i, j in product(near, near):
         row, column = rows + i, columns + j
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        at = np.where(inside, row, 0), np.where(inside, column, 0)
-        known = (inside & ~cracks[at])[:, None].astype(np.float32)
-        total += known * np.concatenate([displacement[at], gain[at][:, None]], axis=1)
+        row, column = np.where(inside, row, 0), np.where(inside, column, 0)
+        known = (inside & ~cracks[row, column]).astype(np.float32)
+        total += known * fields[:, row, column]
         count += known
     mean = total / np.maximum(count, 1)
-    displacement[rows, columns], gain[rows, columns] = mean[:, :2], np.maximum(mean[:, 2], 0.5)
+    mean[2] = np.maximum(mean[2], 0.5)
+    fields[:, rows, columns] = mean
 
 
 def _parting(mesh: Mesh, sitter: Sitter, steps: Floats) -> float:
@@ -279,8 +285,14 @@ def _parting(mesh: Mesh, sitter: Sitter, steps: Floats) -> float:
 
 
 def _filled(
-    mesh: Mesh, sitter: Sitter, hole: Array, corner: tuple[int, int], weights: Mapping[str, float]
+    mesh: Mesh,
+    sitter: Sitter,
+    hole: Array,
+    corner: tuple[int, int],
+    weights: Mapping[str, float],
+    cover: float,
 ) -> Floats:
+    """(H, W, 4) the inside of a mouth, as far as a share of it shows."""
     height, width = sitter.picture.shape[:2]
     unit = _pixels_a_cm(sitter) / 23
     soft, wide = (_blurred(hole, sigma * unit) for sigma in (0.7, 4.0))
@@ -299,6 +311,7 @@ def _filled(
     layer = np.zeros((height, width, 4), np.float32)
     part = layer[corner[1] : corner[1] + len(hole), corner[0] : corner[0] + hole.shape[1]]
     part[..., :3], part[..., 3] = colour * soft[..., None], soft
+    part *= np.float32(cover)
     return layer
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,45 +20,51 @@ PIXELS = 1 << 14  # worked on at once, so that the temporaries stay in the cache
 class Seen:
     """The pixels that a mesh covers.
 
-    pixels : (p,) int, row * width + column.
-    triangles : (p,) int, the triangle that each of them shows.
+    shown : (H, W) int32, the triangle that each pixel shows, -1 for none.
     corners : (t, 3) int, the vertices of the triangles.
     planes : (t, 2, 3) float32, for the corners b and c of each triangle the shares of x, y and 1.
     loops : `pixelreg.backends.loops_rig`, or None.
     """
 
-    pixels: Array
-    triangles: Array
-    shape: tuple[int, int]
+    shown: Array
     corners: Array
     planes: Floats
     loops: Any = None
 
-    def part(self, which: Array) -> Seen:
-        """Some of the pixels, by their numbers among ``pixels``."""
-        return replace(self, pixels=self.pixels[which], triangles=self.triangles[which])
+    @cached_property
+    def pixels(self) -> Array:
+        """(p,) int, row * width + column of what is covered."""
+        return np.flatnonzero(self.shown >= 0)
 
-    def spread(self, values: Floats) -> Floats:
-        """(p, k): ``values`` (n, k) of vertices, linear over the triangles."""
+    def filled(self, values: Floats, elsewhere: Sequence[float]) -> Floats:
+        """(k, H, W) float32: ``values`` (n, k) of vertices, linear over the triangles."""
+        out = np.empty((len(elsewhere), *self.shown.shape), np.float32)
         if self.loops is not None:
-            made = np.empty((len(self.pixels), values.shape[1]), np.float32)
-            self.loops.spread(
-                self.pixels, self.triangles, self.corners, self.planes, self.shape[1],
-                values.astype(np.float32, copy=False), made,
-            )  # fmt: skip
-            return made
+            rest = np.asarray(elsewhere, np.float32)
+            self.loops.fill(self.shown, self.corners, self.planes, _single(values), rest, out)
+            return out
+        spread = self.spread(values, self.pixels)
+        for plane, line, value in zip(out, spread.T, elsewhere, strict=True):
+            plane.fill(value)
+            np.put(plane, self.pixels, line)
+        return out
+
+    def spread(self, values: Floats, pixels: Array) -> Floats:
+        """(p, k): ``values`` (n, k) of vertices at pixels (p,) that are covered."""
+        triangles = self.shown.reshape(-1)[pixels]
         a, b, c = (values[self.corners[:, k]] for k in range(3))
         ab, ac = (b - a)[:, None], (c - a)[:, None]
         # value = a + u (b - a) + v (c - a), and u and v are linear in x and y.
         rates = ab * self.planes[:, 0, :, None] + ac * self.planes[:, 1, :, None]
         rates[:, 2] += a
         rates = np.ascontiguousarray(rates.transpose(2, 1, 0), np.float32)
-        out: Floats = np.empty((len(rates), len(self.pixels)), np.float32)
-        for first in range(0, len(self.pixels), PIXELS):
+        out: Floats = np.empty((len(rates), len(pixels)), np.float32)
+        width = self.shown.shape[1]
+        for first in range(0, len(pixels), PIXELS):
             some = slice(first, first + PIXELS)
-            which = self.triangles[some].astype(np.intp)
-            rows = self.pixels[some] // self.shape[1]
-            x = (self.pixels[some] - rows * self.shape[1]).astype(np.float32) + 0.5
+            which = triangles[some].astype(np.intp)
+            rows = pixels[some] // width
+            x = (pixels[some] - rows * width).astype(np.float32) + 0.5
             y = rows.astype(np.float32) + 0.5
             for (across, down, start), line in zip(rates, out, strict=True):
                 line[some] = across[which] * x
@@ -90,8 +98,7 @@ def rasterise(
     shown = np.full(shape[0] * shape[1], -1, np.int32)
     shown[pixels] = triangles  # of several, the nearest by its middle, which was written last
     _mend(shown, pixels, triangles, depth, corners, planes, shape[1])
-    seen = np.flatnonzero(shown >= 0)
-    return Seen(seen, shown[seen], shape, corners, planes)
+    return Seen(shown.reshape(shape), corners, planes)
 
 
 def _drawn(
@@ -99,10 +106,13 @@ def _drawn(
 ) -> Seen:
     planes = _planes(points, corners)
     nearest, shown = np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int32)
-    places, heights = np.asarray(points, np.float32), np.asarray(depth, np.float32)
-    loops.draw(places, heights, corners, planes, CRACK, nearest, shown)
-    seen = np.flatnonzero(shown >= 0)
-    return Seen(seen, shown.reshape(-1)[seen], shape, corners, planes, loops)
+    loops.draw(_single(points), _single(depth), corners, planes, CRACK, nearest, shown)
+    return Seen(shown, corners, planes, loops)
+
+
+def _single(values: Floats) -> Floats:
+    result: Floats = values.astype(np.float32, copy=False)
+    return result
 
 
 def _spans(x: Floats, y: Floats, shape: tuple[int, int]) -> tuple[Array, Array, Array, Array]:
