@@ -40,34 +40,33 @@ class Spline:
 
     def at(self, points: Array | Reach) -> Floats:
         """Where (n, 2) points go, float32."""
-        reach = points if isinstance(points, Reach) else Reach.of(points, self.knots)
-        bent = reach.bending @ self.bend.astype(np.float32)
-        result: Floats = bent + self._straight(reach.points)
+        reach = self._reach(points)
+        straight = self.affine[0] + reach.points @ self.affine[1:]
+        result: Floats = (reach.bending @ self.bend + straight).astype(np.float32)
         return result
 
     def slopes(self, points: Array | Reach) -> Floats:
         """(n, 2, 2) float32, d f / d p: the first axis after n is that of f."""
-        reach = points if isinstance(points, Reach) else Reach.of(points, self.knots)
+        reach = self._reach(points)
         # r^2 log r has the slope (2 log r + 1) p, and sums over knots of rates times the step from
         # each knot are products.
-        rates, bend = reach.logs + 1, self.bend.astype(np.float32)
-        knots = self.knots.astype(np.float32)
-        whole = rates @ bend
+        rates = reach.logs + 1
+        whole = rates @ self.bend
         columns = [
-            reach.points[:, axis, None] * whole - rates @ (knots[:, axis, None] * bend)
+            reach.points[:, axis, None] * whole - rates @ (self.knots[:, axis, None] * self.bend)
             + self.affine[1 + axis]
             for axis in (0, 1)
         ]  # fmt: skip
         return np.stack(columns, axis=-1).astype(np.float32)
 
-    def _straight(self, points: Array) -> Floats:
-        straight: Floats = (self.affine[0] + points @ self.affine[1:]).astype(np.float32)
-        return straight
+    def _reach(self, points: Array | Reach) -> Reach:
+        return points if isinstance(points, Reach) else Reach.of(points, self.knots)
 
 
 @dataclass(frozen=True, eq=False)
 class Reach:
-    """What splines through the same knots share at the same points.
+    """What splines through the same knots share at the same points, in double precision: terms of
+    thousands of pixels add up to places, and what is left of them must not depend on their order.
 
     points : (n, 2). bending, logs : (n, k), U and log r^2 between points and knots.
     """
@@ -79,9 +78,9 @@ class Reach:
     @classmethod
     def of(cls, points: Array, knots: Array) -> Reach:
         """The reach of (k, 2) knots to (n, 2) points."""
-        squares = _squares(points, knots)
+        squares = _squares(points.astype(np.float64), knots)
         logs = np.log(squares)
-        return cls(points, points.dtype.type(0.5) * squares * logs, logs)
+        return cls(points.astype(np.float64), 0.5 * squares * logs, logs)
 
 
 def _squares(points: Array, knots: Array) -> Array:
