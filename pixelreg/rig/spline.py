@@ -30,6 +30,7 @@ class Spline:
 
         smoothing : what is added to the diagonal of U; 0 goes through the values.
         """
+        knots = knots.astype(np.float64)  # where little is smoothed, all depends on them steeply
         count = len(knots)
         system = np.zeros((count + 3, count + 3))
         system[:count, :count] = _bending(_squares(knots, knots)) + smoothing * np.eye(count)
@@ -84,9 +85,8 @@ class Reach:
 
 
 def _squares(points: Array, knots: Array) -> Array:
-    x = points[:, 0, None] - knots[:, 0].astype(points.dtype)
-    y = points[:, 1, None] - knots[:, 1].astype(points.dtype)
-    squares: Array = x * x + y * y + points.dtype.type(NEAREST)
+    x, y = (points[:, axis, None] - knots[:, axis] for axis in (0, 1))
+    squares: Array = x * x + y * y + NEAREST
     return squares
 
 

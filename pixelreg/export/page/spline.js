@@ -14,12 +14,9 @@ function splineThrough(knots, values, smoothing) {
   const system = new Float64Array(n * n), right = new Float64Array(2 * n);
   for (let i = 0; i < count; i++) {
     for (let j = 0; j < count; j++) {
-      // In float32, as Python has it: where little is smoothed, the bends depend steeply on this.
-      const x = Math.fround(knots[2 * i] - knots[2 * j]);
-      const y = Math.fround(knots[2 * i + 1] - knots[2 * j + 1]);
-      const squares = Math.fround(Math.fround(x * x) + Math.fround(y * y));
-      const square = Math.fround(squares + SPLINE_NEAREST);
-      const bent = Math.fround(Math.fround(0.5 * square) * Math.fround(Math.log(square)));
+      const x = knots[2 * i] - knots[2 * j], y = knots[2 * i + 1] - knots[2 * j + 1];
+      const square = x * x + y * y + SPLINE_NEAREST;
+      const bent = 0.5 * square * Math.log(square);
       system[i * n + j] = bent + (i === j ? smoothing : 0);
     }
     const row = [1, knots[2 * i], knots[2 * i + 1]];
