@@ -47,6 +47,11 @@ def get_backend(name: str = "auto", work: float = 0, threads: int | None = None)
     return backend
 
 
+def quickest() -> str:
+    """The quickest backend that is at hand for what goes on for long: numba, or numpy."""
+    return QUICKEST if find_spec(QUICKEST) else "numpy"
+
+
 def compiled_loops(name: str) -> Any:
     """A module of compiled loops, such as ``loops_rig``; None where Numba is not installed.
 

@@ -29,6 +29,7 @@ from pixelreg.faces.cascade import (
     crop_features,
     fit_poses,
     load_weights,
+    luminance,
     patch_features,
     resized,
 )
@@ -223,11 +224,11 @@ class BundledDetector:
 
     def _glanced(self, image: np.ndarray) -> list[Face]:
         """The large faces of a picture: eyes at least a tenth of its longest side apart."""
-        pyramid, scale = _landmark_pyramid(image, _FINER * GLANCE, self.loops)
-        fine = np.rint(pyramid.levels[0][0] * 255).astype(np.uint8)
+        times = max(1, round(max(image.shape[:2]) / (_FINER * GLANCE)))  # whole, which is quick
+        fine = np.asarray(luminance(image).reduce(times))
         grey, factor = as_small(fine, GLANCE)
         poses = _scaled(search(self.weights, grey, finest=GLANCE, loops=self.loops), factor)
-        return self._kept(self._verified(pyramid, scale, poses), image)
+        return self._kept(self._verified(_pyramid(fine, self.loops), times, poses), image)
 
     def _searched(self, image: np.ndarray, every: bool) -> list[Face]:
         """The faces of one pass after the other, or of the first that finds any."""
@@ -293,7 +294,11 @@ def _landmark_pyramid(
 ) -> tuple[Pyramid, float]:
     """The picture as the cascade sees it, and the factor from its pixels to the picture's."""
     grey, factor = as_grey(image, longest)
-    return Pyramid.of(grey[None].astype(np.float32) / np.float32(255), loops=loops), factor
+    return _pyramid(grey, loops), factor
+
+
+def _pyramid(grey: np.ndarray, loops: Any) -> Pyramid:
+    return Pyramid.of(grey[None].astype(np.float32) / np.float32(255), loops=loops)
 
 
 def _apart(faces: list[Face]) -> list[Face]:

@@ -294,7 +294,12 @@ def as_grey(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
 
     Returns: (h, w) uint8 and the factor from its pixels to the picture's.
     """
-    return as_small(np.asarray(Image.fromarray(np.ascontiguousarray(image)).convert("L")), longest)
+    return as_small(np.asarray(luminance(image)), longest)
+
+
+def luminance(image: np.ndarray) -> Image.Image:
+    """(H, W, 3) uint8 in grey."""
+    return Image.fromarray(np.ascontiguousarray(image)).convert("L")
 
 
 def as_small(grey: np.ndarray, longest: int) -> tuple[np.ndarray, float]:

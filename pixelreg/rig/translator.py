@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pixelreg.arrays import Array, Pixels
-from pixelreg.backends import compiled_loops, loops_by
+from pixelreg.backends import compiled_loops, loops_by, quickest
 from pixelreg.errors import FaceError, UsageError
 from pixelreg.faces.align import Similarity
 from pixelreg.faces.dense import DenseFace, DenseFinder, find_dense
@@ -75,6 +75,11 @@ class RigTranslator(Translator):
     def quick_rig(self) -> Rig:
         """The head for films, with compiled loops where they can be had."""
         return _rig_of(self.file, compiled_loops("loops_rig"))
+
+    @cached_property
+    def quick_finder(self) -> DenseFinder:
+        """The finder for films, as `quick_rig` is the head."""
+        return replace(self.finder, backend=quickest())
 
     @property
     def mesh(self) -> Mesh:
@@ -191,8 +196,8 @@ class RigTranslator(Translator):
         return Changer(made, SIZE, masked=True)
 
     def following(self, target: Target) -> Callable[[], OneFace]:
-        goal, rig = self.goal(target), self.quick_rig
-        return lambda: MovingFace(rig, self.finder, goal.weights, goal.look)
+        goal, rig, finder = self.goal(target), self.quick_rig, self.quick_finder
+        return lambda: MovingFace(rig, finder, goal.weights, goal.look)
 
     def run(self, target: Target, crops: Pixels) -> Pixels:
         from pixelreg.faces.align import UNMOVED

@@ -129,7 +129,7 @@ def _read(translator: RigTranslator, frame: Any, follower: Follower) -> dict[str
     if not seen:
         return None
     track = seen[0]
-    track.kept = track.kept or FaceReader(translator.quick_rig, translator.finder)
+    track.kept = track.kept or FaceReader(translator.quick_rig, translator.quick_finder)
     read: dict[str, float] | None = track.kept.read(canvas, track.face, follower.step, read_weights)
     return read
 

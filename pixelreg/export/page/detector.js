@@ -36,11 +36,13 @@ function findFaces(photo, weights, isAll = false) {
 }
 
 function glancedFaces(photo, weights, grey) {
-  const { plane, factor } = shrunkTo(grey, FINER_GLANCE * GLANCE);
+  const longest = Math.max(photo.width, photo.height);
+  const times = Math.max(1, roundEven(longest / (FINER_GLANCE * GLANCE))); // whole, which is quick
+  const plane = times > 1 ? reducePicture(grey, times) : grey;
   const small = shrunkTo(plane, GLANCE);
   const poses = searchPoses(weights, small.plane, 0, GLANCE);
   const scaled = poses.map((pose) => scaledPose(pose, small.factor));
-  return keptFaces(photo, verifiedFaces(weights, pyramidOf(plane, OCTAVES), scaled, factor));
+  return keptFaces(photo, verifiedFaces(weights, pyramidOf(plane, OCTAVES), scaled, times));
 }
 
 // The faces of one pass after the other, or of the first that finds any.
