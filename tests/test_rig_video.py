@@ -151,7 +151,7 @@ def test_compiled_triangles_are_those_of_numpy(rig, london) -> None:
     same = plain.shown == quick.shown
     assert same.mean() > 0.995  # the order of equals may differ where the mesh folds
     fields = [seen.filled(values, (0.0, 0.5, 1.0))[:, same] for seen in (plain, quick)]
-    np.testing.assert_allclose(*fields, atol=2e-3)
+    np.testing.assert_allclose(*fields, atol=5e-3)
     slow, fast = (change(r, sitter, weights) for r in (rig.rig, rig.quick_rig))
     results = [paste_change(picture, made, place).astype(int) for made in (slow, fast)]
     assert np.abs(results[0] - picture).mean() > 1

@@ -124,7 +124,7 @@ def change(rig: Rig, sitter: Sitter, weights: Mapping[str, float], look: Look = 
     if mouth is not None:
         hole, box = mouth
         wide = _wide(hole, sitter)
-        _sew(hole & ~wide, fields[(slice(None), *box)], rig.loops)
+        _sew(hole & ~wide, fields[:, box[0], box[1]], rig.loops)
         covered[box] = True
         if wide.any():
             cover = _parting(rig.mesh, sitter, steps)
