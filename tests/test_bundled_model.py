@@ -108,7 +108,7 @@ def test_the_corners_of_the_mouth_go_up_and_out(plan: FlowPlan) -> None:
 def crops(london: Path, person: str) -> tuple[np.ndarray, np.ndarray]:
     """A person's neutral and smiling photograph as the model sees them, (128, 128, 3)."""
     smiling = pixels(london / "smiling_front" / f"{person}_08.jpg")  # without a template
-    (found,) = make_detector("bundled").detect(smiling)
+    (found,) = make_detector("bundled").detect(smiling, largest=True)
     sides = (photo(london, person), truth(london, person)[:2]), (smiling, found.eyes)
     neutral, happy = (crop(p, similarity_from_eyes(e, Frame(), SIZE), SIZE) for p, e in sides)
     return neutral, happy

@@ -30,7 +30,7 @@ def seen(photo: Path, method: str) -> tuple[Float64, float]:
     """(82, 2) points, the whole way from the detector, and the eye distance."""
     with Image.open(photo) as file:
         pixels: Pixels = np.asarray(file.convert("RGB"))
-    face = BundledDetector().detect(pixels)[0]
+    face = BundledDetector().detect(pixels, largest=True)[0]
     points = DenseFinder(method).find(pixels, face).points
     return points, float(np.hypot(*(points[17] - points[0])))
 

@@ -31,7 +31,7 @@ def smile(command: Command, asked: str):
 
 def found_eyes(picture: np.ndarray, asked: str) -> np.ndarray:
     """The eyes (2, 2) of the one face of a picture, as the detector gives them."""
-    (face,) = make_detector(*asked_for(asked)).detect(picture)
+    (face,) = make_detector(*asked_for(asked)).detect(picture, largest=True)
     return face.eyes
 
 
