@@ -31,7 +31,7 @@ from deep_onnx.rows import finer
 from deep_onnx.session import Session
 from pixelreg.arrays import Array, Pixels
 from pixelreg.errors import UsageError
-from pixelreg.export import Exported, Takes
+from pixelreg.export import Exported, Takes, refuse_folder
 from pixelreg.export.form import DETAILS, Form
 from pixelreg.export.measure import Difference, compared
 from pixelreg.export.readme import masked, placed, readme
@@ -65,6 +65,7 @@ class OnnxExporter:
 
     def write(self, form: Form, output: Path) -> Exported:
         """See `pixelreg.export.Exporter`."""
+        refuse_folder(output)
         if output.suffix.lower() not in ("", SUFFIX):
             raise UsageError(f"--to onnx writes NAME.onnx, so -o cannot be {output.name}")
         form, output = finer(form), output.with_suffix("")

@@ -132,6 +132,9 @@ def test_command_line(tmp_path: Path, command: Command) -> None:
         (("--to", "rust", "-o", tmp_path / "x"), "unknown exporter 'rust'"),
         (("--to", "c", "-o", tmp_path / "x.txt"), "leave out .txt"),
         (("--to", "c", "-o", tmp_path / "1st"), "cannot name functions in C"),
+        (("--to", "c", "-o", tmp_path), "is a folder; name what to write in it"),
+        (("--to", "onnx", "-o", tmp_path), "is a folder; name what to write in it"),
+        (("--to", "web", "--single", "-o", tmp_path), "is a folder; name what to write in it"),
     ):
         refused = command("export", file, *words)
         assert refused.code == 2

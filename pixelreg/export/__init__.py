@@ -129,6 +129,12 @@ def export_other(
     return write(output, options or Options(), tuple(targets))
 
 
+def refuse_folder(output: Path) -> None:
+    """Refuse a folder that is there as the name of files, which would lie beside it."""
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder; name what to write in it: -o {output / 'smile'}")
+
+
 def _check(to: str, made: Exporter, name: str, kind: str, options: Options) -> None:
     """Refuse what an exporter does not take."""
     known = [kind for row in made.takes for kind in row.plans]
@@ -163,4 +169,5 @@ __all__ = [
     "export_other",
     "exporter",
     "form_of",
+    "refuse_folder",
 ]

@@ -14,7 +14,7 @@ import numpy as np
 
 from pixelreg.arrays import Array, Pixels
 from pixelreg.errors import PixelregError, UsageError
-from pixelreg.export import Exported, Takes
+from pixelreg.export import Exported, Takes, refuse_folder
 from pixelreg.export.form import DETAILS, Coded, Form
 from pixelreg.export.measure import STRENGTHS, Difference, compared, vectors
 from pixelreg.export.pagefiles import (
@@ -201,6 +201,8 @@ def _credit(model: Model) -> Credit:
 def check_output(output: Path, layout: str) -> None:
     """Refuse a place that a page of that layout cannot be written to."""
     is_single = layout == SINGLE
+    if is_single:
+        refuse_folder(output)
     if is_single and output.suffix not in ("", ".html"):
         raise UsageError(f"--to web --single writes NAME.html, so -o cannot be {output.name}")
     if not is_single and output.suffix == ".html":

@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 
 from pixelreg.errors import UsageError
-from pixelreg.export import Exported, Takes
+from pixelreg.export import Exported, Takes, refuse_folder
 from pixelreg.export.c.check import compiled, compiler
 from pixelreg.export.c.layouts import LAYOUTS, Layout
 from pixelreg.export.c.source import Source, source
@@ -42,6 +42,8 @@ class CExporter:
     def write(self, form: Form, output: Path) -> Exported:
         """See `pixelreg.export.Exporter`."""
         layout = LAYOUTS[form.options.layout]
+        if not layout.folder:
+            refuse_folder(output)
         name = _identifier(output, layout)
         made = source(form, name)
         found, ran_by = measured(form, made)
