@@ -18,7 +18,7 @@ from typing import Any
 from deep_onnx.buffers import Pool
 from deep_onnx.file import Contents, first_line
 from pixelreg.arrays import Array
-from pixelreg.backends.providers import AUTO, CPU, Asked, Provider, asked
+from pixelreg.backends.providers import AUTO, CPU, PACKAGES, Asked, Provider, asked
 from pixelreg.errors import ModelFileError, PixelregError, UsageError, need
 
 MOST_MEMORY = 2**31  # bytes of all models that are not trusted
@@ -118,7 +118,8 @@ class Session:
         options = _options(self._ort, threads)
         if not self._trusted:
             _bound_memory(self._ort, options)
-        chosen, on_processor = wanted.provider, [(CPU, {})]
+        chosen = wanted.provider
+        on_processor: Providers = [(CPU, {})]
         if chosen.own == CPU:
             return self._made(contents, options, on_processor)
         if chosen.own not in self._ort.get_available_providers():
@@ -128,6 +129,7 @@ class Session:
                 say(f"running on the processor, though there is an NVIDIA GPU: {_without(chosen)}")
             return self._made(contents, options, on_processor)
         options.enable_mem_pattern = chosen.plans_memory
+        self._ort.set_default_logger_severity(SILENT)  # it logs what we say ourselves
         said = _preload(self._ort) if chosen.memory else ""
         try:
             session, refusal = self._made(contents, options, wanted.in_order()), ""
@@ -202,18 +204,20 @@ def _exceeded(said: str, on_gpu: bool) -> str:
 
 def _without(provider: Provider) -> str:
     """That the installed onnxruntime lacks a provider, and what to do."""
-    package, plain = provider.package, "onnxruntime"
-    if package != plain and _installed(package) and _installed(plain):
+    package = provider.package
+    there = [name for name in PACKAGES if _installed(name)]
+    if package in there and len(there) == 1:
+        return f"the installed {package} has no {provider.own} on this system"
+    away = f"python -m pip uninstall -y {' '.join(there)}"
+    if package in there:
         return (
-            f"both {plain} and {package} are installed, and each lies in the other's place: "
-            f"python -m pip uninstall -y {plain} {package}, then python -m pip install {package}"
+            f"{' and '.join(there)} are installed together, and each lies in the other's place: "
+            f"{away}, then python -m pip install {package}"
         )
-    if package == plain or _installed(package):
-        return f"the installed onnxruntime has no {provider.own} on this system"
     wanted = "'pixelreg[gpu]'" if provider.memory else package
     return (
-        f"the installed onnxruntime is one without {provider.own}; replace it: "
-        f"python -m pip uninstall {plain}, then python -m pip install {wanted}"
+        f"the installed {' '.join(there)} is without {provider.own}; replace it: "
+        f"{away}, then python -m pip install {wanted}"
     )
 
 
@@ -266,7 +270,6 @@ def _options(ort: Any, threads: int | None) -> Any:
 
 def _preload(ort: Any) -> str:
     """Load CUDA's libraries from Python packages, where there are any; what was said of it."""
-    ort.set_default_logger_severity(SILENT)  # it logs what we say ourselves
     printed = io.StringIO()
     if hasattr(ort, "preload_dlls"):
         with redirect_stdout(printed):

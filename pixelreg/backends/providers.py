@@ -30,11 +30,17 @@ def _one_of(option: str, *words: str) -> Setting:
 
 
 def _text(option: str, **more: str) -> Setting:
-    return lambda text: {option: text, **more} if text else {}[text]
+    return lambda text: {option: _filled(text), **more}
 
 
 def _memory(option: str, **more: str) -> Setting:
     return lambda text: {option: str(_bytes(text)), **more}
+
+
+def _filled(text: str) -> str:
+    if not text:
+        raise ValueError(text)
+    return text
 
 
 def _whole(text: str) -> int:
@@ -136,6 +142,8 @@ PROVIDERS: Mapping[str, Provider] = {
         {"device": _one_of("device_type", "CPU", "GPU", "NPU"), "cache": _text("cache_dir")},
     ),
 }
+# All of them are one package to Python, so that only one can be installed.
+PACKAGES = tuple(dict.fromkeys(provider.package for provider in PROVIDERS.values()))
 NAMES = (AUTO, *PROVIDERS)
 PREFERRED = "cuda"  # what auto takes where it can be had
 

@@ -78,7 +78,7 @@ class Model(click.Path):  # type: ignore[type-arg,unused-ignore]
         return value if value in NAMED else super().convert(value, param, ctx)
 
 
-class ProviderText(click.ParamType):
+class ProviderText(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """The name of a provider, perhaps with settings; see `pixelreg.backends.providers`."""
 
     name = "provider"
