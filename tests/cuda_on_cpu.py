@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ def stand_in(compiler: str, folder: Path) -> ModuleType:
     """A module that does for `pixelreg.backends.cupy` what CuPy would, on the CPU."""
     module = ModuleType("cupy")
     module.__getattr__ = lambda name: getattr(np, name)  # type: ignore[method-assign]
+    runtime = SimpleNamespace(getDeviceCount=lambda: 1)
+    module.cuda = SimpleNamespace(runtime=runtime)  # type: ignore[attr-defined]
     module.asnumpy = np.asarray  # type: ignore[attr-defined]
     module.RawModule = lambda code: Compiled(compiler, folder, code)  # type: ignore[attr-defined]
     return module

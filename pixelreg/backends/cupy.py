@@ -15,7 +15,8 @@ import numpy as np
 
 from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.backends.array import ArrayBackend, normal_equations, repaired
-from pixelreg.errors import UsageError
+from pixelreg.backends.gpu import NO_GPU, in_a_line, told_in_a_line
+from pixelreg.errors import PixelregError, UsageError
 from pixelreg.models.plans import AffinePlan, FlowPlan, KernelPlan, Plan, SparsePlan
 from pixelreg.models.sums import GREY_LEVELS, LevelSums, PixelSums
 from pixelreg.pictures.warp import blur_weights
@@ -48,6 +49,10 @@ LAUNCHES: Mapping[type[Plan], tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
 }
 
 
+@told_in_a_line(
+    *("to_host", "to_device", "load", "pixel_sums", "level_sums", "solve_ridge", "solve_levels"),
+    *("solve_dense", "predict_dense", "predict", "apply", "change"),
+)
 class CupyBackend(ArrayBackend):
     """Sums, solves and plans on the current CUDA device."""
 
@@ -56,6 +61,9 @@ class CupyBackend(ArrayBackend):
 
     def __init__(self, threads: int | None = None) -> None:
         super().__init__(threads)
+        with in_a_line():
+            if not cupy.cuda.runtime.getDeviceCount():
+                raise PixelregError(f"no GPU for the backend 'cupy': {NO_GPU}")
         self._kernels = cupy.RawModule(code=KERNELS.read_text(encoding="utf-8"))
 
     def loops(self, name: str) -> Any:
