@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pixelreg.arrays import Array, Float64, Floats, Pixels
+from pixelreg.arrays import Array, Float64, Floats, Pixels, check_unit_range
 from pixelreg.errors import InvalidArrayError
 from pixelreg.models.plans import Change, Plan
 from pixelreg.models.sums import GREY_LEVELS, LevelSums, PixelSums
-from pixelreg.pictures.image import check_unit_range
 
 COUNT_PIXELS, COUNT_SAMPLES = 256, 1024  # counted at once, so that the counts stay in the cache
 LEVEL_NUMBERS = 1_000_000  # float64 numbers that stay in the cache while levels are solved
