@@ -72,7 +72,7 @@ class CupyBackend(ArrayBackend):
 
     def load(self, plan: Any) -> Any:
         """``plan`` with its arrays on the GPU, to be run many times."""
-        return plan.carried(cupy.asarray)
+        return plan.carried(self._contiguous)  # as kernels read them
 
     def pixel_sums(self, X: Array, T: Array) -> PixelSums:
         """The sums of Pixel-RR of X, T (n_samples, n_pixels), both uint8 or both float64."""
