@@ -473,6 +473,7 @@ class Machine:
         if CUDA not in given:
             return SimpleNamespace(run=made.run, get_providers=lambda: given)
         return SimpleNamespace(
+            run=made.run,
             get_providers=lambda: given,
             get_outputs=made.get_outputs,
             io_binding=lambda: self._binding(made.io_binding()),
