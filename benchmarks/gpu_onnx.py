@@ -136,7 +136,11 @@ def _unbound(
     )
     given = {batch: feeds(contents, batch, size) for batch in batches}
     return {
-        str(batch): _each(lambda f=feed: made.run(None, f), batch) for batch, feed in given.items()
+        "providers": list(made.get_providers()),
+        "ms a picture, by batch": {
+            str(batch): _each(lambda f=feed: made.run(None, f), batch)
+            for batch, feed in given.items()
+        },
     }
 
 
@@ -210,6 +214,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--networks", type=Path, required=True, help="of benchmarks.networks")
     parser.add_argument("--provider", default="cuda")
     parser.add_argument("--batches", type=int, nargs="*", default=list(BATCHES))
+    parser.add_argument("--only", nargs="*", help="networks by name; all if none is named")
     parser.add_argument("--torch", action="store_true", help="PyTorch's CUDA, where no other is")
     output = Path("benchmarks/results/gpu_onnx.json")
     parser.add_argument("-o", "--output", type=Path, default=output)
@@ -217,6 +222,8 @@ def main(arguments: list[str] | None = None) -> int:
     started, found, last = time.monotonic(), {}, b""
     with zipfile.ZipFile(io.BytesIO(options.networks.read_bytes())) as archive:
         for name, content, half in files(archive):
+            if options.only and name not in options.only:
+                continue
             if time.monotonic() - started > SECONDS:
                 found[name] = {"float32": "not begun: the time was over"}
                 continue

@@ -7,7 +7,7 @@
 #   benchmarks/gpu_onnx.sh run DIR [options]             there: measured; options of gpu_onnx.py
 #
 # Options of fetch: --python 3.11, --cuda 13 (or 12; what PyTorch there was built for brings the
-# libraries of CUDA and cuDNN along), --split N (MB of a piece), --training (what pixelreg train
+# libraries of CUDA and cuDNN along), --split N (MiB of a piece), --training (what pixelreg train
 # needs there besides PyTorch). The wheel of onnxruntime-gpu has 256 MB, so where only N MiB can be
 # carried at a time, --split N: the pieces in DIR/pieces are then carried one after the other. The
 # networks take a few MB. Where the wheel cannot be had, `run DIR --torch` measures PyTorch's CUDA.
@@ -62,7 +62,7 @@ fetch() {
   pack "$split"
 }
 
-pack() { # MB of a piece; 0 for one
+pack() { # MiB of a piece; 0 for one
   rm -f "$folder"/pieces/*
   (cd "$folder" && sha256sum wheels/*.whl networks.zip >pieces/sums)
   tar -C "$folder" -cf - wheels networks.zip |

@@ -42,7 +42,8 @@ class Row:
 ROWS = (
     Row("stargan", "stargan", 0.34, ("--width", "64", "--batch", "16")),
     Row("ganimation", "ganimation", 0.30, ("--width", "64", "--batch", "25")),
-    Row("ocnn", "ocnn", 0.15, ("--width", "16", "--batch", "8")),
+    # Ten people's posed faces hold no more than five sparse components.
+    Row("ocnn", "ocnn", 0.15, ("--width", "16", "--batch", "8", "--components", "4")),
     *(
         Row(f"pix2pix-{name}", "pix2pix", 0.03, ("--width", "64", "--expr", name))
         for name in EXPRESSIONS

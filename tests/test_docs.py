@@ -83,6 +83,7 @@ NOT_RUN = {
 ELSEWHERE = (
     "benchmarks.md",
     "behind-an-api.md",
+    "gpu.md",
     "microcontroller.md",
     "onnx-export.md",
     "web-page.md",

@@ -78,13 +78,12 @@ def test_all_ways_are_measured_on_a_card(archive, tmp_path, monkeypatch) -> None
     assert gpu_onnx.main(call) == 0
     found = json.loads(output.read_text())
     row = found["networks"][OCNN]
-    for way in ("float32", "TF32", "graphs", "float16"):
+    for way in ("float32", "TF32", "graphs", "float16", "without buffers"):
         assert row[way]["providers"][0] == CUDA
         assert set(row[way]["ms a picture, by batch"]) == {"1", "2"}
         assert min(row[way]["ms a picture, by batch"].values()) > 0
     assert row["float32"]["largest difference to the processor"] == 0
     assert 0 < row["float16"]["largest difference to the processor"] < 0.1
-    assert set(row["without buffers"]) == {"1", "2"}
     options = [dict(providers)[CUDA] for providers in machine.asked if dict(providers).get(CUDA)]
     assert {one["use_tf32"] for one in options} == {"0", "1"}
     assert any(one.get("enable_cuda_graph") == "1" for one in options)

@@ -77,5 +77,5 @@ def told_in_a_line(*names: str) -> Callable[[Kind], Kind]:
 
 
 def _is_of_cuda(error: Exception) -> bool:
-    home = type(error).__module__.partition(".")[0]
-    return home in ("cupy", "cupy_backends") or "CuPy failed to load" in str(error)
+    # Of cupy, or of cupy_backends.
+    return type(error).__module__.startswith("cupy") or "CuPy failed to load" in str(error)
