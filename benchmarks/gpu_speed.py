@@ -160,7 +160,7 @@ def _cholesky(card: Card, x: Any, t: Any, rounds: int) -> dict[str, Any]:
 
     def solved() -> Any:
         result, diagonal = card.xp.empty_like(t), card.xp.arange(len(x))
-        for block, kernels in kernel_blocks(card.xp, x, x, 1.0):
+        for block, kernels in kernel_blocks(card.xp, x, x, 1.0, card.backend.dense_numbers):
             kernels[:, diagonal, diagonal] += ALPHA
             result[:, block] = lapack.posv(kernels, card.xp.ascontiguousarray(t.T[block])).T
         return result

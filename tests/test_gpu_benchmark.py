@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +18,8 @@ from cuda_on_cpu import stand_in
 from benchmarks import gpu
 from benchmarks.card import QUICK, Card
 from benchmarks.gpu_parity import compared, parity
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +100,38 @@ def test_without_a_card_it_is_one_line(monkeypatch, capsys, tmp_path: Path) -> N
     assert said.startswith("gpu: ")
     assert said.count("\n") == 1
     assert not (tmp_path / "no.json").exists()
+
+
+# What a machine with a card need not have.
+BARE = """
+import importlib.util, sys
+real = importlib.util.find_spec
+absent = ("PIL", "scipy", "click", "safetensors", "cv2", "sklearn", "onnx", "onnxscript")
+for name in absent:
+    sys.modules[name] = None
+importlib.util.find_spec = lambda name, *rest: None if name in absent else real(name, *rest)
+from pathlib import Path
+from cuda_on_cpu import stand_in
+sys.modules["cupy"] = stand_in(sys.argv[1], Path(sys.argv[2]))
+import benchmarks.gpu_onnx
+from benchmarks import gpu
+from benchmarks.card import QUICK, Card
+gpu.PARTS.pop("errors"), gpu.PARTS.pop("crossover")  # processes of their own
+sys.exit(gpu.measured(Card(), QUICK, list(gpu.PARTS), Path(sys.argv[2]) / "gpu.json"))
+"""
+
+
+def test_numpy_and_cupy_are_enough(tmp_path: Path) -> None:
+    compiler = shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        pytest.skip("there is no C++ compiler to run the CUDA kernels with")
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, compiler, tmp_path],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert "are not installed" in found["laws"]["not run"]
+    assert all(row["holds"] for row in found["parity"])

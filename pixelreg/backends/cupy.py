@@ -24,6 +24,7 @@ from pixelreg.pictures.warp import blur_weights
 KERNELS = Path(__file__).with_name("kernels.cu")
 BLOCK = 256  # threads that run together
 SAFE_SAMPLES = 65_536  # 255^2 times this many still fit 32 bits
+DENSE_NUMBERS = 32_000_000  # 256 MB, and its factors beside it: 200 systems of 400 pairs at once
 SYSTEM_NUMBERS = 128_000_000  # float64 numbers held at once while levels are solved: 1 GB
 
 
@@ -57,6 +58,7 @@ class CupyBackend(ArrayBackend):
     """Sums, solves and plans on the current CUDA device."""
 
     name = "cupy"
+    dense_numbers = DENSE_NUMBERS
     xp: Any = cupy
 
     def __init__(self, threads: int | None = None) -> None:
