@@ -114,7 +114,7 @@ class Card:
         target = xp.empty_like(there)
         works = {
             "card": (2, lambda: xp.copyto(target, there)),
-            "to the card": (1, lambda: xp.asarray(here.copy() if xp is np else here)),
+            "to the card": (1, lambda: xp.asarray(here)),
             "from the card": (1, lambda: xp.asnumpy(there)),
         }
         return {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from pixelreg.backends.array import ArrayBackend
 from pixelreg.backends.gpu import GPU_WORK
 from pixelreg.regression.kernel import dense_work, level_features
 
+ROOT = Path(__file__).resolve().parents[1]
 ALPHA = 0.4
 # What a new process spends before the card has done its first work, without Python's own start.
 START = """
@@ -90,7 +91,7 @@ def streamed(card: Card, sizes: Sizes) -> dict[str, Any]:
     """
     backend, xp, values = card.backend, card.xp, sizes.side * sizes.side * 3
     steps = -(-sizes.streamed // sizes.step)
-    drawn = xp.random.RandomState(0) if xp is not np else np.random.RandomState(0)
+    drawn = xp.random.RandomState(0)
 
     def pairs() -> tuple[Any, Any]:
         made = [drawn.randint(0, 256, (sizes.step, values)).astype(np.uint8) for _ in range(2)]
@@ -205,7 +206,7 @@ def crossover(card: Card, sizes: Sizes) -> dict[str, Any]:
 
 def _start() -> float | None:
     done = subprocess.run(
-        [sys.executable, "-c", START], capture_output=True, text=True, env=os.environ, check=False
+        [sys.executable, "-c", START], capture_output=True, text=True, cwd=ROOT, check=False
     )
     return float(done.stdout) if done.returncode == 0 else None
 
