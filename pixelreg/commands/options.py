@@ -83,7 +83,7 @@ class ProviderText(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
     name = "provider"
 
-    def get_metavar(self, param: click.Parameter, *ctx: click.Context) -> str:
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         return "NAME[:SETTING=VALUE,...]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
