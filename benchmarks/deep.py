@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--only", nargs="*", choices=ROWS, default=list(ROWS))
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--provider", default="cpu", help="what runs the models that are timed")
     parser.add_argument("--train-only", action="store_true")
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
@@ -113,13 +114,18 @@ def main() -> None:
         )
         for size in (64, 128)
     }
-    _latency(rows, arguments.runs)
+    _latency(rows, arguments.runs, arguments.provider)
     _print(rows, closed)
     arguments.results.mkdir(parents=True, exist_ok=True)
     for name in found:
         curves = arguments.runs / f"{name}-run" / "losses.png"
         shutil.copy(curves, arguments.results / f"deep-{name}.png")
-    store(arguments.results / "deep.json", rows=rows, **{"closed form": closed})
+    store(
+        arguments.results / "deep.json",
+        provider=arguments.provider,
+        rows=rows,
+        **{"closed form": closed},
+    )
 
 
 def _train(row: Row, name: str, data: Path, arguments: Any) -> None:
@@ -175,7 +181,7 @@ def _made(recipe: Recipe, learning: Stack, judged: Stack) -> Pixels:
     return made
 
 
-def _latency(rows: list[dict[str, Any]], runs: Path) -> None:
+def _latency(rows: list[dict[str, Any]], runs: Path, provider: str) -> None:
     """Milliseconds a picture with one and two threads, all models in turn in one run."""
     work: dict[tuple[str, int], Callable[[], object]] = {}
     for row in rows:
@@ -184,7 +190,7 @@ def _latency(rows: list[dict[str, Any]], runs: Path) -> None:
         if card.task == "portrait":
             continue  # it takes more than a picture; benchmarks.portrait measures it
         for threads in (1, 2):
-            session = Session(read(path), "cpu", threads)
+            session = Session(read(path), provider, threads)
             work[row["row"], threads] = _call(session, _inputs(card))
     times: dict[tuple[str, int], list[float]] = {key: [] for key in work}
     for _ in range(REPEATS):

@@ -21,15 +21,13 @@ SIDES = (64, 128, 256, 512, 1024)
 KERNEL_SIDE = 512  # two histograms of 256 numbers a pixel take 1.6 GB there
 
 
-def growth(backend: ArrayBackend, wait: Callable[[], None], quick: bool) -> list[dict[str, Any]]:
+def growth(backend: ArrayBackend, quick: bool) -> list[dict[str, Any]]:
     """Curves of time against size, each with the power of the size that it follows."""
     rounds = 3 if quick else 11
     counts = COUNTS[:5] if quick else COUNTS
     sides = SIDES[:3] if quick else SIDES
-    by_pairs = [_times(backend, wait, count, PIXELS, rounds, True) for count in counts]
-    by_pixels = [
-        _times(backend, wait, PAIRS, 3 * side**2, rounds, side <= KERNEL_SIDE) for side in sides
-    ]
+    by_pairs = [_times(backend, count, PIXELS, rounds, True) for count in counts]
+    by_pixels = [_times(backend, PAIRS, 3 * side**2, rounds, side <= KERNEL_SIDE) for side in sides]
     pixels = [3 * side**2 for side in sides]
     curves = []
     for against, sizes, points in (("pairs", counts, by_pairs), ("pixels", pixels, by_pixels)):
@@ -52,7 +50,6 @@ def growth(backend: ArrayBackend, wait: Callable[[], None], quick: bool) -> list
 
 def _times(
     backend: ArrayBackend,
-    wait: Callable[[], None],
     pairs: int,
     pixels: int,
     rounds: int,
@@ -63,12 +60,12 @@ def _times(
         backend.to_device(rng.integers(0, 256, (pairs, pixels), dtype=np.uint8)) for _ in range(2)
     )
     works: dict[str, Callable[[], Any]] = {
-        "RR fit": lambda: (backend.solve_ridge(backend.pixel_sums(X, T), ALPHA), wait())
+        "RR fit": lambda: backend.solve_ridge(backend.pixel_sums(X, T), ALPHA)
     }
     if kernel:
         sums, table = backend.level_sums(X, T), level_features(SIGMA).table
-        works["KR sums"] = lambda: (backend.level_sums(X, T), wait())
-        works["KR solve"] = lambda: (backend.solve_levels(sums, table, ALPHA), wait())
+        works["KR sums"] = lambda: backend.level_sums(X, T)
+        works["KR solve"] = lambda: backend.solve_levels(sums, table, ALPHA)
     return interleaved(works, rounds)
 
 

@@ -83,28 +83,25 @@ def networks() -> dict[str, Any]:
     }
 
 
-def times(rounds: int, threads: int) -> dict[str, dict[str, float]]:
+def times(rounds: int, threads: int, provider: str) -> dict[str, dict[str, float]]:
     """Median milliseconds at 1280 x 720, and learnt numbers."""
-    import onnxruntime
-
     from deep_onnx.export import trace
+    from deep_onnx.file import check
+    from deep_onnx.session import Session
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     rng = np.random.default_rng(0)
     works: dict[str, Callable[[], Any]] = {}
     rows: dict[str, dict[str, float]] = {}
     for name, export in networks().items():
         content = trace(export).SerializeToString()
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = Session(check(content, name), provider, threads, trusted=True)
         multiple = export.card.multiple
         assert HEIGHT % multiple == WIDTH % multiple == 0
         feed = {
             "image": rng.random((1, 3, HEIGHT, WIDTH), np.float32) * 2 - 1,
             "condition": np.zeros((1, len(export.card.condition)), np.float32),
         }
-        works[name] = lambda session=session, feed=feed: session.run(None, feed)
+        works[name] = lambda session=session, feed=feed: session.run(feed)
         rows[name] = {"parameters": sum(p.numel() for p in export.module.parameters())}
     for name, seconds in interleaved(works, rounds).items():
         rows[name]["ms"] = round(1000 * seconds, 1)
@@ -150,7 +147,12 @@ def scores(made: np.ndarray, truth: np.ndarray, smiles: Smiles) -> dict[str, flo
 
 
 def quality(
-    data: Path, target: str, models: dict[str, Path], holdout: float, seed: int
+    data: Path,
+    target: str,
+    models: dict[str, Path],
+    holdout: float,
+    seed: int,
+    provider: str,
 ) -> dict[str, Any]:
     """Scores of models on people that they have not seen, and of the untouched input."""
     from deep_onnx.training.data import choose, load_examples, split
@@ -161,7 +163,7 @@ def quality(
     found: dict[str, Any] = {}
     judged: dict[int, Any] = {}
     for name, path in models.items():
-        translator: Any = load(path, provider="cpu", threads=2)
+        translator: Any = load(path, provider=provider, threads=2)
         size = translator.size
         if size not in judged:
             choice = choose("ocnn", listing, None, (target,))
@@ -214,6 +216,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="as the models were trained")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--provider", default="cpu", help="what runs the networks")
     path = Path("benchmarks/results/ocnn_tables.json")
     parser.add_argument("-o", "--output", type=Path, default=path)
     options = parser.parse_args()
@@ -221,13 +224,17 @@ def main() -> None:
     models = {name: path for name, path in given.items() if path is not None}
     if models and options.data is None:
         parser.error("trained models need --data to be judged on")
-    rows: dict[str, dict[str, Any]] = dict(times(options.rounds, options.threads))
+    rows: dict[str, dict[str, Any]] = dict(times(options.rounds, options.threads, options.provider))
     if models:
-        judged = quality(options.data, options.target, models, options.holdout, options.seed)
+        judged = quality(
+            options.data, options.target, models, options.holdout, options.seed, options.provider
+        )
         for name, found in judged.items():
             rows[name] |= found
     print(table(rows))
-    store(options.output, threads=options.threads, paper=PAPER, rows=rows)
+    store(
+        options.output, threads=options.threads, provider=options.provider, paper=PAPER, rows=rows
+    )
     print(f"wrote {options.output}")
 
 

@@ -24,6 +24,7 @@ from PIL import Image
 from benchmarks.flow_profile import flow_profile
 from benchmarks.growth import growth, plot
 from benchmarks.machine import store
+from benchmarks.plans import SIDE, plans, training_pairs
 from benchmarks.rivals import (
     dense_kernel_ridge,
     dense_workers,
@@ -36,10 +37,9 @@ from pixelreg.backends.array import ArrayBackend
 from pixelreg.evaluation.comparison import format_table
 from pixelreg.models import file as modelfile
 from pixelreg.models.model import Model
-from pixelreg.models.plans import AffinePlan, FlowPlan, KernelPlan, Plan
 from pixelreg.regression.kernel import level_features
 
-PAIRS, SIDE, ALPHA = 400, 128, 0.4
+ALPHA = 0.4
 LARGE = (720, 1280, 3)
 ROOT = Path(__file__).resolve().parents[1]
 BASE = "import numpy, PIL.Image, click"
@@ -55,56 +55,17 @@ with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
 """
 
 
-class Subject:
-    """A backend with its data where it computes, and a way to wait for it."""
-
-    def __init__(self, name: str) -> None:
-        self.backend: ArrayBackend = get_backend(name)
-        self.on_gpu = name == "cupy"
-
-    def wait(self) -> None:
-        """Wait until all that was asked of the backend is done."""
-        if self.on_gpu:
-            self.backend.xp.cuda.Device().synchronize()
-
-    def bandwidth(self, threads: int, rounds: int) -> float:
-        """Bytes a second of copies, read and written both counted."""
-        if not self.on_gpu:
-            return copy_bandwidth(threads, rounds)
-        xp = self.backend.xp
-        source = xp.ones(1_000_000_000, np.uint8)
-        target = xp.empty_like(source)
-
-        def work() -> None:
-            xp.copyto(target, source)
-            self.wait()
-
-        return 2 * source.size / interleaved({"copy": work}, rounds)["copy"]
-
-
-def training_pairs() -> tuple[np.ndarray, np.ndarray]:
-    """(400, 128 * 128 * 3) uint8 twice, smooth and correlated as faces are."""
-    rng = np.random.default_rng(0)
-    mean = rng.integers(60, 200, SIDE * SIDE * 3)
-    X = mean + rng.normal(0, 25, (PAIRS, 1)) + rng.normal(0, 20, (PAIRS, mean.size))
-    T = 0.8 * X + 30 + rng.normal(0, 15, X.shape)
-    return np.clip(X, 0, 255).astype(np.uint8), np.clip(T, 0, 255).astype(np.uint8)
-
-
-def ridge_rows(subject: Subject, quick: bool) -> Iterator[Row]:
+def ridge_rows(backend: ArrayBackend, quick: bool) -> Iterator[Row]:
     """Pixel-RR: sums and solve of 400 pairs in memory."""
     X, T = training_pairs()
-    backend = subject.backend
     x, t = backend.to_device(X), backend.to_device(T)
 
     def ours() -> Any:
         solution = backend.solve_ridge(backend.pixel_sums(x, t), ALPHA)
-        subject.wait()
         return solution
 
     def copied() -> None:
         x.copy(), t.copy()
-        subject.wait()
 
     works = {"ours": ours, "copy": copied, "float64": lambda: ridge_in_float64(X, T, ALPHA)}
     taken = interleaved(works, 5 if quick else 25)
@@ -120,10 +81,9 @@ def ridge_rows(subject: Subject, quick: bool) -> Iterator[Row]:
     yield Row(work, taken["ours"], "sklearn loop*", loop, 500, True, error, scaled)
 
 
-def kernel_rows(subject: Subject, quick: bool, cores: int) -> Iterator[Row]:
+def kernel_rows(backend: ArrayBackend, quick: bool, cores: int) -> Iterator[Row]:
     """Pixel-KR: the whole fit of 400 pairs in memory against dense systems."""
     X, T = training_pairs()
-    backend = subject.backend
     x, t = backend.to_device(X), backend.to_device(T)
     sample = np.linspace(0, X.shape[1] - 1, 8 * cores if quick else 200 * cores).astype(int)
     with dense_workers(cores) as pool:
@@ -132,7 +92,6 @@ def kernel_rows(subject: Subject, quick: bool, cores: int) -> Iterator[Row]:
             def ours(sigma: float = sigma) -> Any:
                 features = level_features(sigma)
                 solved = backend.solve_levels(backend.level_sums(x, t), features.table, ALPHA)
-                subject.wait()
                 return features, solved
 
             taken = interleaved({"ours": ours}, 3 if quick else 11)["ours"]
@@ -158,9 +117,9 @@ def kernel_rows(subject: Subject, quick: bool, cores: int) -> Iterator[Row]:
             )
 
 
-def apply_rows(subject: Subject, quick: bool, bandwidth: float) -> Iterator[Row]:
+def apply_rows(backend: ArrayBackend, quick: bool, bandwidth: float) -> Iterator[Row]:
     """One small picture against a copy; large ones against the speed of memory."""
-    backend, rounds = subject.backend, 7 if quick else 41
+    rounds = 7 if quick else 41
     rng = np.random.default_rng(1)
     for shape in ((SIDE, SIDE, 3), LARGE):
         picture = backend.to_device(rng.integers(0, 256, shape, dtype=np.uint8))
@@ -169,11 +128,9 @@ def apply_rows(subject: Subject, quick: bool, bandwidth: float) -> Iterator[Row]
 
             def ours(loaded: Any = loaded, picture: Any = picture) -> None:
                 backend.apply(loaded, picture)
-                subject.wait()
 
             def copied(picture: Any = picture) -> None:
                 picture.copy()
-                subject.wait()
 
             side = f"{shape[1]}x{shape[0]}"
             if shape != LARGE:
@@ -189,27 +146,6 @@ def apply_rows(subject: Subject, quick: bool, bandwidth: float) -> Iterator[Row]
             note = f"{moved / 1e6:.1f} MB must move, {bandwidth / 1e9:.1f} GB/s"
             limit = moved / bandwidth
             yield Row(f"apply {name}, {side}", taken["ours"], "memory limit", limit, 3, note=note)
-
-
-def plans(shape: tuple[int, int, int]) -> dict[str, Plan]:
-    """Plans as fits give them: RR, KR of sigma 3, and a flow that moves an ellipse."""
-    height, width, _ = shape
-    rng = np.random.default_rng(2)
-    weight = rng.normal(0.7, 0.1, shape).astype(np.float32)
-    bias = rng.normal(0.15, 0.05, shape).astype(np.float32)
-    table = level_features(3.0).table.astype(np.float32)
-    coefficients = rng.normal(0.03, 0.01, (*shape, table.shape[1])).astype(np.float32)
-    down, right = np.mgrid[:height, :width].astype(np.float32)
-    ellipse = ((right / width - 0.5) / 0.36) ** 2 + ((down / height - 0.5) / 0.48) ** 2
-    mask = np.clip(4 * (1 - ellipse), 0, 1)[..., None]
-    wave = np.stack([np.sin(right / 90 + down / 70), np.cos(right / 60 - down / 80)], axis=-1)
-    flow = FlowPlan(
-        (height / 80 * mask * wave).astype(np.float32),
-        mask * (weight - 0.6),
-        mask * (bias - 0.1),
-        np.array([1.5], np.float32),
-    )
-    return {"RR": AffinePlan(weight, bias), "KR": KernelPlan(table, coefficients), "flow": flow}
 
 
 def cold_row(quick: bool) -> Row:
@@ -250,23 +186,23 @@ def python(*arguments: Any) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes")
-    parser.add_argument("--backend", default="numba", choices=["numpy", "numba", "cupy"])
+    parser.add_argument("--backend", default="numba", choices=["numpy", "numba"])
     parser.add_argument("--data", type=Path, help="the London set, for the row of fit --data")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "benchmarks/results/speed.json")
     options = parser.parse_args()
-    subject, cores = Subject(options.backend), len(os.sched_getaffinity(0))
-    bandwidth = subject.bandwidth(cores, 5 if options.quick else 25)
+    backend, cores = get_backend(options.backend), len(os.sched_getaffinity(0))
+    bandwidth = copy_bandwidth(cores, 5 if options.quick else 25)
     rows = [
-        *ridge_rows(subject, options.quick),
-        *kernel_rows(subject, options.quick, cores),
-        *apply_rows(subject, options.quick, bandwidth),
+        *ridge_rows(backend, options.quick),
+        *kernel_rows(backend, options.quick, cores),
+        *apply_rows(backend, options.quick, bandwidth),
         cold_row(options.quick),
     ]
     if options.data:
         rows.append(data_row(options.data, options.quick))
     print(format_table([HEADER, *(row.cells() for row in rows)]))
     print("* a sample, scaled; see the notes in the file")
-    curves = growth(subject.backend, subject.wait, options.quick)
+    curves = growth(backend, options.quick)
     for curve in curves:
         print(f"{curve['work']} against {curve['against']}: time ~ size^{curve['exponent']:.2f}")
     profile = None

@@ -141,8 +141,13 @@ class OnnxModel:
             self._batch((0.0,) * len(self.card.condition), black)
         return self.session.warm_up_s or 0.0
 
+    @property
+    def batch(self) -> int | None:
+        """How many pictures the graph takes at a time; None for any number."""
+        return self._fixed(self.card.image_input)
+
     def _at_once(self, pixels: int) -> int:
-        return self._fixed(self.card.image_input) or max(1, BATCH_PIXELS // pixels)
+        return self.batch or max(1, BATCH_PIXELS // pixels)
 
     def _fixed(self, name: str) -> int | None:
         """The batch that an input must have; None for any."""

@@ -1,4 +1,4 @@
-"""An ONNX model that is ready to run: checked, on the processor or on CUDA, quiet."""
+"""An ONNX model that is ready to run: checked, on what was asked for, quiet."""
 
 from __future__ import annotations
 
@@ -9,30 +9,34 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from deep_onnx.buffers import Pool
 from deep_onnx.file import Contents, first_line
 from pixelreg.arrays import Array
-from pixelreg.errors import ModelFileError, PixelregError, UnknownNameError, UsageError, need
+from pixelreg.backends.providers import AUTO, CPU, PACKAGES, Asked, Provider, asked
+from pixelreg.errors import ModelFileError, PixelregError, UsageError, need
 
-PROVIDERS = ("auto", "cuda", "cpu")
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 MOST_MEMORY = 2**31  # bytes of all models that are not trusted
 # Seconds of a run, and more for each million numbers that go in: a slow processor takes half.
 SECONDS, SECONDS_A_MILLION = 60.0, 120.0
+OUT_OF_MEMORY = ("Available memory", "bad_alloc", "Failed to allocate memory", "out of memory")
 SILENT = 4  # onnxruntime's log level: fatal errors only
 
 Say = Callable[[str], None]
+Providers = Sequence[tuple[str, Mapping[str, str]]]
 
 
 class Session:
     """An onnxruntime session over one ONNX model, to be reused; threads take turns.
 
     contents : the model, as `deep_onnx.file` found it in order.
-    provider : ``"cuda"``, ``"cpu"``, or ``"auto"`` for CUDA where it can be had.
+    provider : ``"auto"`` for CUDA where it can be had, or a name of
+        `pixelreg.backends.providers.PROVIDERS`, perhaps with settings: ``"cuda:device=1,tf32=on"``.
     threads : how many threads one operator may use on the processor; None for one a core.
     trusted : without limits of time and memory, which a file of a stranger needs.
     say : told in one line when ``"auto"`` could have had CUDA, but did not get it; None for a
@@ -51,8 +55,7 @@ class Session:
         say: Say | None = None,
         trusted: bool = False,
     ) -> None:
-        if provider not in PROVIDERS:
-            raise UnknownNameError("provider", provider, PROVIDERS)
+        wanted = asked(provider)
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
         self.contents = replace(contents, data=b"")  # onnxruntime makes its own of them
@@ -60,8 +63,9 @@ class Session:
         self._turn = threading.Lock()
         self._ort = need("onnxruntime", "onnxruntime", "deep", "running an ONNX model")
         self._trusted = trusted
-        self._session = self._create(contents, provider, threads, say or _warn)
+        self._session = self._create(contents, wanted, threads, say or _warn)
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        self._runs = self._runner(wanted)
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         """All outputs of the graph, in its order; every input by name, in its type and shape."""
@@ -69,12 +73,11 @@ class Session:
             start = time.perf_counter()
             try:
                 with self._watched(inputs) as options:
-                    on_gpu = CUDA in self.providers
-                    outputs = (self._bound if on_gpu else self._plain)(inputs, options)
+                    outputs = self._runs(inputs, options)
             except Exception as error:  # onnxruntime's errors have no class of their own in common
-                reason = (
-                    _exceeded(str(error)) or f"cannot be run: {first_line(_plain_words(error))}"
-                )
+                on_gpu = self.providers[0] != CPU
+                words = first_line(_plain_words(error))
+                reason = _exceeded(str(error), on_gpu) or f"cannot be run: {words}"
                 raise ModelFileError(f"{self.contents.name} {reason}") from error
             if self.warm_up_s is None:
                 self.warm_up_s = time.perf_counter() - start
@@ -102,51 +105,46 @@ class Session:
         outputs: list[Array] = self._session.run(None, dict(inputs), options)
         return outputs
 
-    def _bound(self, inputs: Mapping[str, Array], options: Any) -> list[Array]:
-        """The same on CUDA: what lies between operators never leaves the GPU."""
-        binding = self._session.io_binding()
-        for name, array in inputs.items():
-            there = self._ort.OrtValue.ortvalue_from_numpy(array, "cuda", 0)
-            binding.bind_ortvalue_input(name, there)
-        for output in self._session.get_outputs():
-            binding.bind_output(output.name, "cuda", 0)
-        self._session.run_with_iobinding(binding, options)
-        outputs: list[Array] = binding.copy_outputs_to_cpu()
-        return outputs
+    def _runner(self, wanted: Asked) -> Callable[[Mapping[str, Array], Any], list[Array]]:
+        """What runs: with arrays that stay in the GPU's memory, where one runs the model."""
+        memory, options = wanted.provider.memory, wanted.options
+        if not memory or wanted.provider.own not in self.providers:
+            return self._plain
+        graphs = wanted.on("enable_cuda_graph") or wanted.on("trt_cuda_graph_enable")
+        place = (memory, int(options.get("device_id", "0")))
+        return Pool(self._ort, self._session, place, graphs).run
 
-    def _create(self, contents: Contents, provider: str, threads: int | None, say: Say) -> Any:
+    def _create(self, contents: Contents, wanted: Asked, threads: int | None, say: Say) -> Any:
         options = _options(self._ort, threads)
         if not self._trusted:
             _bound_memory(self._ort, options)
-        available = CUDA in self._ort.get_available_providers()
-        if provider == "cpu" or (provider == "auto" and not available):
-            return self._made(contents, options, [CPU])
-        if not available:
-            raise PixelregError(
-                "no CUDA: the installed onnxruntime is the one without it; replace it: "
-                "python -m pip uninstall onnxruntime, then "
-                "python -m pip install 'pixelreg[gpu]'"
-            )
-        said = _preload(self._ort)
+        chosen = wanted.provider
+        on_processor: Providers = [(CPU, {})]
+        if chosen.own == CPU:
+            return self._made(contents, options, on_processor)
+        if chosen.own not in self._ort.get_available_providers():
+            if wanted.name != AUTO:
+                raise PixelregError(f"no {chosen.title}: {_without(chosen)}")
+            if not missing_gpu():
+                say(f"running on the processor, though there is an NVIDIA GPU: {_without(chosen)}")
+            return self._made(contents, options, on_processor)
+        options.enable_mem_pattern = chosen.plans_memory
+        self._ort.set_default_logger_severity(SILENT)  # it logs what we say ourselves
+        said = _preload(self._ort) if chosen.memory else ""
         try:
-            session, refusal = self._made(contents, options, [CUDA, CPU]), ""
+            session, refusal = self._made(contents, options, wanted.in_order()), ""
         except ModelFileError as error:
-            session, refusal = self._made(contents, options, [CPU]), str(error)
+            session, refusal = self._made(contents, options, on_processor), str(error)
         # onnxruntime gives a session on the processor without a word where CUDA cannot be had.
-        if CUDA in session.get_providers():
+        if chosen.own in session.get_providers():
             return session
-        reason = (
-            missing_gpu()
-            or refusal
-            or said
-            or ("CUDA or cuDNN is missing; python -m pip install 'onnxruntime-gpu[cuda,cudnn]'")
-        )
-        if provider == "cuda":
-            raise PixelregError(f"no CUDA: {reason}")
+        reason = (chosen.memory and missing_gpu()) or refusal or said or chosen.missing
+        if wanted.name != AUTO:
+            raise PixelregError(f"no {chosen.title}: {reason}")
         say(f"running on the processor, without CUDA: {reason}")
         return session
 
-    def _made(self, contents: Contents, options: Any, providers: list[str]) -> Any:
+    def _made(self, contents: Contents, options: Any, providers: Providers) -> Any:
         try:
             return self._ort.InferenceSession(
                 contents.data,
@@ -158,7 +156,11 @@ class Session:
             )
         except Exception as error:  # as in `run`
             said = str(error)
-            reason = _too_new(said, self._ort) or _exceeded(said) or first_line(_plain_words(error))
+            reason = (
+                _too_new(said, self._ort)
+                or _exceeded(said, providers[0][0] != CPU)
+                or first_line(_plain_words(error))
+            )
             raise ModelFileError(f"{contents.name} {reason}") from error
 
 
@@ -186,16 +188,44 @@ def _plain_words(error: Exception) -> str:
     return f"is refused by onnxruntime: {said}"
 
 
-def _exceeded(said: str) -> str:
+def _exceeded(said: str, on_gpu: bool) -> str:
     """That a limit was met; empty if something else was said."""
     if "terminate flag" in said:
         return "takes too long, and was stopped; if you trust it, run it with --trust"
-    if "Available memory" in said or "bad_alloc" in said or "Failed to allocate memory" in said:
+    if not any(words in said for words in OUT_OF_MEMORY):
+        return ""
+    if on_gpu:
+        return "takes more memory than the GPU has for it; take smaller pictures, or --provider cpu"
+    return (
+        f"takes more than {MOST_MEMORY / 2**30:.0f} GB of memory, and was stopped; if you "
+        "trust it, run it with --trust, or take smaller pictures"
+    )
+
+
+def _without(provider: Provider) -> str:
+    """That the installed onnxruntime lacks a provider, and what to do."""
+    package = provider.package
+    there = [name for name in PACKAGES if _installed(name)]
+    if package in there and len(there) == 1:
+        return f"the installed {package} has no {provider.own} on this system"
+    away = f"python -m pip uninstall -y {' '.join(there)}"
+    if package in there:
         return (
-            f"takes more than {MOST_MEMORY / 2**30:.0f} GB of memory, and was stopped; if you "
-            "trust it, run it with --trust, or take smaller pictures"
+            f"{' and '.join(there)} are installed together, and each lies in the other's place: "
+            f"{away}, then python -m pip install {package}"
         )
-    return ""
+    wanted = "'pixelreg[gpu]'" if provider.memory else package
+    return (
+        f"the installed {' '.join(there)} is without {provider.own}; replace it: "
+        f"{away}, then python -m pip install {wanted}"
+    )
+
+
+def _installed(package: str) -> bool:
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
 
 
 def _bound_memory(ort: Any, options: Any) -> None:
@@ -240,7 +270,6 @@ def _options(ort: Any, threads: int | None) -> Any:
 
 def _preload(ort: Any) -> str:
     """Load CUDA's libraries from Python packages, where there are any; what was said of it."""
-    ort.set_default_logger_severity(SILENT)  # it logs what we say ourselves
     printed = io.StringIO()
     if hasattr(ort, "preload_dlls"):
         with redirect_stdout(printed):

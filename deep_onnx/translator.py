@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -17,16 +17,18 @@ from deep_onnx.model import OnnxModel, condition_of, name_of, targets_of
 from deep_onnx.session import Session
 from deep_onnx.values import centre
 from pixelreg.arrays import Array, Floats, Pixels
-from pixelreg.errors import UsageError
+from pixelreg.errors import ModelFileError, UsageError
 from pixelreg.faces.locate import Locator
+from pixelreg.faces.prepared import Changer, Looked, PreparedWhole
 from pixelreg.models.model import Frame
 from pixelreg.models.plans import Change, as_unit, to_bytes
 from pixelreg.pictures.image import Picture
-from pixelreg.translator import Changer, Prepared, PreparedWhole, Target, Translator
+from pixelreg.translator import Target, Translator
 
 # The networks keep every layer of the whole picture: StarGAN needs over 2 KB for each of its
 # pixels, 3.5 GB for this many.
 MAX_PIXELS = 1_500_000
+TOGETHER = 8  # photos whose crops a network changes at once
 
 
 def load(
@@ -105,7 +107,12 @@ class OnnxTranslator(Translator):
     def changer(self, target: Target) -> Changer:
         """What a target does to crops; see `Translator.changer`."""
         condition = self._condition(target)
-        return Changer(lambda crop: self._predicted(condition, crop), self.size, self.card.masked)
+        return Changer(
+            lambda crop: self._predicted(condition, crop),
+            self.size,
+            self.card.masked,
+            lambda crops: self._all_predicted(condition, crops),
+        )
 
     def run(self, target: Target, crops: Pixels) -> Pixels:
         """Change pictures (N, S, S, 3) uint8, or of any size where the model takes any.
@@ -114,19 +121,31 @@ class OnnxTranslator(Translator):
         """
         return to_bytes(self.model.predict(self._condition(target), crops))
 
-    def prepare(self, picture: Picture, target: Target, path: Path | None = None) -> Prepared:
-        """Find the faces and their changes once, or change the whole picture.
+    @property
+    def together(self) -> int:
+        """How many pictures share runs: few, as whole photos are held meanwhile."""
+        alone = self._whole_way is not None or self.card.colour_output
+        return 1 if alone else self.model.batch or TOGETHER
 
-        See `Translator.prepare`. Models that take whole pictures, but of one size only, get
-        the centre square; those that take rectangles get the largest one in the middle, on
-        which they see the picture made as large as they need it.
+    def look(self, picture: Picture, target: Target, path: Path | None = None) -> Looked:
+        """Find the faces, or leave the picture whole; see `Translator.look`.
+
+        Models that take whole pictures, but of one size only, get the centre square; those that
+        take rectangles get the largest one in the middle, on which they see the picture made as
+        large as they need it.
         """
+        change, condition = self._whole_way, self._condition(target)
+        if change is None:
+            return super().look(picture, target, path)
+        return Looked((), lambda _: PreparedWhole(picture, change(condition, picture)))
+
+    @property
+    def _whole_way(self) -> Callable[[tuple[float, ...], Picture], Floats] | None:
+        """How whole pictures are changed, where they are."""
         card = self.card
         if card.placement == "whole" and card.dynamic:
-            return PreparedWhole(picture, self._whole(self._condition(target), picture))
-        if card.placement != "face" and card.shape:
-            return PreparedWhole(picture, self._rectangle(self._condition(target), picture))
-        return super().prepare(picture, target, path)
+            return self._whole
+        return self._rectangle if card.placement != "face" and card.shape else None
 
     def computed_by(self, target: Any, pictures: int = 1) -> str:
         """What runs the model."""
@@ -173,6 +192,16 @@ class OnnxTranslator(Translator):
             return self.model.change(condition, crop)
         made = self.model.predict(condition, crop[None])[0]
         return Change(made - as_unit(crop))
+
+    def _all_predicted(self, condition: tuple[float, ...], crops: Sequence[Array]) -> list[Change]:
+        """`_predicted` of several crops, by few runs where they are of one kind."""
+        if self.card.colour_output or len({(crop.shape, crop.dtype) for crop in crops}) != 1:
+            return [self._predicted(condition, crop) for crop in crops]
+        try:
+            made = self.model.predict(condition, np.stack(crops))
+        except ModelFileError:  # too much at once, or a graph that only says it takes any number
+            return [self._predicted(condition, crop) for crop in crops]
+        return [Change(one - as_unit(crop)) for one, crop in zip(made, crops, strict=True)]
 
     def _whole(self, condition: tuple[float, ...], picture: Picture) -> Floats:
         """The whole picture changed, (H, W, 3) float32 on [0, 1].

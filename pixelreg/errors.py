@@ -62,6 +62,10 @@ class FaceError(PixelregError):
     """No face, or not the face that was asked for, in a picture."""
 
 
+# Extras that bring an onnxruntime -> the same with the one for a GPU.
+GPU_TWINS = {"deep": "gpu", "train": "train-gpu", "all": "all-gpu"}
+
+
 class MissingExtraError(PixelregError):
     """An optional package is needed and absent.
 
@@ -72,8 +76,19 @@ class MissingExtraError(PixelregError):
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
             f"{purpose} needs {package}, which is not installed; "
-            f"install it with: python -m pip install 'pixelreg[{extra}]'"
+            f"install it with: python -m pip install 'pixelreg[{_suited(extra)}]'"
         )
+
+
+def _suited(extra: str) -> str:
+    """The extra, or its twin where a plain onnxruntime would spoil the one for a GPU."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        version("onnxruntime-gpu")
+    except PackageNotFoundError:
+        return extra
+    return GPU_TWINS.get(extra, extra)
 
 
 def need(module: str, package: str, extra: str, purpose: str) -> Any:

@@ -7,114 +7,38 @@ import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias, overload
 
-import numpy as np
 from PIL.Image import Image
 
-from pixelreg.arrays import Floats, Pixels
+from pixelreg.arrays import Pixels
 from pixelreg.backends import get_backend, plan_work
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.data.expressions import canonical
 from pixelreg.errors import UsageError
-from pixelreg.faces.align import crop
 from pixelreg.faces.followed import Followed, Laid, OneFace
 from pixelreg.faces.locate import Locator, Placement
-from pixelreg.faces.paste import face_mask, paste_change
+from pixelreg.faces.prepared import (
+    Changer,
+    Looked,
+    Prepared,
+    PreparedFaces,
+    crop_of,
+)
 from pixelreg.models.model import Frame, Model
-from pixelreg.models.plans import Change, Plan
+from pixelreg.models.plans import Plan
 from pixelreg.pictures.image import ImageLike, Opened, Picture, read, restore, unchanged
 from pixelreg.pictures.moving import Moving, encode_moving, read_moving
 from pixelreg.pictures.stacks import Kept, stack_of
 
-# What a model does to a crop: a change that strength scales, or what makes one at a strength.
-ChangeAt: TypeAlias = "Change | Callable[[float], Change]"
 # A name; or, for models that take numbers, all of them in order, or some by name.
 Target: TypeAlias = "str | Sequence[float] | Mapping[str, float]"
 MAX_STRENGTH = 10.0
 NO_LIKENESS = "only the rig takes its expression from another face: leave out --model, or say rig"
-
-
-class Prepared(ABC):
-    """A picture whose change is known, to be given back at any strength."""
-
-    picture: Picture
-    notes: tuple[str, ...] = ()  # what was left alone, and why
-
-    @abstractmethod
-    def at(self, strength: float) -> Picture:
-        """The picture changed by ``strength``; 0 gives it back bit for bit."""
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedFaces(Prepared):
-    """A picture whose faces are found; ``parts`` says what is done to each crop.
-
-    loops : what pastes with, see `pixelreg.faces.paste.paste_change`.
-    """
-
-    picture: Picture
-    parts: tuple[tuple[Placement, ChangeAt], ...]
-    notes: tuple[str, ...] = ()
-    loops: Any = None
-
-    def at(self, strength: float) -> Picture:
-        """The picture with its faces changed by ``strength``; 0 gives it back bit for bit."""
-        picture = self.picture
-        if strength == 0:
-            return picture
-        values: Any = picture.pixels if picture.exact is None else picture.exact
-        for placement, change in self.parts:
-            if isinstance(change, Change):
-                values = paste_change(values, change, placement.similarity, strength)
-            else:
-                made = change(strength)
-                values = paste_change(values, made, placement.similarity, loops=self.loops)
-        return _like(picture, values)
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedWhole(Prepared):
-    """A picture changed all over; ``made`` is it at strength 1, (H, W, 3) float32 on [0, 1]."""
-
-    picture: Picture
-    made: Floats
-
-    def at(self, strength: float) -> Picture:
-        """x + s (y - x), clipped; 0 gives the picture back bit for bit."""
-        picture = self.picture
-        if strength == 0:
-            return picture
-        exact = picture.exact
-        before = picture.pixels / np.float32(255) if exact is None else exact
-        values = np.clip(before + np.float32(strength) * (self.made - before), 0.0, 1.0)
-        if exact is None:
-            return _like(picture, np.rint(values * 255.0).astype(np.uint8))
-        return _like(picture, values.astype(exact.dtype))
-
-
-@dataclass(frozen=True)
-class Changer:
-    """One target of a model, ready to run.
-
-    Attributes
-    ----------
-    change : from a crop, (S, S, 3) uint8 or float in [0, 1], to what is done to it.
-    size : side of the crop in pixels.
-    masked : whether the change fades out around the face by itself.
-    """
-
-    change: Callable[[Any], Change]
-    size: int
-    masked: bool = False
-
-    def __call__(self, crop: Any, is_face: bool) -> Change:
-        """The change of a crop; that of a face is kept inside the face."""
-        change = self.change(crop)
-        return change.masked(face_mask(self.size)) if is_face and not self.masked else change
 
 
 class Translator(ABC):
@@ -131,6 +55,11 @@ class Translator(ABC):
 
     locator: Locator
     takes_crops: ClassVar[bool] = True
+
+    @property
+    def together(self) -> int:
+        """How many pictures are changed by runs in common; what is no network gains nothing."""
+        return 1
 
     @property
     @abstractmethod
@@ -217,15 +146,14 @@ class Translator(ABC):
             If the image cannot be read, or no face is found in it.
         """
         if (stack := stack_of(image)) is not None:
-            return stack.restored([self.translate(each, target, strength) for each in stack])
+            return stack.restored(self.translate_batch(stack, target, strength))
         if isinstance(image, bytes) and strength != 0:
             moving = read_moving(image, "the picture")
             if moving is not None:
                 return self._translate_moving(moving, target, strength)
-        path = Path(image) if isinstance(image, (str, os.PathLike)) else None
         picture = read(image)
-        changed = self.translate_picture(picture, target, strength, path)
-        return unchanged(image, picture) if changed is picture else restore(changed, image)
+        changed = self.translate_picture(picture, target, strength, _path_of(image))
+        return _restored(image, picture, changed)
 
     def _translate_moving(self, moving: Moving, target: Target, strength: float) -> bytes:
         made = moving.changed(lambda picture: self.translate_picture(picture, target, strength))
@@ -246,7 +174,26 @@ class Translator(ABC):
         self, images: Iterable[Any], target: Target, strength: float = 1.0
     ) -> list[Any]:
         """`translate` for several images: any iterable of them, or an array (N, H, W, C)."""
-        return [self.translate(image, target, strength) for image in images]
+        if self.together == 1:
+            return [self.translate(image, target, strength) for image in images]
+        made, rest = [], iter(images)
+        while group := list(islice(rest, self.together)):
+            made += self._together(group, target, strength)
+        return made
+
+    def _together(self, images: Sequence[Any], target: Target, strength: float) -> list[Any]:
+        """Some images changed: those that are one picture each by runs in common."""
+        pictures = [read(image) if _is_one(image) else None for image in images]
+        pairs = list(zip(images, pictures, strict=True))
+        looked = [self.look(one, target, _path_of(image)) for image, one in pairs if one]
+        ready = iter(self.finished(looked, target))
+        share = check_strength(strength)
+        return [
+            self.translate(image, target, strength)
+            if picture is None
+            else _restored(image, picture, next(ready).at(share))
+            for image, picture in pairs
+        ]
 
     def translate_picture(
         self, picture: Picture, target: Target, strength: float = 1.0, path: Path | None = None
@@ -256,12 +203,21 @@ class Translator(ABC):
 
     def prepare(self, picture: Picture, target: Target, path: Path | None = None) -> Prepared:
         """Find the faces and their changes once, to be given back at any strength."""
-        changer = self.changer(target)
-        parts: list[tuple[Placement, ChangeAt]] = []
-        for placement in self.place(picture.pixels, path):
-            crop = _crop(picture, placement, changer.size)
-            parts.append((placement, changer(crop, placement.face is not None)))
-        return PreparedFaces(picture, tuple(parts))
+        return self.finished([self.look(picture, target, path)], target)[0]
+
+    def look(self, picture: Picture, target: Target, path: Path | None = None) -> Looked:
+        """Find the faces of a picture, and cut out what the model is to see."""
+        size, places = self.changer(target).size, self.place(picture.pixels, path)
+        seen = [(crop_of(picture, place, size), place.face is not None) for place in places]
+        return Looked(
+            seen, lambda made: PreparedFaces(picture, tuple(zip(places, made, strict=True)))
+        )
+
+    def finished(self, looked: Sequence[Looked], target: Target) -> list[Prepared]:
+        """The changes of pictures that were looked at: of all at once, where the model can."""
+        seen = [each for one in looked for each in one.seen]
+        made = iter(self.changer(target).all(seen))
+        return [one.finish([next(made) for _ in one.seen]) for one in looked]
 
     def following(self, target: Target) -> Callable[[], OneFace]:
         """Makes for every face of a video what changes it from frame to frame.
@@ -389,19 +345,19 @@ class PlanTranslator(Translator):
         }
 
 
-def _crop(picture: Picture, placement: Placement, size: int) -> Any:
-    """What the model sees; a float array that is a crop already is not rounded to grey levels."""
-    exact = picture.exact
-    if placement.face is None and exact is not None and exact.shape == (size, size, 3):
-        return exact
-    return crop(picture.pixels, placement.similarity, size)
+def _is_one(image: Any) -> bool:
+    """Whether an image is one picture: no stack, and no animation that is changed as one."""
+    if stack_of(image) is not None:
+        return False
+    return not isinstance(image, bytes) or read_moving(image, "the picture") is None
 
 
-def _like(picture: Picture, values: Any) -> Picture:
-    """The picture with other values, of the type that it holds."""
-    if picture.exact is None:
-        return picture.with_pixels(values)
-    return replace(picture, pixels=np.rint(values * 255.0).astype(np.uint8), exact=values)
+def _path_of(image: Any) -> Path | None:
+    return Path(image) if isinstance(image, (str, os.PathLike)) else None
+
+
+def _restored(image: Any, picture: Picture, changed: Picture) -> Any:
+    return unchanged(image, picture) if changed is picture else restore(changed, image)
 
 
 def check_strength(strength: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,17 @@ def stand_in(compiler: str, folder: Path) -> ModuleType:
     """A module that does for `pixelreg.backends.cupy` what CuPy would, on the CPU."""
     module = ModuleType("cupy")
     module.__getattr__ = lambda name: getattr(np, name)  # type: ignore[method-assign]
+    module.cuda = SimpleNamespace(  # type: ignore[attr-defined]
+        runtime=SimpleNamespace(
+            getDeviceCount=lambda: 1,
+            getDeviceProperties=lambda number: {"name": b"none", "totalGlobalMem": 0},
+            driverGetVersion=lambda: 0,
+            runtimeGetVersion=lambda: 0,
+        ),
+        Device=lambda: SimpleNamespace(synchronize=lambda: None),
+    )
+    pool = SimpleNamespace(free_all_blocks=lambda: None, total_bytes=lambda: 0)
+    module.get_default_memory_pool = lambda: pool  # type: ignore[attr-defined]
     module.asnumpy = np.asarray  # type: ignore[attr-defined]
     module.RawModule = lambda code: Compiled(compiler, folder, code)  # type: ignore[attr-defined]
     return module

@@ -338,6 +338,16 @@ def test_one_thread_and_many_give_the_same(monkeypatch) -> None:
 # ---------------------------------------------------------------- choice
 
 
+def test_plans_may_lie_in_memory_in_any_order(backend) -> None:
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (2, 6, 5, 3), dtype=np.uint8)
+    weight, bias = (np.asfortranarray(rng.random((6, 5, 3), np.float32)) for _ in range(2))
+    plan = AffinePlan(weight, bias)
+    made = backend.apply(plan, pictures).astype(int)
+    expected = np.clip(np.rint(255 * (pictures / 255 * weight + bias)), 0, 255)
+    assert np.abs(made - expected).max() <= 1
+
+
 def test_auto_goes_by_the_work(monkeypatch) -> None:
     import pixelreg.backends as backends
 

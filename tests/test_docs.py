@@ -83,6 +83,7 @@ NOT_RUN = {
 ELSEWHERE = (
     "benchmarks.md",
     "behind-an-api.md",
+    "gpu.md",
     "microcontroller.md",
     "onnx-export.md",
     "web-page.md",
@@ -316,7 +317,7 @@ def test_options_in_the_text_exist() -> None:
 def test_extras_that_pages_name_exist() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     table = text.partition("[project.optional-dependencies]\n")[2].partition("\n[")[0]
-    known = set(re.findall(r"^(\w+) = \[", table, re.MULTILINE))
+    known = set(re.findall(r"^([\w-]+) = \[", table, re.MULTILINE))
     assert {"test", "all"} <= known
     for page in pages():
         named = re.findall(r"pip install [^\n`]*?\[([\w,-]+)\]", page.read_text(encoding="utf-8"))

@@ -46,7 +46,7 @@ FLOORS = (
     ("commands", "__main__"),
 )
 DEEP_FLOORS = (
-    ("registry", "allowed", "card", "growth"),
+    ("registry", "allowed", "card", "growth", "buffers"),
     ("agreement",),
     ("file",),
     ("session", "values", "weights", "wire", "rows"),

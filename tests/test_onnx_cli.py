@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 
 from cli_tools import Command, files_in, pixels, spawn
 from onnx_tools import brightness, identity, save, sliders
 from PIL import Image
 
+from deep_onnx import session
 from pixelreg.models.model import Provenance
 
 
@@ -139,8 +140,6 @@ def test_a_foreign_model_needs_a_description(command: Command, photo, tmp_path) 
 def test_what_cannot_be_done_is_one_line(
     command: Command, brighter, photo, tmp_path, monkeypatch, line, code, says
 ) -> None:
-    import onnxruntime
-
     if "cuda" in line and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
     save(identity(), tmp_path / "other.onnx", task="generate", targets={})
@@ -154,3 +153,17 @@ def test_what_cannot_be_done_is_one_line(
     assert says in done.error
     assert files_in(tmp_path) == before
     assert command("info", "other.onnx").code == 0
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_a_gpu_that_lies_idle_is_told_of_once(
+    command: Command, brighter, photo, tmp_path, monkeypatch, gpu
+) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("the installed onnxruntime has CUDA")
+    monkeypatch.setattr(session, "missing_gpu", lambda: "" if gpu else "no driver")
+    other = save(brightness(), tmp_path / "other.onnx", **sliders())
+    models = ("--model", brighter, "--model", other)
+    done = command("compare", photo, *models, "--expr", "happy", "-o", tmp_path / "sheet.png")
+    assert done.code == 0, done.err
+    assert done.err.count("there is an NVIDIA GPU") == int(gpu)

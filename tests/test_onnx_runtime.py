@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,8 +28,9 @@ import pixelreg
 from deep_onnx import session as session_module
 from deep_onnx.file import check, read, read_card
 from deep_onnx.model import condition_of, name_of, pad
-from deep_onnx.session import CPU, CUDA, Session
+from deep_onnx.session import Session
 from deep_onnx.translator import MAX_PIXELS, OnnxTranslator, load
+from pixelreg.backends.providers import CPU, PROVIDERS, asked
 from pixelreg.errors import (
     FaceError,
     InvalidArrayError,
@@ -432,6 +434,10 @@ def test_wrong_options_are_usage_errors(tiny_onnx) -> None:
             load(tiny_onnx(identity()), **option)
 
 
+CUDA = PROVIDERS["cuda"].own
+PARITY = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+
+
 class Machine:
     """onnxruntime as it behaves on another machine; what it runs, it runs for real."""
 
@@ -439,10 +445,11 @@ class Machine:
         import onnxruntime
 
         self.SessionOptions = onnxruntime.SessionOptions
-        self.RunOptions = onnxruntime.RunOptions
         self.OrtValue = SimpleNamespace(ortvalue_from_numpy=self._to_device)
-        self.asked: list[list[str]] = []
-        self.bound: list[tuple[str, str]] = []
+        self.asked: list[list[tuple[str, dict[str, str]]]] = []
+        self.bound: list[tuple[str, str, int]] = []
+        self.carried = 0
+        self.graphs: list[str] = []
         self._available, self._gives, self._fails = available, gives, fails
         self._real = onnxruntime
 
@@ -457,38 +464,45 @@ class Machine:
 
     def InferenceSession(self, content: bytes, options: Any, providers: Any, **rest: Any) -> Any:
         self.asked.append(providers)
+        first = providers[0][0]
         assert rest == {"enable_fallback": 0, "read_config_from_model": 0}
-        if CUDA in providers and self._fails:
+        if first != CPU and self._fails:
             raise RuntimeError("CUDA failure 100: no device\nand more of it")
         made = self._real.InferenceSession(content, options, providers=[CPU], **rest)
-        given = self._gives if CUDA in providers else [CPU]
+        given = [CPU] if first == CPU else self._gives
         if CUDA not in given:
             return SimpleNamespace(run=made.run, get_providers=lambda: given)
         return SimpleNamespace(
+            run=made.run,
             get_providers=lambda: given,
             get_outputs=made.get_outputs,
             io_binding=lambda: self._binding(made.io_binding()),
-            run_with_iobinding=lambda binding, options: made.run_with_iobinding(
-                binding.real, options
-            ),
+            run_with_iobinding=lambda binding, options: self._run(made, binding, options),
         )
+
+    def _run(self, made: Any, binding: Any, options: Any) -> None:
+        with suppress(RuntimeError):  # where no graph was asked for
+            self.graphs.append(options.get_run_config_entry("gpu_graph_id"))
+        made.run_with_iobinding(binding.real, options)
 
     def _to_device(self, array: np.ndarray, device: str, number: int) -> Any:
         """The memory of that device is the processor's here."""
-        assert (device, number) == ("cuda", 0)
+        self.carried += 1
+        self.bound.append(("input", device, number))
         return self._real.OrtValue.ortvalue_from_numpy(array, "cpu", 0)
 
     def _binding(self, real: Any) -> Any:
         def bind_output(name: str, device: str, number: int) -> None:
-            self.bound.append((name, device))
-            real.bind_output(name, "cpu", number)
+            self.bound.append((name, device, number))
+            real.bind_output(name, "cpu", 0)
 
-        return SimpleNamespace(
-            real=real,
-            bind_ortvalue_input=real.bind_ortvalue_input,
-            bind_output=bind_output,
-            copy_outputs_to_cpu=real.copy_outputs_to_cpu,
-        )
+        made = SimpleNamespace(real=real, bind_output=bind_output)
+        for name in (
+            *("bind_ortvalue_input", "bind_ortvalue_output", "clear_binding_outputs"),
+            *("get_outputs", "copy_outputs_to_cpu"),
+        ):
+            setattr(made, name, getattr(real, name))
+        return made
 
 
 @pytest.fixture
@@ -511,29 +525,141 @@ def open_on(tiny_onnx) -> Callable[[str], tuple[Session, list[str]]]:
     return opened
 
 
-def test_auto_takes_the_processor_without_a_word_where_there_is_no_cuda(open_on, machine) -> None:
+@pytest.mark.parametrize("gpu", [False, True])
+def test_auto_says_aloud_that_a_gpu_lies_idle(open_on, machine, monkeypatch, gpu) -> None:
     used = machine([CPU], [CPU])
+    monkeypatch.setattr(session_module, "missing_gpu", lambda: "" if gpu else "no driver")
     session, said = open_on("auto")
-    assert (session.providers, used.asked, said) == ((CPU,), [[CPU]], [])
+    assert (session.providers, used.asked) == ((CPU,), [[(CPU, {})]])
+    if gpu:
+        (line,) = said
+        assert "there is an NVIDIA GPU" in line
+        assert "pixelreg[gpu]" in line
+    else:
+        assert said == []
+    assert open_on("cpu")[1] == []
 
 
-def test_cuda_is_refused_where_onnxruntime_is_the_one_without_it(open_on, machine) -> None:
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("cuda", r"no CUDA: the installed onnxruntime is without CUDA.*pixelreg\[gpu\]"),
+        ("tensorrt", r"no Tensorrt: the installed .*pixelreg\[gpu\]"),
+        ("directml", r"no Dml: .* install onnxruntime-directml"),
+        ("openvino", r"no OpenVINO: .* install onnxruntime-openvino"),
+        ("coreml", "no CoreML: the installed onnxruntime has no CoreML.* on this system"),
+        ("rocm", "no ROCM: .*onnxruntime-rocm"),
+    ],
+)
+def test_what_the_installed_onnxruntime_lacks_is_one_line(open_on, machine, name, says) -> None:
     machine(["AzureExecutionProvider", CPU], [CPU])
-    with pytest.raises(PixelregError, match=r"no CUDA: the installed .*pixelreg\[gpu\]"):
+    with pytest.raises(PixelregError, match=says) as caught:
+        open_on(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_wheels_in_one_place_are_told_of(open_on, machine, monkeypatch) -> None:
+    machine([CPU], [CPU])
+    monkeypatch.setattr(session_module, "version", lambda package: "1.0")
+    with pytest.raises(PixelregError, match=r"onnxruntime-gpu and .* are installed together"):
         open_on("cuda")
 
 
 @pytest.mark.parametrize("provider", ["auto", "cuda"])
-def test_inputs_and_outputs_are_bound_to_cuda(tiny_onnx, machine, provider) -> None:
+def test_what_is_bound_to_cuda_stays_there(tiny_onnx, machine, provider) -> None:
     used, said, picture = machine([CUDA, CPU], [CUDA, CPU]), [], noise(3, 16, 16)
     file = tiny_onnx(brightness(), **sliders())
     translator = load(file, provider=provider, say=said.append)
-    expected = np.clip(picture + 255.0 * 0.25, 0, 255)
-    for _ in range(2):
-        assert np.abs(translator.run("happy", picture) - expected).max() <= 0.51
-    assert used.bound == [("output", "cuda")] * 2
-    assert (used.asked, said) == ([[CUDA, CPU]], [])
+    for level in (0, 20, 40):
+        now = np.clip(picture.astype(int) + level, 0, 255).astype(np.uint8)
+        expected = np.clip(now + 255.0 * 0.25, 0, 255)
+        assert np.abs(translator.run("happy", now) - expected).max() <= 0.51
+    bound = [("input", "cuda", 0)] * 2 + [("output", "cuda", 0)]
+    assert used.bound == bound, "three runs of one shape share their memory"
+    assert (used.asked, said) == ([[(CUDA, PARITY), (CPU, {})]], [])
     assert translator.describe()["providers"] == [CUDA, CPU]
+    translator.run("happy", picture[:2])
+    assert used.bound == 2 * bound
+
+
+def test_memory_of_few_shapes_is_kept(tiny_onnx, machine) -> None:
+    used = machine([CUDA, CPU], [CUDA, CPU])
+    session = Session(read(tiny_onnx(identity())), "cuda")
+    pictures = [noise(n, 8, 8).transpose(0, 3, 1, 2).astype(np.float32) for n in range(1, 7)]
+    for picture in (*pictures, pictures[-1], pictures[-4], pictures[0]):
+        assert np.array_equal(session.run({"image": picture})[0], picture)
+    assert used.carried == 7, "four sets of shapes are kept, the first came again"
+
+
+def test_settings_of_a_provider_reach_onnxruntime(open_on, machine) -> None:
+    used = machine([CUDA, CPU], [CUDA, CPU])
+    open_on("cuda:device=1,tf32=on,search=exhaustive,memory=4GB,graphs=on")
+    options = {
+        **{"device_id": "1", "use_tf32": "1", "cudnn_conv_algo_search": "EXHAUSTIVE"},
+        **{"gpu_mem_limit": "4000000000", "arena_extend_strategy": "kSameAsRequested"},
+        "enable_cuda_graph": "1",
+    }
+    assert used.asked == [[(CUDA, options), (CPU, {})]]
+
+
+def test_a_graph_of_cuda_is_recorded_once_all_has_its_place(tiny_onnx, machine) -> None:
+    used = machine([CUDA, CPU], [CUDA, CPU])
+    session = Session(read(tiny_onnx(identity())), "cuda:device=2,graphs=on")
+    one, two = np.zeros((1, 3, 8, 8), np.float32), np.zeros((2, 3, 8, 8), np.float32)
+    for picture in (one, one, two, one, two, two):
+        session.run({"image": picture})
+    assert used.graphs == ["-1", "1", "-1", "1", "2", "2"]
+    assert {number for _, _, number in used.bound} == {2}
+
+
+def test_tensorrt_leaves_to_cuda_what_it_cannot(open_on, machine) -> None:
+    tensorrt = PROVIDERS["tensorrt"].own
+    used = machine([tensorrt, CUDA, CPU], [tensorrt, CUDA, CPU])
+    session, said = open_on("tensorrt:fp16=on,cache=Engines")
+    options = {"trt_fp16_enable": "1", "trt_engine_cache_enable": "1"}
+    options["trt_engine_cache_path"] = "Engines"
+    assert used.asked == [[(tensorrt, options), (CUDA, PARITY), (CPU, {})]]
+    assert (session.providers[0], said) == (tensorrt, [])
+
+
+@pytest.mark.parametrize(
+    "said", ["Failed to allocate memory for requested buffer", "out of memory"]
+)
+def test_a_gpu_that_is_full_is_one_line(open_on, machine, said) -> None:
+    used = machine([CUDA, CPU], [CUDA, CPU])
+
+    def full(*_: Any) -> None:
+        raise RuntimeError(f"CUDA failure 2: {said}\nand where")
+
+    used._run = full  # type: ignore[method-assign]
+    session, _ = open_on("cuda")
+    with refused(ModelFileError, "more memory than the GPU has"):
+        session.run({"image": np.zeros((1, 3, 8, 8), np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("gpu", r"unknown provider 'gpu'; choose one of: auto, cuda, cpu, tensorrt"),
+        ("cuda:tf64=on", "unknown setting of cuda 'tf64'.*tf32"),
+        ("cpu:device=1", "unknown setting of cpu 'device'"),
+        ("cuda:tf32=maybe", "tf32 cannot be 'maybe'"),
+        ("cuda:device=-1", "device cannot be '-1'"),
+        ("cuda:memory=much", "memory cannot be 'much'"),
+        ("tensorrt:cache=", "cache cannot be ''"),
+        ("cuda:device", "device cannot be ''"),
+    ],
+)
+def test_a_provider_that_cannot_be_meant_is_refused(text, says) -> None:
+    with pytest.raises(UsageError, match=says):
+        asked(text)
+
+
+def test_every_provider_has_a_name_that_onnxruntime_knows() -> None:
+    import onnxruntime
+
+    known = set(onnxruntime.get_all_providers())
+    assert {provider.own for provider in PROVIDERS.values()} <= known | {PROVIDERS["rocm"].own}
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -550,7 +676,8 @@ def test_cuda_that_was_not_got_is_said(
         open_on("cuda")
     session, (line,) = open_on("auto")
     assert session.providers == (CPU,)
-    assert used.asked[-1] == ([CPU] if fails else [CUDA, CPU])
+    last = [name for name, _ in used.asked[-1]]
+    assert last == ([CPU] if fails else [CUDA, CPU])
     assert reason in line
     assert open_on("cpu")[1] == []
     with pytest.warns(RuntimeWarning, match=reason):

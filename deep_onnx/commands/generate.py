@@ -8,7 +8,7 @@ import click
 
 from deep_onnx.model import MOST, open_generator
 from pixelreg.commands import options
-from pixelreg.commands.console import say
+from pixelreg.commands.console import say, say_once
 from pixelreg.errors import UsageError
 from pixelreg.files import write_bytes
 from pixelreg.pictures.image import SUFFIX_FORMATS, Picture, encode
@@ -29,13 +29,7 @@ from pixelreg.pictures.sheet import grid
     type=click.Path(file_okay=False, path_type=Path),
     help="Write every picture to this folder too, as 0000.png and so on.",
 )
-@click.option(
-    "--provider",
-    type=click.Choice(["auto", "cuda", "cpu"]),
-    default="auto",
-    show_default=True,
-    help="What runs the model.",
-)
+@options.provider("What runs the model")
 @click.option("--threads", type=click.IntRange(1), help="Threads to use. [default: one a core]")
 @options.output(options.NEW_FILE, "sheet.png", "Picture file of all of them.")
 def generate(
@@ -61,7 +55,7 @@ def generate(
     file_format = SUFFIX_FORMATS.get(output.suffix.lower())
     if file_format is None:
         raise UsageError(f"{output} must end in {', '.join(SUFFIX_FORMATS)}")
-    generator = open_generator(model, provider=provider, threads=threads, say=say)
+    generator = open_generator(model, provider=provider, threads=threads, say=say_once)
     pictures = generator.invent(generator.noise(count, seed))
     write_bytes(output, encode(Picture(grid(pictures, columns)), file_format))
     if separate is not None:

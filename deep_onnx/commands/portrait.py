@@ -10,7 +10,7 @@ import click
 
 from deep_onnx.portrait.labels import COMPONENTS
 from pixelreg.commands import options
-from pixelreg.commands.console import say
+from pixelreg.commands.console import say, say_once
 from pixelreg.errors import ModelFileError, UsageError
 from pixelreg.files import write_bytes
 from pixelreg.pictures.image import Picture, encode, format_of, read_file
@@ -88,7 +88,7 @@ def _load(
         if not model.is_file():
             raise ModelFileError(f"there is no {model}; make one with: pixelreg train portrait")
         return open_portrait(
-            model, locator=locator, parser=parser, provider=provider, threads=threads, say=say
+            model, locator=locator, parser=parser, provider=provider, threads=threads, say=say_once
         )
 
     return load
@@ -110,13 +110,7 @@ _loading = options.given_as(
         type=options.FILE,
         help="Face parser, for masks that are not given. [default: NAME-parser.onnx beside it]",
     ),
-    click.option(
-        "--provider",
-        type=click.Choice(["auto", "cuda", "cpu"]),
-        default="auto",
-        show_default=True,
-        help="What runs the model.",
-    ),
+    options.provider("What runs the model"),
     click.option("--threads", type=click.IntRange(1), help="Threads to use. [default: one a core]"),
     options.locating_faces,
 )

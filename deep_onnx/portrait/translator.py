@@ -54,9 +54,10 @@ from pixelreg.errors import (
 )
 from pixelreg.faces.align import UNMOVED, crop
 from pixelreg.faces.locate import Locator, Placement
+from pixelreg.faces.prepared import Changer, Prepared, PreparedFaces
 from pixelreg.models.plans import Change
 from pixelreg.pictures.image import ImageLike, Picture, read
-from pixelreg.translator import Changer, Prepared, PreparedFaces, Target
+from pixelreg.translator import Target
 
 MaskLike: TypeAlias = "Array | Path | str | None"
 PLAIN = 224  # grey of the background where none is given
@@ -148,6 +149,11 @@ class PortraitTranslator(OnnxTranslator):
         strength : s in x + s (y - x).
         """
         return super().translate(image, cast(Target, target), strength)
+
+    @property
+    def together(self) -> int:
+        """Each portrait takes masks and parts of its own."""
+        return 1
 
     def prepare(self, picture: Picture, target: Any, path: Path | None = None) -> Prepared:
         """Find the faces and their changes once; see `Translator.prepare`."""

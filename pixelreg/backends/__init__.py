@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from pixelreg.errors import MissingExtraError, UnknownNameError
+from pixelreg.backends.gpu import GPU_WORK, in_words
+from pixelreg.errors import MissingExtraError, PixelregError, UnknownNameError
 
 if TYPE_CHECKING:
     from pixelreg.backends.array import ArrayBackend
@@ -21,18 +23,25 @@ EXTRAS = {"numba": ("Numba", "fast"), "cupy": ("CuPy", "gpu")}
 # Importing Numba and its compiled loops takes about half a second in a new process. NumPy does
 # about this many operations on single values in that time, so less work is quicker without.
 NUMBA_WORK = 1_000_000_000
-QUICKEST = "numba"
+QUICKEST, GPU = "numba", "cupy"
 
 
-def get_backend(name: str = "auto", work: float = 0, threads: int | None = None) -> ArrayBackend:
+def get_backend(
+    name: str = "auto", work: float = 0, threads: int | None = None, solving: float = 0
+) -> ArrayBackend:
     """The backend of that name.
 
-    name : auto, numpy, numba or cupy; auto takes Numba where it is installed and ``work`` is at
-        least `NUMBA_WORK`, else NumPy.
+    name : auto, numpy, numba or cupy; auto takes CuPy where it is installed, a GPU is there and
+        ``solving`` is at least `pixelreg.backends.gpu.GPU_WORK`; else Numba where it is installed
+        and ``work`` is at least `NUMBA_WORK`; else NumPy.
     work : about how many operations on single values lie ahead; see `plan_work`.
     threads : how many threads Numba may use, None for one a core; NumPy's are its BLAS's own.
+    solving : how many multiply-adds of dense systems lie ahead.
     """
     if name == "auto":
+        on_gpu = _worth_a_gpu(solving)
+        if on_gpu is not None:
+            return on_gpu
         name = QUICKEST if work >= NUMBA_WORK and find_spec(QUICKEST) else "numpy"
     if name not in BACKENDS:
         raise UnknownNameError("backend", str(name), ("auto", *BACKENDS))
@@ -43,13 +52,33 @@ def get_backend(name: str = "auto", work: float = 0, threads: int | None = None)
         if name not in EXTRAS:
             raise
         package, extra = EXTRAS[name]
+        if name == GPU and _found(name):
+            raise PixelregError(f"no GPU for the backend {name!r}: {in_words(error)}") from error
         raise MissingExtraError(package, extra, f"the backend {name!r}") from error
     return backend
 
 
 def quickest() -> str:
     """The quickest backend that is at hand for what goes on for long: numba, or numpy."""
-    return QUICKEST if find_spec(QUICKEST) else "numpy"
+    return QUICKEST if _found(QUICKEST) else "numpy"
+
+
+def _worth_a_gpu(solving: float) -> ArrayBackend | None:
+    """CuPy, where it gains time and can be had; that it cannot, though installed, is told."""
+    if solving < GPU_WORK or not _found(GPU):
+        return None
+    try:
+        return get_backend(GPU)
+    except PixelregError as error:
+        warnings.warn(f"computing on the processor: {error}", RuntimeWarning, stacklevel=3)
+        return None
+
+
+def _found(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # None stands for it in sys.modules
+        return False
 
 
 def compiled_loops(name: str) -> Any:

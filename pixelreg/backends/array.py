@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pixelreg.arrays import Array, Float64, Floats, Pixels
+from pixelreg.arrays import Array, Float64, Floats, Pixels, check_unit_range
 from pixelreg.errors import InvalidArrayError
 from pixelreg.models.plans import Change, Plan
 from pixelreg.models.sums import GREY_LEVELS, LevelSums, PixelSums
-from pixelreg.pictures.image import check_unit_range
 
 COUNT_PIXELS, COUNT_SAMPLES = 256, 1024  # counted at once, so that the counts stay in the cache
 LEVEL_NUMBERS = 1_000_000  # float64 numbers that stay in the cache while levels are solved
@@ -88,11 +87,11 @@ def gaussian_kernel(xp: Any, x: Array, y: Array, sigma: float) -> Float64:
 
 
 def kernel_blocks(
-    xp: Any, left: Array, right: Array, sigma: float
+    xp: Any, left: Array, right: Array, sigma: float, numbers: int = BLOCK_NUMBERS
 ) -> Iterator[tuple[slice, Float64]]:
-    """Blocks of pixels with their kernel matrices (p, n_left, n_right), memory bounded."""
+    """Blocks of pixels with their kernel matrices (p, n_left, n_right), about ``numbers`` large."""
     pixels = left.shape[1]
-    step = max(1, BLOCK_NUMBERS // (len(left) * len(right)))
+    step = max(1, numbers // (len(left) * len(right)))
     for first in range(0, pixels, step):
         block = slice(first, min(first + step, pixels))
         yield (
@@ -111,6 +110,7 @@ class ArrayBackend:
     """
 
     name: ClassVar[str] = ""
+    dense_numbers: ClassVar[int] = BLOCK_NUMBERS  # of the kernel matrices that are held at once
     xp: Any
 
     def __init__(self, threads: int | None = None) -> None:
@@ -204,7 +204,7 @@ class ArrayBackend:
         xp, x, t = self.xp, self.to_device(x), self.to_device(t)
         result: Float64 = xp.empty_like(t)
         diagonal = xp.arange(len(x))
-        for block, kernels in kernel_blocks(xp, x, x, sigma):
+        for block, kernels in kernel_blocks(xp, x, x, sigma, self.dense_numbers):
             kernels[:, diagonal, diagonal] += alpha
             moment = xp.ascontiguousarray(t.T[block])
             solution = xp.linalg.solve(kernels, moment[..., None])[..., 0]
@@ -216,7 +216,7 @@ class ArrayBackend:
 
         new, x, coefficients = map(self.to_device, (new, x, coefficients))
         result: Float64 = self.xp.empty(new.shape)
-        for block, kernels in kernel_blocks(self.xp, new, x, sigma):
+        for block, kernels in kernel_blocks(self.xp, new, x, sigma, self.dense_numbers):
             result[:, block] = self.xp.einsum("pmn,np->mp", kernels, coefficients[:, block])
         return result
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.backends.array import ArrayBackend, normal_equations, repaired
-from pixelreg.errors import UsageError
+from pixelreg.backends.gpu import NO_GPU, in_a_line, told_in_a_line
+from pixelreg.errors import PixelregError, UsageError
 from pixelreg.models.plans import AffinePlan, FlowPlan, KernelPlan, Plan, SparsePlan
 from pixelreg.models.sums import GREY_LEVELS, LevelSums, PixelSums
 from pixelreg.pictures.warp import blur_weights
@@ -23,6 +24,7 @@ from pixelreg.pictures.warp import blur_weights
 KERNELS = Path(__file__).with_name("kernels.cu")
 BLOCK = 256  # threads that run together
 SAFE_SAMPLES = 65_536  # 255^2 times this many still fit 32 bits
+DENSE_NUMBERS = 32_000_000  # 256 MB, and its factors beside it: 200 systems of 400 pairs at once
 SYSTEM_NUMBERS = 128_000_000  # float64 numbers held at once while levels are solved: 1 GB
 
 
@@ -48,14 +50,22 @@ LAUNCHES: Mapping[type[Plan], tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
 }
 
 
+@told_in_a_line(
+    *("to_host", "to_device", "load", "pixel_sums", "level_sums", "solve_ridge", "solve_levels"),
+    *("solve_dense", "predict_dense", "predict", "apply", "change"),
+)
 class CupyBackend(ArrayBackend):
     """Sums, solves and plans on the current CUDA device."""
 
     name = "cupy"
+    dense_numbers = DENSE_NUMBERS
     xp: Any = cupy
 
     def __init__(self, threads: int | None = None) -> None:
         super().__init__(threads)
+        with in_a_line():
+            if not cupy.cuda.runtime.getDeviceCount():
+                raise PixelregError(f"no GPU for the backend 'cupy': {NO_GPU}")
         self._kernels = cupy.RawModule(code=KERNELS.read_text(encoding="utf-8"))
 
     def loops(self, name: str) -> Any:
@@ -64,7 +74,7 @@ class CupyBackend(ArrayBackend):
 
     def load(self, plan: Any) -> Any:
         """``plan`` with its arrays on the GPU, to be run many times."""
-        return plan.carried(cupy.asarray)
+        return plan.carried(self._contiguous)  # as kernels read them
 
     def pixel_sums(self, X: Array, T: Array) -> PixelSums:
         """The sums of Pixel-RR of X, T (n_samples, n_pixels), both uint8 or both float64."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import click
 from pixelreg.api import default_model
 from pixelreg.arrays import Pixels
 from pixelreg.commands import options
-from pixelreg.commands.changing import Changing
+from pixelreg.commands.changing import Begun, Changing, Made
 from pixelreg.commands.console import progress, quiet, say
-from pixelreg.commands.jobs import Job, left_out, plan_jobs, run_jobs
+from pixelreg.commands.jobs import Job, left_out, plan_jobs, run_jobs, run_together
 from pixelreg.commands.keeping import Keeping, keeping
 from pixelreg.errors import UsageError
 from pixelreg.faces.locate import Locator
@@ -185,13 +185,23 @@ def _batch(changing: Changing, files: list[Path], jobs: list[Job], locator: Loca
     wanted = [job for job in jobs if not (keeping.no_overwrite and job.output.exists())]
     notes: dict[Path, tuple[str, ...]] = {}
 
-    def work(job: Job) -> None:
-        made = changing.file(job.input, job.output)
+    def end(job: Job, make: Callable[[], Made]) -> None:
+        made = make()
         write_bytes(job.output, made.content, job.within)
         notes[job.input] = made.notes
 
+    def begin(job: Job) -> Begun:
+        return changing.begun(job.input, job.output)
+
+    def work(job: Job) -> None:
+        end(job, lambda: changing.file(job.input, job.output))
+
+    together = changing.translator.together
     with progress("applying") as update:
-        failures = run_jobs(wanted, work, update)
+        if together > 1:
+            failures = run_together(wanted, begin, changing.changed, end, update, together)
+        else:
+            failures = run_jobs(wanted, work, update)
     there = len(jobs) - len(wanted)
     rest = [left_out(files, jobs), f"{there} exist already" if there else ""]
     code = _summary(wanted, failures, "; ".join([_found_by(locator), *filter(None, rest)]))

@@ -92,13 +92,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     help="An .npz of features (N, D) by model, and of true pictures as truth: FID and KID.",
 )
 @click.option("--pictures", is_flag=True, help="Write what all models make of all judged people.")
-@click.option(
-    "--provider",
-    type=click.Choice(["auto", "cuda", "cpu"]),
-    default="auto",
-    show_default=True,
-    help="What runs ONNX models, but in the table of times, which asks both.",
-)
+@options.provider("What runs ONNX models, but in the table of times, which asks both")
 @click.option(
     "--networks",
     is_flag=True,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from pixelreg.commands.keeping import Keeping
+from pixelreg.errors import PixelregError
 from pixelreg.faces.dense import DenseFinder
+from pixelreg.faces.prepared import Looked, Prepared, PreparedFaces
 from pixelreg.pictures.image import content_of, encode, format_of, read_bytes
 from pixelreg.pictures.moving import Moving, encode_moving, fits, read_moving
 from pixelreg.pictures.writing import Picture
-from pixelreg.translator import Prepared, PreparedFaces, Target, Translator
+from pixelreg.translator import Target, Translator
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,18 @@ class Made:
 
     content: bytes
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A picture file whose faces are found.
+
+    looked : what a network is to change; None for a file of several pictures.
+    finish : from the picture, ready for any strength, to the file's bytes.
+    """
+
+    looked: Looked | None
+    finish: Callable[[Prepared | None], Made]
 
 
 @dataclass(frozen=True)
@@ -51,15 +66,50 @@ class Changing:
         path : its file, beside which landmarks may lie.
         format : what to write; None for its own.
         """
-        moving = read_moving(content, name, self.keeping.background)
-        if moving is not None and len(self.strengths) == 1:
-            chosen = format or moving.pictures[0].format or ""
-            if fits(moving, chosen):
-                return self._all(moving, chosen, path)
+        moving = self._moving(content, name, format)
+        if moving is not None:
+            return self._all(*moving, path)
         picture = self._read(content, name)
-        prepared = self.translator.prepare(picture, self.target, path)
-        notes = *picture.notes, *self._as_crop(prepared), *self._covered(prepared), *prepared.notes
-        return Made(encode(self.shown(prepared), format), notes)
+        return self._made(self.translator.prepare(picture, self.target, path), format)
+
+    def begun(self, path: Path, output: Path) -> Begun:
+        """`file` up to what a network does, which does more at once: see `changed`."""
+        content, format = content_of(path), format_of(output)
+        moving = self._moving(content, str(path), format)
+        if moving is not None:
+            return Begun(None, lambda _: self._all(*moving, path))
+        picture = self._read(content, str(path))
+        looked = self.translator.look(picture, self.target, path)
+        return Begun(looked, lambda prepared: self._made(prepared, format))
+
+    def changed(self, begun: Sequence[Begun]) -> list[Callable[[], Made]]:
+        """What makes the file of each, once the crops of all are changed by runs in common."""
+        looked = [each.looked for each in begun if each.looked is not None]
+        try:
+            every = self.translator.finished(looked, self.target)
+        except PixelregError:  # perhaps of one alone: each then fails or not by itself
+            return [lambda each=each: self._alone(each) for each in begun]  # type: ignore[misc]
+        ready = iter(every)
+        made = [None if each.looked is None else next(ready) for each in begun]
+        return [partial(each.finish, one) for each, one in zip(begun, made, strict=True)]
+
+    def _alone(self, begun: Begun) -> Made:
+        if begun.looked is None:
+            return begun.finish(None)
+        return begun.finish(self.translator.finished([begun.looked], self.target)[0])
+
+    def _moving(self, content: bytes, name: str, format: str | None) -> tuple[Moving, str] | None:
+        """All pictures of a file that holds several, and the format that takes them."""
+        moving = read_moving(content, name, self.keeping.background)
+        if moving is None or len(self.strengths) > 1:
+            return None
+        chosen = format or moving.pictures[0].format or ""
+        return (moving, chosen) if fits(moving, chosen) else None
+
+    def _made(self, prepared: Prepared | None, format: str | None) -> Made:
+        assert prepared is not None
+        told = *self._as_crop(prepared), *self._covered(prepared), *prepared.notes
+        return Made(encode(self.shown(prepared), format), (*prepared.picture.notes, *told))
 
     def _as_crop(self, prepared: Prepared) -> tuple[str, ...]:
         """What has to be said where a picture's size alone makes it a crop of a face."""

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 SHOWN = 3  # files that a line names
 REASONS = 6  # lines on files that were left out
 _FILES = re.compile(r"\S+\.\w{2,5}\b")
-QUIET = "pixelreg.quiet"  # in click's context, which all commands of a call share
+# In click's context, which all commands of a call share.
+QUIET, TOLD = "pixelreg.quiet", "pixelreg.told"
 
 
 # Control characters but the tab and the end of a line, and those that turn the reading direction:
@@ -58,6 +59,14 @@ def say(message: str) -> None:
     """Tell the person at the terminal something that is not a result."""
     if not is_quiet():
         click.echo(printable(message), err=True)
+
+
+def say_once(message: str) -> None:
+    """`say`, but once a command: what every model that it loads would tell again."""
+    told = click.get_current_context().meta.setdefault(TOLD, set())
+    if message not in told:
+        told.add(message)
+        say(message)
 
 
 def give(result: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pixelreg.data.crops import read_all
 from pixelreg.errors import ImageError, PixelregError, UsageError
@@ -18,6 +19,9 @@ from pixelreg.pictures.kinds import (
     media_of,
     suffix_of,
 )
+
+B = TypeVar("B")
+C = TypeVar("C")
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,37 @@ def run_jobs(
             if isinstance(outcome, PixelregError):
                 failed.append((job, str(outcome)))
             progress(done, len(jobs))
+    return failed
+
+
+def run_together(
+    jobs: Sequence[Job],
+    begin: Callable[[Job], B],
+    change: Callable[[Sequence[B]], Sequence[C]],
+    end: Callable[[Job, C], None],
+    progress: Callable[[int, int], None],
+    size: int,
+    workers: int | None = None,
+) -> list[tuple[Job, str]]:
+    """As `run_jobs`, ``size`` jobs at a time, all of which one step in the middle takes at once.
+
+    No more are held in memory.
+    """
+    workers = workers or min(size, os.cpu_count() or 1)
+    failed: list[tuple[Job, str]] = []
+    for first in range(0, len(jobs), size):
+        group = jobs[first : first + size]
+        with closing(read_all(group, begin, workers)) as begun:
+            outcomes = dict(begun)
+        good = {job: made for job, made in outcomes.items() if not isinstance(made, PixelregError)}
+        changed = list(zip(good, change(list(good.values())), strict=True))
+        reasons = {job: why for job, why in outcomes.items() if isinstance(why, PixelregError)}
+        with closing(read_all(changed, lambda pair: end(*pair), workers)) as ended:
+            for (job, _), why in ended:
+                if isinstance(why, PixelregError):
+                    reasons[job] = why
+        failed += [(job, str(reasons[job])) for job in group if job in reasons]
+        progress(min(first + size, len(jobs)), len(jobs))
     return failed
 
 

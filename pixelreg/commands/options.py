@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from pixelreg.backends import BACKENDS, get_backend
-from pixelreg.commands.console import say
+from pixelreg.backends.providers import AUTO as AUTO_PROVIDER
+from pixelreg.backends.providers import NAMES, asked
+from pixelreg.commands.console import say, say_once
 from pixelreg.errors import ModelFileError, PixelregError, UsageError
 from pixelreg.faces.detect import AUTO, DETECTORS, asked_for, detector_class
 from pixelreg.models import NAMED
@@ -75,6 +78,24 @@ class Model(click.Path):  # type: ignore[type-arg,unused-ignore]
         return value if value in NAMED else super().convert(value, param, ctx)
 
 
+class ProviderText(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """The name of a provider, perhaps with settings; see `pixelreg.backends.providers`."""
+
+    name = "provider"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return "NAME[:SETTING=VALUE,...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        asked(value)  # a wrong name must not wait for the pictures
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in NAMES if name.startswith(incomplete)]
+
+
 MODEL = Model()
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=True, path_type=Path)
@@ -130,6 +151,18 @@ def output(kind: click.Path, default: str, help: str) -> Callable[[Any], Any]:
     return click.option("-o", "--output", type=kind, default=default, show_default=True, help=help)
 
 
+def provider(what: str) -> Callable[[Any], Any]:
+    """--provider, what onnxruntime runs a model with."""
+    return click.option(
+        "--provider",
+        type=ProviderText(),
+        default=AUTO_PROVIDER,
+        show_default=True,
+        help=f"{what}: {', '.join(NAMES)}; auto takes CUDA where there is one. Settings of CUDA: "
+        "device, tf32, search, memory, graphs, as in cuda:device=1,tf32=on.",
+    )
+
+
 _computing_options = stacked(
     click.option(
         "--backend",
@@ -147,13 +180,7 @@ _computing_options = stacked(
 )
 _running_options = stacked(
     _computing_options,
-    click.option(
-        "--provider",
-        type=click.Choice(["auto", "cuda", "cpu"]),
-        default="auto",
-        show_default=True,
-        help="What runs an ONNX model; auto takes CUDA where there is one.",
-    ),
+    provider("What runs an ONNX model"),
     click.option(
         "--meta", type=FILE, help="JSON file that describes an ONNX model of another origin."
     ),
@@ -229,7 +256,7 @@ class Running(Computing):
         if Path(file).suffix.lower() == ".onnx":
             if self.backend != "auto":
                 raise UsageError("--backend is for closed-form models; an ONNX model: --provider")
-            chosen = {"provider": self.provider, "meta": self.meta, "say": say}
+            chosen = {"provider": self.provider, "meta": self.meta, "say": say_once}
             chosen |= {"trusted": True} if self.trust else {}
         else:
             if self.provider != "auto" or self.meta is not None:

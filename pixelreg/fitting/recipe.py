@@ -75,8 +75,9 @@ class Recipe:
 
     def solved(self, sums: Sums) -> tuple[Plan, str]:
         """One target's plan from sums of crops of this size, and the backend that solved it."""
-        backend = get_backend(self.backend, threads=self.threads)
-        model = self.estimator().from_sums(sums, backend)
+        estimator = self.estimator()
+        backend = get_backend(self.backend, 0, self.threads, estimator.solving(sums))
+        model = estimator.from_sums(sums, backend)
         return model.to_plan((self.size, self.size, 3)), backend.name
 
     def fitted(self, stack: Stack) -> tuple[Plan, str]:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, TypeAlias, Union
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pixelreg.arrays import Array, Float64, Pixels
+from pixelreg.arrays import Array, Pixels, check_unit_range
 from pixelreg.errors import ImageError, InvalidArrayError
 from pixelreg.files import open_regular, why
 from pixelreg.pictures import deep
@@ -59,7 +59,6 @@ __all__ = [
     "write_file",
 ]
 DEEP_NO_MORE = ("RGB", "RGBA", "LA")  # Pillow's modes that take 8 bits of more
-ROUNDING = 1e-5  # by which floats may leave [0, 1]: float16 and sums do no better
 
 
 def read(source: ImageLike, background: tuple[int, int, int] = WHITE) -> Picture:
@@ -337,21 +336,6 @@ def _from_array(array: Array) -> Picture:
     white = 1.0 if values.dtype == np.float64 else deep.white_of(colours)
     picture = _from_values((colours, None, white), About(), None, WHITE)
     return picture if alpha is None else replace(picture, alpha=as_bytes(alpha / white))
-
-
-def check_unit_range(array: Array, name: str) -> Float64:
-    """``array`` as float64 after checking that it is finite and, but for rounding, in [0, 1]."""
-    values = np.asarray(array, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise InvalidArrayError(f"{name} holds NaN or infinite values; replace them first")
-    if not values.size:
-        return values
-    low, high = float(values.min()), float(values.max())
-    if low < -ROUNDING or high > 1.0 + ROUNDING:
-        raise InvalidArrayError(
-            f"{name} has floats from {low:.9g} to {high:.9g}; scale them to [0, 1] or use uint8"
-        )
-    return values if low >= 0.0 and high <= 1.0 else np.clip(values, 0.0, 1.0)
 
 
 def _to_array(picture: Picture, source: Array) -> Array:

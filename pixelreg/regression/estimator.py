@@ -167,6 +167,10 @@ class Estimator:
         """Learn from sums of 8-bit pairs, with a backend of `pixelreg.backends`."""
         raise NotImplementedError
 
+    def solving(self, sums: Any) -> float:
+        """About how many multiply-adds of dense systems `from_sums` takes, see `get_backend`."""
+        return 0.0
+
     @classmethod
     def _names(cls) -> list[str]:
         return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]

@@ -127,6 +127,11 @@ SOLVERS = ("auto", "dense", "levels")
 COUNT_WORK = 8  # operations on every value of the training pairs, see `get_backend`
 
 
+def dense_work(samples: int, pixels: int) -> float:
+    """Multiply-adds of the dense solver: a kernel matrix, about 10 a number, and its factors."""
+    return float(pixels * (samples**3 / 3 + 10 * samples**2))
+
+
 class PixelKernelRidge(Estimator):
     """Pixel-KR: kernel ridge regression per pixel with a Gaussian kernel (Eq. 7-16).
 
@@ -193,7 +198,8 @@ class PixelKernelRidge(Estimator):
         if self.solver_ == "levels":
             return self._learn_levels(inputs, targets)._note(facts)
         alpha, sigma = self._parameters()
-        backend = get_backend(self.backend, 0, self.threads)  # for LAPACK, Numba gains nothing
+        # For LAPACK, Numba gains nothing.
+        backend = get_backend(self.backend, 0, self.threads, dense_work(*inputs.shape))
         self.X_fit_ = as_unit(inputs)
         solution = backend.solve_dense(self.X_fit_, as_unit(targets), sigma, alpha)
         self.dual_coef_, self.backend_ = backend.to_host(solution), backend.name
@@ -216,7 +222,8 @@ class PixelKernelRidge(Estimator):
             if model.solver_ != "levels":
                 raise UsageError("merge needs models fitted by the levels solver")
         sums, facts = self.sums_ + other.sums_, self._joined_facts(other._facts())
-        made = self._solve_levels(get_backend(self.backend, 0, self.threads), sums)
+        backend = get_backend(self.backend, 0, self.threads, self.solving(sums))
+        made = self._solve_levels(backend, sums)
         return made._note(facts)
 
     def predict(self, X: Any) -> Float64:
@@ -262,6 +269,14 @@ class PixelKernelRidge(Estimator):
         self.solver_ = "levels"
         return self._solve_levels(backend, sums)
 
+    def solving(self, sums: Any) -> float:
+        """See `Estimator`."""
+        return self._level_work(len(sums.inputs))
+
+    def _level_work(self, pixels: int) -> float:
+        rank = min(GREY_LEVELS, 6 + 2.5 / self._parameters()[1])  # about: 31 to 4 are kept
+        return float(pixels * (GREY_LEVELS * rank * (rank + 5) / 2 + rank**3 / 3))
+
     def _on_levels(self) -> tuple[Any, Array]:
         if self.solver_ == "levels":
             return self.features_, self.coef_
@@ -295,7 +310,9 @@ class PixelKernelRidge(Estimator):
     def _learn_levels(
         self, inputs: Array, targets: Array, before: LevelSums | None = None
     ) -> PixelKernelRidge:
-        backend = get_backend(self.backend, COUNT_WORK * inputs.size, self.threads)
+        backend = get_backend(
+            self.backend, COUNT_WORK * inputs.size, self.threads, self._level_work(inputs.shape[1])
+        )
         sums = backend.level_sums(inputs, targets)
         if before is not None:
             sums = backend.to_device(before) + sums

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pixelreg.arrays import Array, Float64, on_host
+from pixelreg.arrays import Array, Float64, check_unit_range, on_host
 from pixelreg.errors import InvalidArrayError
-from pixelreg.pictures.image import check_unit_range
 
 NOISE = 1e-6  # what rounding may leave beyond [0, 1]: float32 takes steps of 1.2e-7 at 1
 SHOWN_NAMES = 5

@@ -19,6 +19,7 @@ from pixelreg.faces.dense import DenseFace, DenseFinder, find_dense
 from pixelreg.faces.followed import OneFace
 from pixelreg.faces.landmarks import Face, face_from_eyes
 from pixelreg.faces.locate import SMALLEST_EYE_DISTANCE, Locator, Placement
+from pixelreg.faces.prepared import ChangeAt, Changer, PreparedFaces
 from pixelreg.models.model import Frame
 from pixelreg.models.plans import Change
 from pixelreg.pictures.image import ImageLike, Picture, read
@@ -28,7 +29,7 @@ from pixelreg.rig.motion import USUAL, Look, Rig, change
 from pixelreg.rig.moving import MOST_TURNED, PUPILS, MovingFace, smaller, times_smaller, window_of
 from pixelreg.rig.shown import example_weights, misfit_of, moved_towards, shown_weights, turn_of
 from pixelreg.rig.sitter import Sitter, fit_sitter
-from pixelreg.translator import ChangeAt, Changer, PreparedFaces, Target, Translator
+from pixelreg.translator import Target, Translator
 
 SIZE = 256  # of crops, where pictures come as crops
 # A share of landmarks; cm that they may lie off a face's; times what is whole of a target's name,

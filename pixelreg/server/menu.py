@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from pixelreg.errors import UnknownNameError, UsageError
+from pixelreg.faces.prepared import Prepared, PreparedFaces
 from pixelreg.pictures.image import encode, read_bytes
 from pixelreg.pictures.moving import Moving, encode_moving, read_moving
 from pixelreg.pictures.writing import Picture
 from pixelreg.server.limits import MEDIA, Deadline, Limits, measured
 from pixelreg.server.refusal import Refusal
-from pixelreg.translator import Prepared, PreparedFaces, Target, Translator, check_strength
+from pixelreg.translator import Target, Translator, check_strength
 
 NAME = "the picture"
 Words: TypeAlias = Mapping[str, Sequence[str]]  # of a request, by parameter
