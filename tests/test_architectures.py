@@ -38,6 +38,7 @@ TINY: dict[str, dict[str, Any]] = {
     "pix2pix": {"size": 32, "width": 4, "batch": 2},
     "cyclegan": {"size": 32, "width": 4, "batch": 2, "blocks": 1, "buffer": 3},
     "stargan": {"size": 32, "width": 4, "batch": 2, "blocks": 1, "critic_steps": 2},
+    "usgan": {"size": 32, "width": 4, "batch": 2, "critic_steps": 2},
     "ganimation": {"size": 32, "width": 4, "batch": 2, "blocks": 1, "critic_steps": 2},
     "ocnn": {"size": 32, "width": 4, "blocks": 1, "batch": 2, "components": 2, "adversarial": 0.01},
     "portrait": {"size": 64, "width": 4, "batch": 2},
