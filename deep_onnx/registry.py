@@ -47,6 +47,10 @@ ARCHITECTURES: dict[str, Architecture] = {
         "deep_onnx.architectures.ganimation:GANimation",
         "Attention and colour masks, by action units.",
     ),
+    "reggan": Architecture(
+        "deep_onnx.architectures.reggan:RegGAN",
+        "Masked ridge regression as a layer, refined against a critic.",
+    ),
     "ocnn": Architecture(
         "deep_onnx.architectures.ocnn:OCNN",
         "A mask and a picture from one small network, by blendshapes, perhaps tuned by penguins.",

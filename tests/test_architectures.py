@@ -40,6 +40,7 @@ TINY: dict[str, dict[str, Any]] = {
     "stargan": {"size": 32, "width": 4, "batch": 2, "blocks": 1, "critic_steps": 2},
     "usgan": {"size": 32, "width": 4, "batch": 2, "critic_steps": 2},
     "ganimation": {"size": 32, "width": 4, "batch": 2, "blocks": 1, "critic_steps": 2},
+    "reggan": {"size": 32, "width": 4, "batch": 2},
     "ocnn": {"size": 32, "width": 4, "blocks": 1, "batch": 2, "components": 2, "adversarial": 0.01},
     "portrait": {"size": 64, "width": 4, "batch": 2},
     "dcgan": {"size": 16, "width": 4, "latent": 8, "batch": 4},
