@@ -49,7 +49,15 @@ class Subject:
 def subjects() -> Mapping[str, Subject]:
     """The papers' networks that turn pictures into pictures, at the papers' own widths."""
     need("torch", "PyTorch", "train", "counting the papers' networks")
-    from deep_onnx.architectures import cyclegan, ganimation, ocnn, pix2pix, stargan, two_head
+    from deep_onnx.architectures import (
+        cyclegan,
+        ganimation,
+        ocnn,
+        pix2pix,
+        stargan,
+        two_head,
+        usgan,
+    )
 
     narrow, parts = ocnn.OCNNArguments(), 6
 
@@ -60,6 +68,7 @@ def subjects() -> Mapping[str, Subject]:
         "StarGAN, 5 classes": Subject("generator, width 64", 128, lambda: stargan.Generator(5), 5),
         "StarGAN, 7 classes": Subject("generator, width 64", 128, lambda: stargan.Generator(7), 7),
         "GANimation": Subject("generator, 17 units", 128, ganimation.Generator, 17),
+        "US-GAN, 7 classes": Subject("generator, width 64", 128, lambda: usgan.Generator(7), 7),
         "CycleGAN": Subject("one generator, 9 blocks", 128, cyclegan.ResNetGenerator),
         "pix2pix, depth 7": Subject("U-Net, width 64", 128, lambda: pix2pix.UNet(64, 7)),
         "pix2pix, depth 8": Subject("U-Net, width 64", 256, lambda: pix2pix.UNet(64, 8)),

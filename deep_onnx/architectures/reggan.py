@@ -68,6 +68,11 @@ class Regression(nn.Module):
         self.weights = nn.Parameter(weights, requires_grad=False)  # (T, k, 3, S, S)
         self.bias = nn.Parameter(bias, requires_grad=False)  # (T, 3, S, S)
 
+    @property
+    def multiply_adds(self) -> int:
+        """Of a picture: every layer weighed by the condition, and the one that this makes."""
+        return self.weights.numel() + self.bias.numel() + self.weights[0].numel()
+
     def forward(self, image: Tensor, condition: Tensor) -> Tensor:
         """(N, 3, S, S) on [-1, 1] and (N, T) one-hot -> the same pictures, regressed."""
         reach = max(abs(step) for offset in self.offsets for step in offset)
