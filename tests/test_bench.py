@@ -99,6 +99,8 @@ def test_the_papers_numbers_come_out() -> None:
         "GANimation": 8_471_296,
         # StarGAN's without five residual blocks of two 3 x 3 convolutions and norms of 256
         "US-GAN, 7 classes": 8_436_800 - 5 * 2 * (256 * 256 * 9 + 2 * 256),
+        # US-GAN's, and seven layers of ten numbers a value
+        "RegGAN, 7 classes": 8_436_800 - 5 * 2 * (256 * 256 * 9 + 2 * 256) + 7 * 10 * 128 * 128 * 3,
         "CycleGAN": 11_378_179,
         "pix2pix, depth 8": 54_413_955,
     }
