@@ -59,7 +59,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     "--model",
     "models",
     multiple=True,
-    help="A kind that is fitted here (rr, kr, mr, full, flow), perhaps with settings "
+    help="A kind that is fitted here (rr, kr, mr, lsrf, full, flow), perhaps with settings "
     "(kr:sigma=1), rig, a model file ({expr} in its name stands for the "
     "expression), or all. [default: all]",
 )
