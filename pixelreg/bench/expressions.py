@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,23 +55,23 @@ BY_RIG = (
 
 @dataclass
 class Kept:
-    """A model's scores, (n,) a part and expression, and its pictures of those who are shown."""
+    """A model's scores, (n,) a part and expression, and its pictures by expression and person."""
 
     settings: str = ""
     scores: dict[str, list[Float64]] = field(default_factory=lambda: defaultdict(list))
     people: list[str] = field(default_factory=list)
     seen: dict[str, float] = field(default_factory=dict)
-    shown: dict[str, Pixels] = field(default_factory=dict)
+    shown: dict[str, dict[str, Pixels]] = field(default_factory=dict)
 
     def mean(self, name: str) -> float:
         """A score's mean over everything."""
         return float(np.concatenate(self.scores[name]).mean())
 
-    def spread(self) -> float:
+    def spread(self) -> float | None:
         """How far the mean gain may be off: people differ, and a person's pictures are alike."""
         gains, people = np.concatenate(self.scores["psnr gain"]), np.array(self.people)
         means = [gains[people == one].mean() for one in sorted(set(self.people))]
-        return float(SURE * np.std(means, ddof=1) / len(means) ** 0.5) if means[1:] else np.nan
+        return float(SURE * np.std(means, ddof=1) / len(means) ** 0.5) if means[1:] else None
 
 
 class Judges:
@@ -183,7 +183,7 @@ def _keep(
         kept.scores[name].append(values)
     kept.scores[f"seen {target}"].append(named)
     kept.people += list(own.people)
-    kept.shown.setdefault(target, made[:SHOWN])
+    kept.shown.setdefault(target, dict(zip(own.people, made, strict=True)))
 
 
 def _row(
@@ -221,16 +221,16 @@ def _truths(setting: Setting) -> list[str]:
 
 def _sheet(kept: Mapping[str, Kept], settings: Mapping[str, Setting]) -> Figure:
     """Expressions and people down, models across."""
-    people: Sequence[str] = kept[UNTOUCHED].people[:SHOWN]
+    people = list(dict.fromkeys(kept[UNTOUCHED].people))[:SHOWN]
     blank = np.full((CELL, CELL, 3), 255, np.uint8)
     labels = [f"{target} {person}" for target in settings for person in people]
     columns = [
         (
             name,
             [
-                each.shown[target][row] if target in each.shown else blank
+                each.shown.get(target, {}).get(person, blank)
                 for target in settings
-                for row in range(len(people))
+                for person in people
             ],
         )
         for name, each in kept.items()

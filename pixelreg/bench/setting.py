@@ -84,10 +84,11 @@ class Setting:
         """The pairs from the source to the target."""
         source = self.source or self.listing.source
         found = pair(self.listing, source, self.target).pairs
-        if len({one.person for one in found}) < FOLDS:
+        needed = 2 if self.holdout else FOLDS
+        if len({one.person for one in found}) < needed:
             if not found:
                 raise no_pairs(self.listing, source, self.target)
-            raise DataError(f"{self.listing.root}: {FOLDS} people with pairs are needed to judge")
+            raise DataError(f"{self.listing.root}: {needed} people with pairs are needed to judge")
         return found
 
     @cached_property
