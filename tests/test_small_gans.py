@@ -43,7 +43,7 @@ def examples() -> Examples:
 def trained(examples: Examples, **changes: object) -> reggan.RegGAN:
     torch.manual_seed(0)
     chosen = {"size": SIZE, "width": 4, "augment": False, **changes}
-    return reggan.RegGAN(reggan.Arguments(**chosen), examples)
+    return reggan.RegGAN(reggan.RegGANArguments(**chosen), examples)
 
 
 def test_usgan_is_three_times_smaller_than_stargan() -> None:

@@ -104,7 +104,7 @@ class Generator(nn.Module):
 
 
 @dataclass(frozen=True)
-class Arguments(algorithm.Arguments):
+class RegGANArguments(algorithm.Arguments):
     """What RegGAN can be told."""
 
     batch: int = argument(4, "Pictures a step.")
@@ -120,14 +120,14 @@ class RegGAN(Algorithm):
     stack : target's number and the pair of each item; sources, regressed, targets are (N, S, S, 3).
     """
 
-    Arguments = Arguments
+    Arguments = RegGANArguments
     learns = Learns.SEVERAL
     examples_of_use = (
         "--size 64 --width 16 --minutes 15",
         "--expr happy --steps 5000 -o happy.onnx",
     )
 
-    def __init__(self, arguments: Arguments, examples: Examples) -> None:
+    def __init__(self, arguments: RegGANArguments, examples: Examples) -> None:
         super().__init__(arguments, examples)
         _check(arguments)
         self.stacks = {name: stack for name, stack in examples.stacks.items() if stack.pairs}
@@ -248,7 +248,7 @@ class RegGAN(Algorithm):
         return made
 
 
-def _check(chosen: Arguments) -> None:
+def _check(chosen: RegGANArguments) -> None:
     """Raise UsageError for arguments that nothing can be made with."""
     pictures.check(chosen, MULTIPLE, smallest_side())
     if chosen.penalty <= 0:

@@ -84,7 +84,8 @@ class Judges:
     def of(self, size: int, frame: Frame | None) -> Expressions:
         """What judges crops of a size in a frame."""
         if (size, frame) not in self.made:
-            pictures, labels = [], []
+            pictures: list[Pixels] = []
+            labels: list[str] = []
             for target, setting in self.settings.items():
                 learning, _ = setting.split(self.fold, size, frame)
                 sides = [(target, learning.targets)]

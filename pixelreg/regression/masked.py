@@ -105,7 +105,7 @@ class MaskedRidge(Estimator):
         )
 
     @classmethod
-    def paper_settings(cls, target: str) -> dict[str, Any]:
+    def paper_settings(cls, target: str) -> dict[str, Any] | None:
         """What Pixel-RR has; the paper gives none of this baseline's own."""
         return {"alpha": 0.4}
 
