@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pixelreg.errors import need
 from pixelreg.files import write_bytes
+from pixelreg.models.plans import SparsePlan
+from pixelreg.regression.masked import patch_offsets
 
 FLOAT = 4  # bytes
 # What sides must be multiples of in networks that are timed.
@@ -49,17 +53,33 @@ class Subject:
 def subjects() -> Mapping[str, Subject]:
     """The papers' networks that turn pictures into pictures, at the papers' own widths."""
     need("torch", "PyTorch", "train", "counting the papers' networks")
-    from deep_onnx.architectures import cyclegan, ganimation, ocnn, pix2pix, stargan, two_head
+    from deep_onnx.architectures import (
+        cyclegan,
+        ganimation,
+        ocnn,
+        pix2pix,
+        reggan,
+        stargan,
+        two_head,
+        usgan,
+    )
 
     narrow, parts = ocnn.OCNNArguments(), 6
 
     def two_heads(width: int, scale: int) -> Callable[[], Any]:
         return lambda: two_head.Generator(parts, width, narrow.blocks, scale)
 
+    def regressed() -> Any:
+        still = np.zeros((9, 128, 128, 3), np.float32)
+        plan = SparsePlan(patch_offsets(3), still, still[0])
+        return reggan.Generator(reggan.Regression([plan] * 7), 64, 1)
+
     return {
         "StarGAN, 5 classes": Subject("generator, width 64", 128, lambda: stargan.Generator(5), 5),
         "StarGAN, 7 classes": Subject("generator, width 64", 128, lambda: stargan.Generator(7), 7),
         "GANimation": Subject("generator, 17 units", 128, ganimation.Generator, 17),
+        "US-GAN, 7 classes": Subject("generator, width 64", 128, lambda: usgan.Generator(7), 7),
+        "RegGAN, 7 classes": Subject("ridge 3 x 3, then width 64", 128, regressed, 7),
         "CycleGAN": Subject("one generator, 9 blocks", 128, cyclegan.ResNetGenerator),
         "pix2pix, depth 7": Subject("U-Net, width 64", 128, lambda: pix2pix.UNet(64, 7)),
         "pix2pix, depth 8": Subject("U-Net, width 64", 256, lambda: pix2pix.UNet(64, 8)),
@@ -158,7 +178,7 @@ def _multiply_adds(part: Any, given: Any, made: Any) -> int:
     if isinstance(part, nn.Linear):
         return int(made.numel()) * part.in_features
     if not isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
-        return 0
+        return int(getattr(part, "multiply_adds", 0))  # of the house's own layers
     taps = part.kernel_size[0] * part.kernel_size[1]
     if isinstance(part, nn.ConvTranspose2d):  # every value given is spread by the kernel
         return int(given.numel()) * taps * part.out_channels // part.groups

@@ -39,9 +39,17 @@ ARCHITECTURES: dict[str, Architecture] = {
         "deep_onnx.architectures.stargan:StarGAN",
         "One generator for all expressions, by their names.",
     ),
+    "usgan": Architecture(
+        "deep_onnx.architectures.usgan:USGAN",
+        "StarGAN with one residual block, and the picture itself added to what it makes.",
+    ),
     "ganimation": Architecture(
         "deep_onnx.architectures.ganimation:GANimation",
         "Attention and colour masks, by action units.",
+    ),
+    "reggan": Architecture(
+        "deep_onnx.architectures.reggan:RegGAN",
+        "Masked ridge regression as a layer, refined against a critic.",
     ),
     "ocnn": Architecture(
         "deep_onnx.architectures.ocnn:OCNN",

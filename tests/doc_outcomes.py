@@ -145,6 +145,7 @@ CHECKS: dict[str, Callable[[Done], None]] = {
     "merge": model_made,
     "train": model_made,
     "evaluate": printed("PSNR", "untouched input"),
+    "bench": printed("untouched input", "truth", "usgan", "reggan"),
     "info": printed("target"),
     "landmarks": made(".tem"),
     "export": exported,

@@ -22,12 +22,16 @@ from pixelreg.bench.setting import Setting
 from pixelreg.bench.sizes import WORK, plan_bytes_moved, plan_multiply_adds
 from pixelreg.bench.table import Column, Figure, Table
 from pixelreg.bench.timing import Taken, in_turn
+from pixelreg.data.pairs import pair
+from pixelreg.data.pools import scan_all
 from pixelreg.data.synthetic import synthesise
 from pixelreg.errors import UnknownNameError, UsageError
 from pixelreg.evaluation.features import frechet, kernel_distance
 from pixelreg.evaluation.metrics import sharpness
-from pixelreg.fitting.recipe import Recipe
-from pixelreg.models.plans import PLAN_CLASSES
+from pixelreg.fitting.recipe import Recipe, choose_held_out
+from pixelreg.models.file import save
+from pixelreg.models.model import Model
+from pixelreg.models.plans import PLAN_CLASSES, AffinePlan
 from pixelreg.regression import ESTIMATORS
 
 pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
@@ -93,6 +97,10 @@ def test_the_papers_numbers_come_out() -> None:
         "StarGAN, 5 classes": 8_430_528,
         "StarGAN, 7 classes": 8_436_800,
         "GANimation": 8_471_296,
+        # StarGAN's without five residual blocks of two 3 x 3 convolutions and norms of 256
+        "US-GAN, 7 classes": 8_436_800 - 5 * 2 * (256 * 256 * 9 + 2 * 256),
+        # US-GAN's, and seven layers of ten numbers a value
+        "RegGAN, 7 classes": 8_436_800 - 5 * 2 * (256 * 256 * 9 + 2 * 256) + 7 * 10 * 128 * 128 * 3,
         "CycleGAN": 11_378_179,
         "pix2pix, depth 8": 54_413_955,
     }
@@ -124,6 +132,9 @@ def test_closed_forms_have_the_sizes_that_equations_give(setting: Setting) -> No
     assert plan_bytes_moved(ridge) == 4 * (2 * values + 2 * values)
     masked = Recipe("mr").fit(learning)
     assert (masked.parameters, plan_multiply_adds(masked)) == (491_520, 9 * values)
+    sparse = Recipe("lsrf").fit(learning)
+    assert sparse.parameters == 26 * values
+    assert np.count_nonzero(sparse.weights) <= 4 * values
     assert set(WORK) == set(PLAN_CLASSES)
 
 
@@ -165,6 +176,51 @@ def test_all_people_of_few_are_those_of_quality(tables: Lazily) -> None:
     assert last["PSNR dB"] == pytest.approx(whole["PSNR dB"], abs=1e-9)
     sigmas = [row["sigma"] for row in tables["sigma"].facts()["rows"]]
     assert sigmas == [0.1, 0.3, 1.0, 3.0, 5.0, 10.0, None, None]
+
+
+def test_held_out_people_are_those_of_fit(faces: Path, tmp_path: Path) -> None:
+    setting = Setting(tmp_path, (faces,), QUICK, size=32, holdout=0.25, seed=3)
+    listing = scan_all((faces,))
+    people = [one.person for one in pair(listing, "neutral", "happy").pairs]
+    assert setting.folds() == [choose_held_out(people, 0.25, 3)]
+    assert set(setting.judged().people) == choose_held_out(people, 0.25, 3)
+    assert "--holdout 0.25" in setting.told()
+
+
+def test_every_expression_is_judged_and_a_file_may_be_for_one(tmp_path: Path) -> None:
+    synthesise(tmp_path / "faces", 12, ("neutral", "happy", "surprised"), size=64, seed=2)
+    # What learns nothing is seen as what it is; a file of one expression is judged on that alone.
+    white = np.ones((32, 32, 3), np.float32)
+    still = Model({"happy": AffinePlan(white, 0 * white)}, "neutral", "rr")
+    save(still, tmp_path / "still-happy.safetensors")
+    words = ("rr", str(tmp_path / "still-{expr}.safetensors"), "lsrf:pixels=2")
+    setting = Setting(tmp_path, (tmp_path / "faces",), words, size=32, quick=True)
+    table = table_of("expressions")(setting)
+    rows = {row["model"]: row for row in table.facts()["rows"]}
+    count = len(setting.judged().people)
+    assert [rows[name]["n"] for name in ("rr", "still", "truth")] == [2 * count, count, 2 * count]
+    assert rows["still"]["expressions"] == 1
+    assert rows["still"]["surprised"] is None
+    assert rows["still"]["PSNR gain"] == pytest.approx(0)
+    assert rows["still"]["happy"] == rows["untouched input"]["happy"]
+    assert rows["truth"]["seen"] > rows["untouched input"]["seen"] + 0.5
+    assert rows["untouched input"]["person"] == 1
+    assert any(line.startswith(words[1]) and "surprised" in line for line in table.notes)
+    happy = next(r for r in table_of("quality")(setting).facts()["rows"] if r["model"] == "rr")
+    other = replace(setting, target="surprised", kept={}, models=("rr",))
+    rest = next(r for r in table_of("quality")(other).facts()["rows"] if r["model"] == "rr")
+    assert rows["rr"]["PSNR dB"] == pytest.approx((happy["PSNR dB"] + rest["PSNR dB"]) / 2)
+
+
+def test_that_the_rig_made_the_truth_is_said(faces: Path, tmp_path: Path) -> None:
+    setting = Setting(tmp_path, (faces,), ("rr",), size=32, quick=True)
+    assert not any("by the rig" in line for line in table_of("expressions")(setting).notes)
+    (faces / "posed.csv").write_text("person,expression\n")
+    try:
+        told = table_of("expressions")(setting).notes
+    finally:
+        (faces / "posed.csv").unlink()
+    assert any("the rig against itself" in line for line in told)
 
 
 def test_what_all_means_and_what_is_refused() -> None:

@@ -37,7 +37,7 @@ def sheet_of(file: Path) -> Path:
     return file.with_name(f"{file.stem}-sheet.png")
 
 
-@pytest.mark.parametrize("kind", ["rr", "kr", "mr", "full"])
+@pytest.mark.parametrize("kind", ["rr", "kr", "mr", "lsrf", "full"])
 def test_every_kind_of_model(kind: str, drawn: Path, tmp_path: Path, command: Command) -> None:
     file = tmp_path / "made" / "happy.safetensors"
     result = command(
@@ -162,7 +162,7 @@ def test_json_says_what_the_table_says(drawn: Path, tmp_path: Path, command: Com
     assert shown == rows
 
 
-@pytest.mark.parametrize("kind", ["rr", "kr", "mr"])
+@pytest.mark.parametrize("kind", ["rr", "kr", "mr", "lsrf"])
 def test_cross_validation_picks_the_best_of_its_table(
     kind: str, drawn: Path, tmp_path: Path, command: Command
 ) -> None:
@@ -315,7 +315,7 @@ def test_auto_says_what_it_fits(drawn: Path, tmp_path: Path, command: Command) -
     assert "fitting" not in command("fit", *options, "--model", "rr").err
 
 
-@pytest.mark.parametrize("kind", ["auto", "rr", "kr"])
+@pytest.mark.parametrize("kind", ["auto", "rr", "kr", "mr", "full"])
 def test_the_papers_settings(kind: str, drawn: Path, tmp_path: Path, command: Command) -> None:
     file = tmp_path / "m.safetensors"
     result = command(
@@ -328,7 +328,22 @@ def test_the_papers_settings(kind: str, drawn: Path, tmp_path: Path, command: Co
     for target in ("happy", "sad"):
         settings = model.settings[target]
         assert settings["alpha"] == 0.4
-        assert settings.items() >= (widths[target] if kind == "kr" else {"prior": "zero"}).items()
+        own = {"kr": widths[target], "mr": {"receptive_field": 3}, "full": {}}
+        assert settings.items() >= own.get(kind, {"prior": "zero"}).items()
+
+
+def test_a_field_and_its_pixels(drawn: Path, tmp_path: Path, command: Command) -> None:
+    file = tmp_path / "m.safetensors"
+    result = command(
+        "fit", "--data", drawn, "--expr", "happy", "--model", "lsrf", "--field", 3, "--pixels", 2,
+        "--size", 16, "--no-align", "-o", file,
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    model = modelfile.load(file)
+    assert model.settings["happy"].items() >= {"receptive_field": 3, "pixels": 2}.items()
+    weights = model.plans["happy"].tensors()["weights"]
+    assert len(weights) == 9
+    assert (np.count_nonzero(weights, axis=0) <= 2).all()
 
 
 def london_people(london: Path, folder: Path) -> Path:

@@ -49,7 +49,9 @@ TINY: dict[str, tuple[object, ...]] = {
     "pix2pix": ("--expr", "happy", "--size", 32, "--width", 4),
     "cyclegan": ("--expr", "happy", "--size", 32, "--width", 4, "--blocks", 1),
     "stargan": ("--size", 32, "--width", 4, "--blocks", 1, "--batch", 2),
+    "usgan": ("--size", 32, "--width", 4, "--batch", 2),
     "ganimation": ("--size", 32, "--width", 4, "--blocks", 1, "--batch", 2),
+    "reggan": ("--size", 32, "--width", 4, "--batch", 2),
     "ocnn": ("--size", 32, "--width", 4, "--blocks", 1, "--batch", 2, "--components", 2),
     "dcgan": ("--size", 16, "--width", 4, "--latent", 8, "--batch", 4),
 }

@@ -26,6 +26,7 @@ NON_DEFAULT = {
         "scale": 2.0,
     },
     "mr": {"alpha": 2.0, "receptive_field": 5, "shape": (3, 3), "scale": 2.0},
+    "lsrf": {"alpha": 2.0, "receptive_field": 3, "pixels": 2, "shape": (3, 3), "scale": 2.0},
     "full": {"alpha": 2.0, "scale": 2.0},
     "flow": {"alpha": 2.0, "opening": -1.0, "amount": 0.1, "gain": 1.1},
 }
@@ -224,11 +225,12 @@ def test_fitted_models_survive_pickling(kind) -> None:
 
 
 def test_names_lead_to_classes() -> None:
-    names = ["PixelRidge", "PixelKernelRidge", "MaskedRidge", "FullRidge", "FlowRidge"]
+    names = ["PixelRidge", "PixelKernelRidge", "MaskedRidge", "SparseFieldRidge"]
+    names += ["FullRidge", "FlowRidge"]
     assert [estimator_class(kind).__name__ for kind in NON_DEFAULT] == names
     for name in names:
         assert getattr(regression, name).__name__ == name
-    with pytest.raises(UnknownNameError, match=r"'svm'.*rr, kr, mr, full"):
+    with pytest.raises(UnknownNameError, match=r"'svm'.*rr, kr, mr, lsrf, full"):
         estimator_class("svm")
     with pytest.raises(AttributeError):
         _ = regression.Nothing

@@ -30,7 +30,13 @@ from pixelreg.files import write_atomically, write_bytes
 from pixelreg.models import file as modelfile
 from pixelreg.models.model import Frame, Model, Provenance
 from pixelreg.models.plans import AffinePlan, FlowPlan, Plan
-from pixelreg.regression import FullRidge, MaskedRidge, PixelKernelRidge, PixelRidge
+from pixelreg.regression import (
+    FullRidge,
+    MaskedRidge,
+    PixelKernelRidge,
+    PixelRidge,
+    SparseFieldRidge,
+)
 
 TINY = Model(
     {
@@ -81,6 +87,7 @@ def fitted_plans(size: int = 5) -> dict[str, Plan]:
         "rr": PixelRidge(),
         "kr": PixelKernelRidge(sigma=0.3),
         "mr": MaskedRidge(),
+        "lsrf": SparseFieldRidge(receptive_field=3, pixels=2),
         "full": FullRidge(),
     }
     plans = {kind: model.fit(X, T).to_plan((size, size, 3)) for kind, model in models.items()}
@@ -165,7 +172,7 @@ def same_model(found: Model, expected: Model, exact: bool = True) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("kind", ["rr", "kr", "mr", "full", "flow"])
+@pytest.mark.parametrize("kind", ["rr", "kr", "mr", "lsrf", "full", "flow"])
 def test_every_kind_and_type_comes_back(kind, dtype, tmp_path) -> None:
     plan = fitted_plans()[kind]
     model = Model({"happy": plan}, "neutral", kind, {"happy": {"alpha": 0.4}})

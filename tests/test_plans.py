@@ -23,7 +23,13 @@ from pixelreg.models.plans import (
     SparsePlan,
     plan_class,
 )
-from pixelreg.regression import FullRidge, MaskedRidge, PixelKernelRidge, PixelRidge
+from pixelreg.regression import (
+    FullRidge,
+    MaskedRidge,
+    PixelKernelRidge,
+    PixelRidge,
+    SparseFieldRidge,
+)
 
 SHAPE = (6, 6, 3)
 MAKERS = {
@@ -34,6 +40,7 @@ MAKERS = {
     "kr-dense": lambda: PixelKernelRidge(0.4, 0.3, "dense"),
     "mr-1": lambda: MaskedRidge(receptive_field=1),
     "mr-3": lambda: MaskedRidge(),
+    "lsrf-5": lambda: SparseFieldRidge(),
     "mr-7": lambda: MaskedRidge(receptive_field=7),
     "full-dual": lambda: FullRidge(),
     "full-primal": lambda: FullRidge(),

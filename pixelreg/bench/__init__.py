@@ -14,6 +14,7 @@ TABLES = {
     "sizes": "pixelreg.bench.sizes:measure",
     "latency": "pixelreg.bench.latency:measure",
     "quality": "pixelreg.bench.quality:measure",
+    "expressions": "pixelreg.bench.expressions:measure",
     "few": "pixelreg.bench.few:measure",
     "sigma": "pixelreg.bench.sigma:measure",
     "outside": "pixelreg.bench.outside:measure",

@@ -23,6 +23,7 @@ from pixelreg.regression import ESTIMATORS, estimator_class
 from pixelreg.translator import PlanTranslator, Translator
 
 ALL, CUDA = "all", "cuda"
+EACH = "{expr}"  # in a file's name: the expression, where each has a file of its own
 # Names of what comes along that are no kinds: what was fitted elsewhere has seen other people.
 READY = tuple(name for name in NAMED if name not in ESTIMATORS)
 
@@ -194,6 +195,7 @@ def contender(
     word: str, size: int, frame: Frame | None, target: str, provider: str = "auto"
 ) -> Contender:
     """The model that a word means."""
+    name, word = word.replace(EACH, ""), word.replace(EACH, target)
     kind, _, given = word.partition(":")
     if kind in ESTIMATORS:
         cls = estimator_class(kind)
@@ -207,7 +209,13 @@ def contender(
     options = {"provider": provider} if deep else {}
     loaded = load(word, **options)
     loaded.changer(target)  # an expression that it does not have must not wait for the pictures
-    return Ready(Path(word).stem, loaded.canonical(target), word, loaded, tuple(options.items()))
+    return Ready(
+        Path(name).stem.rstrip("-_."),
+        loaded.canonical(target),
+        word,
+        loaded,
+        tuple(options.items()),
+    )
 
 
 def _settings(word: str, given: str) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def _keep(
     for name, values in scores(made, sources, truth).items():
         kept.scores[name].append(values)
     for name, judge in setting.judges.items():
-        kept.scores[name].append(_asked(name, judge, made, truth, sources))
+        kept.scores[name].append(asked(name, judge, made, truth, sources))
     kept.pictures += list(zip(people, made, strict=True))
 
 
@@ -136,7 +136,7 @@ def scores(made: Pixels, sources: Pixels, truth: Pixels) -> Scores:
     }
 
 
-def _asked(name: str, judge: Any, *pictures: Pixels) -> Float64:
+def asked(name: str, judge: Any, *pictures: Pixels) -> Float64:
     """What a judge says of each picture."""
     try:
         said = np.asarray(judge(*pictures), np.float64)

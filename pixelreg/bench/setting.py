@@ -13,13 +13,13 @@ import numpy as np
 from pixelreg.arrays import Pixels
 from pixelreg.bench.models import Contender, contenders
 from pixelreg.data.crops import Progress, Stack, load_stack
-from pixelreg.data.pairs import Pair, grouped_folds, no_pairs, pair
+from pixelreg.data.pairs import Pair, grouped_folds, no_pairs, pair, targets
 from pixelreg.data.photos import Listing
 from pixelreg.data.pools import scan_all
 from pixelreg.data.synthetic import synthesise
 from pixelreg.errors import DataError
 from pixelreg.faces.locate import Locator
-from pixelreg.fitting.recipe import choose_frame
+from pixelreg.fitting.recipe import choose_frame, choose_held_out, choose_pairings
 from pixelreg.models.model import Frame
 
 FOLDS = 4
@@ -39,6 +39,8 @@ class Setting:
     data : folders of pairs; none for faces drawn into ``scratch``.
     models : what takes part: kinds that are fitted here, files, names of what comes along, ``all``.
     people : how many faces are drawn where there are no folders.
+    holdout : the share of people whom ``fit`` and ``train`` hold out with this seed, who are then
+        judged; 0 for folds of the house's own.
     quick : one split of the people instead of four, and fewer rounds.
     outside : pictures of others, without a truth; none for the composite that comes along.
     judges : further scores by name.
@@ -56,6 +58,7 @@ class Setting:
     views: tuple[str, ...] = ()
     size: int = 128
     people: int = 40
+    holdout: float = 0.0
     quick: bool = False
     seed: int = 0
     outside: tuple[Path, ...] = ()
@@ -81,10 +84,11 @@ class Setting:
         """The pairs from the source to the target."""
         source = self.source or self.listing.source
         found = pair(self.listing, source, self.target).pairs
-        if len({one.person for one in found}) < FOLDS:
+        needed = 2 if self.holdout else FOLDS
+        if len({one.person for one in found}) < needed:
             if not found:
                 raise no_pairs(self.listing, source, self.target)
-            raise DataError(f"{self.listing.root}: {FOLDS} people with pairs are needed to judge")
+            raise DataError(f"{self.listing.root}: {needed} people with pairs are needed to judge")
         return found
 
     @cached_property
@@ -117,9 +121,23 @@ class Setting:
 
     def folds(self, all_of_them: bool = False) -> list[frozenset[str]]:
         """The people who are judged in turn, by person: one group if quick, else four."""
+        if self.holdout:
+            return [self.held_out]
         names = sorted({one.person for one in self.pairs})
         found = grouped_folds(names, FOLDS, self.seed)
         return found if all_of_them or not self.quick else found[:1]
+
+    @cached_property
+    def held_out(self) -> frozenset[str]:
+        """Whom ``fit`` and ``train`` of all expressions hold out."""
+        pairings = choose_pairings(self.listing, self.source or self.listing.source, ())
+        people = [pair.person for pairing in pairings.values() for pair in pairing.pairs]
+        return choose_held_out(people, self.holdout, self.seed)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """All expressions that there are pairs for."""
+        return targets(self.listing, self.source or self.listing.source)
 
     def split(self, judged: frozenset[str], size: int, frame: Frame | None) -> tuple[Stack, Stack]:
         """Those to learn from, and those who are judged."""
@@ -146,8 +164,10 @@ class Setting:
             if not self.data
             else "people of " + ", ".join(path.name or str(path) for path in self.data)
         )
-        how = "one split" if self.quick else f"{FOLDS} folds"
+        how = "one split" if self.quick or self.holdout else f"{FOLDS} folds"
         judged = int(np.sum([len(fold) for fold in self.folds()]))
+        if self.holdout:
+            how = f"those whom fit and train leave out by --holdout {self.holdout:g}"
         return (
             f"{count} {who}, {self.pairs[0].source.expression} to {self.target}; "
             f"{judged} judged who were not learnt from ({how} by person, seed {self.seed})"

@@ -59,14 +59,22 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     "--model",
     "models",
     multiple=True,
-    help="A kind that is fitted here (rr, kr, mr, full, flow), perhaps with settings "
-    "(kr:sigma=1), rig, a model file, or all. [default: all]",
+    help="A kind that is fitted here (rr, kr, mr, lsrf, full, flow), perhaps with settings "
+    "(kr:sigma=1), rig, a model file ({expr} in its name stands for the "
+    "expression), or all. [default: all]",
 )
 @click.option(
     "--tables",
     callback=_names,
     metavar="NAMES",
     help=f"Which, separated by commas: {', '.join(TABLES)}. [default: all]",
+)
+@click.option(
+    "--holdout",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    help="Judge the people whom fit and train leave out by this --holdout and --seed, for files "
+    "that were made so; 0 takes folds.",
 )
 @click.option("--quick", is_flag=True, help="One split of the people, fewer rounds: minutes.")
 @options.integer("--size", 32, 512, 128, "Side of the crops in pixels.")
@@ -111,6 +119,7 @@ def bench(
     target: str,
     models: tuple[str, ...],
     tables: tuple[str, ...],
+    holdout: float,
     quick: bool,
     size: int,
     people: int,
@@ -157,6 +166,7 @@ def bench(
             views=views,
             size=size,
             people=people,
+            holdout=holdout,
             quick=quick,
             seed=seed,
             outside=outside,

@@ -52,12 +52,14 @@ from pixelreg.regression import ESTIMATORS
     type=click.Choice(["auto", *ESTIMATORS]),
     default="auto",
     show_default=True,
-    help="Flow and ridge, Pixel-RR, Pixel-KR, masked ridge, or one ridge on whole pictures; auto "
-    "takes flow for photographs of faces where OpenCV is installed, else rr.",
+    help="Flow and ridge, Pixel-RR, Pixel-KR, masked ridge, sparse fields, or one ridge on whole "
+    "pictures; auto takes flow for photographs of faces where OpenCV is installed, else rr.",
 )
 @options.integer("--size", 11, 2048, 128, "Side of the model's pictures in pixels.")
 @click.option(
-    "--preset", type=click.Choice(["paper"]), help="The paper's every setting, for rr or kr."
+    "--preset",
+    type=click.Choice(["paper"]),
+    help="The paper's every setting, for rr, kr, or the mr and full that it compares with.",
 )
 @click.option(
     "--lambda", "alpha", type=float, help="Ridge penalty, lambda. [default: 0.4; flow: 1]"
@@ -67,6 +69,16 @@ from pixelreg.regression import ESTIMATORS
     "--prior",
     type=click.Choice(["zero", "identity"]),
     help="What rr shrinks to: the paper's zero, or no change. [default: zero]",
+)
+@click.option(
+    "--field",
+    type=click.IntRange(1, 15),
+    help="Side of what a pixel sees, odd, for mr and lsrf. [default: 3; lsrf: 5]",
+)
+@click.option(
+    "--pixels",
+    type=click.IntRange(1),
+    help="How many pixels of its field a pixel chooses, for lsrf. [default: 4]",
 )
 @click.option("--cv", is_flag=True, help="Choose lambda and sigma by cross-validation.")
 @click.option(
@@ -120,6 +132,8 @@ def fit(
     alpha: float | None,
     sigma: float | None,
     prior: str | None,
+    field: int | None,
+    pixels: int | None,
     cv: bool,
     holdout: float,
     seed: int,
@@ -149,9 +163,12 @@ def fit(
       pixelreg fit --data KDEF/ --data RaFD/ --model rr
       pixelreg fit --data part1/ --model rr --sums part1.sums
     """
-    settings = check_settings(None if kind == "auto" else kind, alpha, sigma, prior)
+    given = {"alpha": alpha, "sigma": sigma, "prior": prior}
+    given |= {"receptive_field": field, "pixels": pixels}
+    settings = check_settings(None if kind == "auto" else kind, given)
     if preset and (settings or cv or size != PAPER_SIZE or kind not in ("auto", *kinds_of_paper())):
-        raise UsageError("--preset paper is for rr or kr, and sets everything else by itself")
+        able = " or ".join(kinds_of_paper())
+        raise UsageError(f"--preset paper is for {able}, and sets everything else by itself")
     streaming = {"--sums": sums_file, "--resume": resume, "--cluster": cluster}
     asked = ", ".join(name for name, value in streaming.items() if value)
     _check_streaming(asked, None if kind == "auto" else kind, cv)
@@ -210,14 +227,15 @@ def fit(
         )
 
 
-def check_settings(
-    kind: str | None, alpha: float | None, sigma: float | None, prior: str | None
-) -> dict[str, Any]:
+def check_settings(kind: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that were given, by the estimator's names; any kind's where it is None."""
-    for option, number in (("--lambda", alpha), ("--sigma", sigma)):
+    for option, name in (("--lambda", "alpha"), ("--sigma", "sigma")):
+        number = given.get(name)
         if number is not None and not 0 < number < float("inf"):
             raise UsageError(f"{option} must be a number above 0, not {number}")
-    given = {"alpha": alpha, "sigma": sigma, "prior": prior}
+    field = given.get("receptive_field")
+    if field is not None and not field % 2:
+        raise UsageError(f"--field must be odd, so that it has a middle, not {field}")
     settings = {name: value for name, value in given.items() if value is not None}
     check_options(kind, settings)
     return settings

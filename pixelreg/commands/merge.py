@@ -73,7 +73,7 @@ def merge(
     if kind is not None:
         parts = {name: as_kind(part, name, kind) for name, part in parts.items()}
     kind = next(iter(parts.values())).kind
-    given = check_settings(kind, alpha, sigma, prior)
+    given = check_settings(kind, {"alpha": alpha, "sigma": sigma, "prior": prior})
     merged = merge_sums(parts)
     settings = choose_settings(parts, kind, given)
     for one, other, count in overlaps(parts):

@@ -139,7 +139,7 @@ def choose_held_out(people: Sequence[str], share: float, seed: int) -> frozenset
 
 
 def paper_recipe(kind: str, target: str) -> Recipe:
-    """The settings of Pixel-based Facial Expression Synthesis, section IV, for rr or kr."""
+    """The settings of Pixel-based Facial Expression Synthesis, section IV, and its baselines'."""
     return Recipe(kind, estimator_class(kind).paper_settings(target), PAPER_SIZE)
 
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pixelreg.regression.flow import FlowRidge
     from pixelreg.regression.full import FullRidge
     from pixelreg.regression.kernel import PixelKernelRidge
+    from pixelreg.regression.lsrf import SparseFieldRidge
     from pixelreg.regression.masked import MaskedRidge
     from pixelreg.regression.ridge import PixelRidge
 
@@ -19,6 +20,7 @@ __all__ = [
     "MaskedRidge",
     "PixelKernelRidge",
     "PixelRidge",
+    "SparseFieldRidge",
     "estimator_class",
 ]
 
@@ -26,6 +28,7 @@ ESTIMATORS = {
     "rr": "pixelreg.regression.ridge:PixelRidge",
     "kr": "pixelreg.regression.kernel:PixelKernelRidge",
     "mr": "pixelreg.regression.masked:MaskedRidge",
+    "lsrf": "pixelreg.regression.lsrf:SparseFieldRidge",
     "full": "pixelreg.regression.full:FullRidge",
     "flow": "pixelreg.regression.flow:FlowRidge",
 }

@@ -90,6 +90,11 @@ class FullRidge(Estimator):
         coefficients = mixing @ self.coef_basis_
         return FactoredPlan(plan_array(basis.T), plan_array(coefficients.reshape(-1, *shape)))
 
+    @classmethod
+    def paper_settings(cls, target: str) -> dict[str, Any]:
+        """What Pixel-RR has; the paper gives none of this baseline's own."""
+        return {"alpha": 0.4}
+
 
 def _solve_positive(gram: Float64, moment: Float64) -> Float64:
     """Solve a symmetric positive definite system by Cholesky."""

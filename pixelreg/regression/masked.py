@@ -8,8 +8,8 @@ sums over the pairs, like Pixel-RR, and never as a dense matrix.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -41,6 +41,8 @@ class MaskedRidge(Estimator):
     intercept_ : (n_pixels,) float64.
     n_features_in_ : number of pixels.
     """
+
+    options: ClassVar[Mapping[str, str]] = {"alpha": "--lambda", "receptive_field": "--field"}
 
     def __init__(
         self,
@@ -102,6 +104,11 @@ class MaskedRidge(Estimator):
             plan_array(self.intercept_.reshape(shape)),
         )
 
+    @classmethod
+    def paper_settings(cls, target: str) -> dict[str, Any] | None:
+        """What Pixel-RR has; the paper gives none of this baseline's own."""
+        return {"alpha": 0.4}
+
     def _picture_shape(self, inputs: Array) -> Shape:
         pixels = inputs.shape[1]
         if self.shape is not None:
@@ -138,20 +145,27 @@ def solve_masked(x: Float64, t: Float64, offsets: Array, alpha: float) -> Float6
     unknowns = len(offsets) + 1
     result = np.empty((unknowns, *x.shape[1:]))
     ridge = alpha * np.eye(unknowns)
-    ones = np.ones_like(x[:, :1])
-    step = max(1, BLOCK_NUMBERS // (x[0, 0].size * unknowns * max(len(x), unknowns)))
-    for first in range(0, x.shape[1], step):
-        rows = slice(first, min(first + step, x.shape[1]))
-        design = np.stack(
-            [*_shifts(x, offsets, rows), np.broadcast_to(ones, x[:, rows].shape)], axis=-1
-        )
+    for rows, seen, wanted in each_block(x, t, offsets):
+        design = np.concatenate([seen, np.ones((*seen.shape[:-1], 1))], axis=-1)
         # One small matrix product a pixel: (k+1, N) @ (N, k+1).
-        design = np.moveaxis(design, 0, -2)
         gram = np.swapaxes(design, -1, -2) @ design + ridge
-        moment = np.einsum("hwcnk,nhwc->hwck", design, t[:, rows])
+        moment = np.einsum("hwcnk,hwcn->hwck", design, wanted)
         solved = np.linalg.solve(gram, moment[..., None])[..., 0]
         result[:, rows] = np.moveaxis(solved, -1, 0)
     return result
+
+
+def each_block(x: Float64, t: Float64, offsets: Array) -> Iterator[tuple[slice, Float64, Float64]]:
+    """A few rows of pictures at a time: what each pixel sees, and what it should become.
+
+    x and t are (N, H, W, C). Yields the rows, (h, W, C, N, k) and (h, W, C, N).
+    """
+    unknowns = len(offsets) + 1
+    step = max(1, BLOCK_NUMBERS // (x[0, 0].size * unknowns * max(len(x), unknowns)))
+    for first in range(0, x.shape[1], step):
+        rows = slice(first, min(first + step, x.shape[1]))
+        seen = np.stack(list(_shifts(x, offsets, rows)), axis=-1)
+        yield rows, np.moveaxis(seen, 0, -2), np.moveaxis(t[:, rows], 0, -1)
 
 
 def _shifts(x: Float64, offsets: Array, rows: slice | None = None) -> Iterator[Float64]:

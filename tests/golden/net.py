@@ -57,6 +57,7 @@ def commands() -> dict[str, list[str]]:
         "kr-cv": "--model kr --cv",
         "rr-cv": "--model rr --cv",
         "mr": "--model mr",
+        "lsrf": "--model lsrf",
         "full": "--model full",
         "flow": "--model flow",
         "flow-cv": "--model flow --cv",
