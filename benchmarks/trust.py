@@ -24,7 +24,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.hostile import choosing
@@ -108,7 +108,10 @@ class State:
     def save(self) -> None:
         """Write the counts, whole or not at all."""
         if self._path is not None:
-            tallies = {kind: asdict(tally) for kind, tally in self._tallies.items()}
+            tallies = {
+                kind: {**vars(tally), "faults": dict(tally.faults)}
+                for kind, tally in self._tallies.items()
+            }
             content = json.dumps({"seed": self._seed, "tallies": tallies})
             write_bytes(self._path, content.encode())
 

@@ -116,6 +116,9 @@ source = click.option(
 expressions = click.option(
     "--expr", "expressions", multiple=True, help="Expression; may be repeated. [default: all]"
 )
+trust = click.option(
+    "--trust", is_flag=True, help="Run an ONNX model without limits of time and memory."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -157,9 +160,7 @@ _running_options = stacked(
     click.option(
         "--meta", type=FILE, help="JSON file that describes an ONNX model of another origin."
     ),
-    click.option(
-        "--trust", is_flag=True, help="Run an ONNX model without limits of time and memory."
-    ),
+    trust,
 )
 _locator_options = stacked(
     click.option(
