@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import tempfile
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +16,8 @@ SECONDS, MEGABYTES = 5, 4096  # of one input, of the process with all that it im
 def run(kind: str, options: Sequence[str]) -> int:
     """Read what libFuzzer makes until its ``options`` end it; 0 if no input showed a fault.
 
-    What shows one is left in the working folder as ``KIND-crash-*``, ``KIND-timeout-*`` or so.
+    What raises one is left in the working folder as ``KIND-fault.SUFFIX``; what hangs, or takes too
+    much memory, as libFuzzer names it.
     """
     with tempfile.TemporaryDirectory() as place:
         seeds = Path(place) / "seeds"
@@ -29,7 +30,13 @@ def run(kind: str, options: Sequence[str]) -> int:
 def _status_of(work: Callable[[], object]) -> int:
     child = os.fork()
     if not child:
-        work()
+        try:
+            work()
+        except SystemExit:
+            os._exit(1)  # libFuzzer has told already
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -52,9 +59,15 @@ def _fuzz(kind: str, seeds: Path, options: Sequence[str]) -> None:
 
     def one(content: bytes) -> None:
         place.write_bytes(content)
-        with warnings.catch_warnings(), contextlib.suppress(PixelregError):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            READERS[kind](place)
+            try:
+                READERS[kind](place)
+            except PixelregError:
+                return
+            except BaseException:
+                Path(f"{kind}-fault.{suffix}").write_bytes(content)
+                raise
 
     with atheris.instrument_imports(include=["pixelreg", "deep_onnx"]):
         for whole in sorted(seeds.iterdir()):
