@@ -106,6 +106,41 @@ def test_whatever_an_encoder_raises_is_one_line(fault: Any, monkeypatch) -> None
     line_of(ImageError, lambda: animated(frames, ".webp", 9), "cannot write an animation as WEBP")
 
 
+# ---- what is there already
+
+
+def test_nothing_is_written_over_without_a_word(
+    model: Path, command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (32, 32)).save(tmp_path / "in" / name)
+    words = ("--model", model, "--expr", "happy", "--no-align", "-o")
+    for source, output, says in (
+        ("in/a.png", "one.png", f"{tmp_path / 'one.png'} is there already, and will be replaced"),
+        ("in/a.png", "sweep.gif", "sweep.gif is there already"),
+        ("in", "out", "2 replaced what was there"),
+    ):
+        more = ("--animate", tmp_path / output) if output.endswith("gif") else ()
+        line = ["apply", tmp_path / source, *words, tmp_path / output]
+        line = [*line[:-2], *more] if more else line
+        first, again = command(*line), command(*line)
+        assert (first.code, again.code) == (0, 0), first.err + again.err
+        assert says not in first.err
+        assert says in again.err
+    inside = ("apply", tmp_path / "in", *words[:-1], "--in-place")
+    assert "replaced" not in command(*inside).err
+
+
+def test_a_model_is_not_written_over_without_a_word(model: Path, capsys, tmp_path: Path) -> None:
+    from pixelreg.commands.options import MODEL_FILE
+
+    MODEL_FILE.convert(str(tmp_path / "new.safetensors"), None, None)
+    assert capsys.readouterr().err == ""
+    MODEL_FILE.convert(str(model), None, None)
+    assert capsys.readouterr().err == f"{model} is there already, and will be replaced\n"
+
+
 # ---- full disks
 
 

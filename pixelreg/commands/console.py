@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,6 +59,11 @@ def say(message: str) -> None:
     """Tell the person at the terminal something that is not a result."""
     if not is_quiet():
         click.echo(printable(message), err=True)
+
+
+def say_replaced(path: Path) -> None:
+    """Tell that a file is there already: nothing is written over without a word."""
+    say(f"{path} is there already, and will be replaced")
 
 
 def give(result: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pixelreg.backends import BACKENDS, get_backend
-from pixelreg.commands.console import say
+from pixelreg.commands.console import say, say_replaced
 from pixelreg.errors import ModelFileError, PixelregError, UsageError
 from pixelreg.faces.detect import AUTO, DETECTORS, asked_for, detector_class
 from pixelreg.models import NAMED
@@ -62,6 +62,8 @@ class Output(click.Path):  # type: ignore[type-arg,unused-ignore]
             folder = folder.parent
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             raise PixelregError(f"cannot write {path}: the folder {folder} is not writable")
+        if path.is_file():
+            say_replaced(path)
         return Path(path)
 
 
