@@ -202,6 +202,13 @@ def test_a_full_disk_while_a_training_is_saved(tmp_path: Path, monkeypatch) -> N
     assert path.read_bytes() == before
     assert files_in(tmp_path) == {"last.safetensors"}
     assert checkpoint.peek(path) == (1, False)
+    losses = History(tmp_path / "some.csv")
+    losses.add(1, {"l1": 0.5}, None)
+    told = (tmp_path / "some.csv").read_bytes()
+    with monkeypatch.context() as patch:
+        fill_disk(patch, tmp_path)
+        line_of(PixelregError, losses.write, "No space left")  # as a training that goes on does
+    assert (tmp_path / "some.csv").read_bytes() == told
     if Path("/dev/full").exists():
         (tmp_path / "losses.csv").symlink_to("/dev/full")
         losses = History(tmp_path / "losses.csv")
