@@ -3,15 +3,15 @@
     python -m benchmarks.trust --inputs 2000 --seed 1
 
 A reader may return, or raise an error of ours; anything else is a fault, and so is a crash, more
-than `SLOW` seconds and more than `LARGE` memory. Files that show one are kept with ``--keep``.
-The counts go to ``benchmarks/results/TRUST.md``. ``--atheris KIND`` lets libFuzzer choose the
-inputs instead, by what they reach, until it is stopped (``python -m pip install atheris``).
+than `SLOW` seconds and more memory than `bound_of` its kind. Files that show one are kept with
+``--keep``. With ``--state FILE`` the counts are kept there, and a run that was stopped goes on from
+them. ``--atheris KIND`` lets libFuzzer choose the inputs instead, by what they reach; what follows
+is libFuzzer's: ``-max_total_time=60`` (``python -m pip install atheris``).
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
@@ -27,13 +27,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.hostile import choosing
 from benchmarks.hostile.corpus import CORPORA
 from benchmarks.hostile.mutation import mutated
 from benchmarks.hostile.readers import READERS
 from pixelreg.errors import PixelregError
+from pixelreg.files import write_bytes
 
 RESULTS = Path(__file__).parent / "results" / "TRUST.md"
-SLOW, LARGE = 5.0, 800  # seconds of one input; MB that a process of many takes beyond its start
+SLOW, LARGE = 5.0, 500  # seconds of one input; MB that a process of many takes beyond its start
+BOUNDS = {"onnx": 2048}  # MB of kinds that may take more: what `deep_onnx.session` allows a model
 HANG = 30.0
 AT_ONCE = 500  # inputs of one process
 
@@ -47,6 +50,14 @@ class Tally:
     longest: float = 0.0
     megabytes: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.faults = Counter(self.faults)
+
+
+def bound_of(kind: str) -> int:
+    """MB that a process may take, beyond its start, for files of a kind."""
+    return BOUNDS.get(kind, LARGE)
 
 
 def read_one(kind: str, path: Path) -> str:
@@ -63,20 +74,46 @@ def read_one(kind: str, path: Path) -> str:
     return "taken"
 
 
-def measure(kind: str, inputs: int, seed: int, keep: Path | None) -> Tally:
+def measure(kind: str, inputs: int, seed: int, keep: Path | None, state: State) -> Tally:
     """Read many mutated files of a kind, some hundred in a process."""
+    tally = state.of(kind)
+    if tally.inputs >= inputs:
+        return tally
     seeds = list(CORPORA[kind]().items())
-    tally = Tally()
     with tempfile.TemporaryDirectory() as folder:
         for name, content in seeds:
             path = Path(folder) / f"x.{name.rpartition('.')[2]}"
             path.write_bytes(content)
             assert read_one(kind, path) == "taken", f"{kind}: {name} is whole, and not taken"
-        first = 0
-        while first < inputs:
-            last = min(first + AT_ONCE, inputs)
-            first = _chunk(kind, seeds, range(first, last), seed, Path(folder), tally, keep)
+        while tally.inputs < inputs:
+            numbers = range(tally.inputs, min(tally.inputs + AT_ONCE, inputs))
+            _chunk(kind, seeds, numbers, seed, Path(folder), tally, keep)
+            state.save()
     return tally
+
+
+class State:
+    """The counts so far, in a file where one is named, of one seed."""
+
+    def __init__(self, path: Path | None, seed: int) -> None:
+        held = json.loads(path.read_text()) if path and path.exists() else {"seed": seed}
+        assert held["seed"] == seed, f"{path} counts inputs of seed {held['seed']}"
+        self._path, self._seed = path, seed
+        self._tallies = {kind: Tally(**each) for kind, each in held.get("tallies", {}).items()}
+
+    def of(self, kind: str) -> Tally:
+        """The counts of a kind, which may grow."""
+        return self._tallies.setdefault(kind, Tally())
+
+    def save(self) -> None:
+        """Write the counts, whole or not at all."""
+        if self._path is not None:
+            tallies = {
+                kind: {**vars(tally), "faults": dict(tally.faults)}
+                for kind, tally in self._tallies.items()
+            }
+            content = json.dumps({"seed": self._seed, "tallies": tallies})
+            write_bytes(self._path, content.encode())
 
 
 def _content(seeds: list[tuple[str, bytes]], number: int, seed: int) -> tuple[str, bytes]:
@@ -93,15 +130,15 @@ def _chunk(
     folder: Path,
     tally: Tally,
     keep: Path | None,
-) -> int:
-    """Read some files in a process of their own; the number of the next one."""
+) -> None:
+    """Read some files in a process of their own."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         os.close(reading)
         _child(kind, seeds, numbers, seed, folder, writing)
     os.close(writing)
-    done, fault = numbers.start, ""
+    done, fault, most = numbers.start, "", bound_of(kind)
     with os.fdopen(reading, "rb") as lines:
         while True:
             if not select.select([lines], [], [], HANG)[0]:
@@ -113,7 +150,7 @@ def _chunk(
                 break
             what, seconds, megabytes = json.loads(line)
             slow = f"over {SLOW:g} s" if seconds > SLOW else ""
-            large = f"over {LARGE} MB" if megabytes > LARGE > tally.megabytes else ""
+            large = f"over {most} MB" if megabytes > most > tally.megabytes else ""
             tally.taken += what == "taken"
             tally.longest = max(tally.longest, seconds)
             tally.megabytes = max(tally.megabytes, megabytes)
@@ -127,7 +164,6 @@ def _chunk(
         _note(bad, _content(seeds, done, seed), kind, done, tally, keep)
         done += 1
     tally.inputs += done - numbers.start
-    return done
 
 
 def _child(
@@ -147,9 +183,9 @@ def _child(
         name, content = _content(seeds, number, seed)
         path = folder / f"x.{name.rpartition('.')[2]}"
         path.write_bytes(content)
-        began = time.perf_counter()
+        began = time.process_time()  # others may be at work on the machine; `HANG` is the clock's
         what = read_one(kind, path)
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         start = held if start is None else start
         line = json.dumps([what, seconds if number > numbers.start else 0.0, held - start])
@@ -190,8 +226,9 @@ def page(tallies: dict[str, Tally], command: str) -> str:
             "# Hostile files",
             "",
             f"{total:,} mutated files, none stored, made and read by `{command}`. A fault is any "
-            "exception but an error of ours in one line, a crash, over "
-            f"{SLOW:g} s, or over {LARGE} MB beyond what the process took at its start.",
+            f"exception but an error of ours in one line, a crash, over {SLOW:g} s of a processor "
+            f"or {HANG:g} s of the clock, or over {LARGE} MB ({BOUNDS['onnx']:,} of an ONNX model) "
+            "beyond what the process took at its start.",
             "",
             "| files | inputs | taken as whole | faults | longest, s | most memory, MB |",
             "|---|---|---|---|---|---|",
@@ -203,28 +240,6 @@ def page(tallies: dict[str, Tally], command: str) -> str:
     )
 
 
-def with_atheris(kind: str, folder: Path, more: list[str]) -> None:
-    """Let libFuzzer look for inputs that a reader does not take and does not refuse."""
-    import atheris
-
-    seeds = CORPORA[kind]()
-    for name, content in seeds.items():
-        (folder / name).write_bytes(content)
-    suffix = next(iter(seeds)).rpartition(".")[2]
-    place = folder.with_name(f"{folder.name}.input.{suffix}")
-
-    def one(content: bytes) -> None:
-        place.write_bytes(content)
-        with warnings.catch_warnings(), contextlib.suppress(PixelregError):
-            warnings.simplefilter("ignore")
-            READERS[kind](place)
-
-    with atheris.instrument_imports(include=["pixelreg", "deep_onnx"]):
-        one(next(iter(seeds.values())))
-    atheris.Setup([sys.argv[0], str(folder), *more], one)
-    atheris.Fuzz()
-
-
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -232,16 +247,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=list(READERS), action="append")
     parser.add_argument("--keep", type=Path, help="folder for files that show a fault")
+    parser.add_argument("--state", type=Path, help="JSON file of the counts so far")
     parser.add_argument("--output", type=Path, help="the page; as benchmarks/results/TRUST.md")
     parser.add_argument("--atheris", choices=list(READERS), metavar="KIND")
     asked, more = parser.parse_known_args()
     if asked.atheris:
-        with tempfile.TemporaryDirectory() as folder:
-            with_atheris(asked.atheris, Path(folder), more)
-        return
-    tallies = {}
+        sys.exit(choosing.run(asked.atheris, more))
+    tallies, state = {}, State(asked.state, asked.seed)
     for kind in asked.only or READERS:
-        tallies[kind] = measure(kind, asked.inputs, asked.seed, asked.keep)
+        tallies[kind] = measure(kind, asked.inputs, asked.seed, asked.keep, state)
         t = tallies[kind]
         print(
             f"{kind:13} {t.inputs:7,} inputs, {t.taken:6,} taken, {sum(t.faults.values())} faults, "

@@ -80,21 +80,26 @@ def card_to_quantise(model: Path) -> Card:
 
 
 def quantise(
-    model: Path, output: Path, to: str, pictures: Calibration, force: bool = False
+    model: Path,
+    output: Path,
+    to: str,
+    pictures: Calibration,
+    force: bool = False,
+    trusted: bool = False,
 ) -> Quantised:
     """Write a model with smaller numbers, if it still makes the same pictures, or by force.
 
     ``"int8"`` takes values and weights of all convolutions but the first and the last ones;
-    ``"fp16"`` all weights.
+    ``"fp16"`` all weights. ``trusted`` is as of `Session`.
     """
     if to not in KINDS:
         raise UnknownNameError("kind of numbers", to, KINDS)
     card = card_to_quantise(model)
     contents = read(model)
-    fp32 = OnnxModel(card, Session(contents, "cpu"))
+    fp32 = OnnxModel(card, Session(contents, "cpu", trusted=trusted))
     proto = KINDS[to].convert(as_proto(contents, PURPOSE), _feeds(fp32, pictures.measured))
     made = replace(finish(proto, card), name="the quantised model")
-    smaller = OnnxModel(card, Session(made, "cpu"))
+    smaller = OnnxModel(card, Session(made, "cpu", trusted=trusted))
     psnr, worst = _psnr(fp32, smaller, pictures)
     if psnr < LEAST_PSNR and not force:
         raise PixelregError(

@@ -237,7 +237,11 @@ def _bound_memory(ort: Any, options: Any) -> None:
         "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
     )
     settings = ort.OrtArenaCfg({"max_mem": MOST_MEMORY, "arena_extend_strategy": 1})
-    ort.create_and_register_allocator(place, settings)  # a second time it does nothing
+    try:
+        ort.create_and_register_allocator(place, settings)
+    except RuntimeError as error:  # older versions refuse a second time, newer ones do nothing
+        if "already been registered" not in str(error):
+            raise
     options.add_session_config_entry("session.use_env_allocators", "1")
 
 

@@ -39,6 +39,7 @@ _KINDS = (
     (b"GGUF", "is a GGUF file; only checkpoints of PyTorch are read"),
     (b"\x93NUMPY", "is an array of NumPy; only checkpoints of PyTorch are read"),
 )
+_DAMAGED = "is no checkpoint of torch.save, or damaged"
 _RESAVE = "Save model.state_dict() with torch.save instead"
 
 
@@ -173,7 +174,6 @@ def _tables(held: Any, place: str = "", depth: int = 0) -> Iterator[Table]:
 
 
 def _loaded(path: Path) -> Any:
-    torch = need("torch", "torch", "train", "reading a checkpoint")
     try:
         with open_regular(path) as file:
             head = file.read(HEAD)
@@ -187,6 +187,10 @@ def _loaded(path: Path) -> Any:
         raise ModelFileError(f"{path} {says}")
     if head[:2] == b"PK" and (says := _archive(path) or _packed(path)):
         raise ModelFileError(f"{path} {says}")
+    # PyTorch takes over a second to import: what a file says by its head, it says without.
+    if not head.startswith((b"PK", b"\x80")):
+        raise ModelFileError(f"{path} {_fault(path, head)}")
+    torch = need("torch", "torch", "train", "reading a checkpoint")
     try:
         with quiet(), torch.serialization.safe_globals(_harmless()):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -214,13 +218,12 @@ def _harmless() -> list[Any]:
     return [*named, *kinds, *plain, np.dtype, np.ndarray]
 
 
-def _fault(path: Path, head: bytes, error: Exception) -> str:
+def _fault(path: Path, head: bytes, error: Exception | None = None) -> str:
     """What a file is that torch.load refuses; nothing is said of it that was not seen."""
     from pickle import UnpicklingError
 
-    damaged = "is no checkpoint of torch.save, or damaged"
     if not head:
-        return f"{damaged}: it is empty (0 bytes)"
+        return f"{_DAMAGED}: it is empty (0 bytes)"
     if head[:2] == b"PK":
         archive = _archive(path)
         if archive:
@@ -241,7 +244,7 @@ def _fault(path: Path, head: bytes, error: Exception) -> str:
     with contextlib.suppress(ModelFileError, OSError):
         check(path.read_bytes(), str(path))
         return "is an ONNX model already: run it with pixelreg apply --model"
-    return damaged
+    return _DAMAGED
 
 
 def _packed(path: Path) -> str:
@@ -254,16 +257,19 @@ def _packed(path: Path) -> str:
     return ""
 
 
-def _archive(path: Path) -> str:  # of a damaged one zipfile raises what it likes
+def _archive(path: Path) -> str:
     import zipfile
 
-    with contextlib.suppress(Exception), zipfile.ZipFile(path) as file:
-        names = file.namelist()
-        if any(name.endswith("constants.pkl") for name in names):
-            return f"is a TorchScript archive, which holds code; nothing was run. {_RESAVE}"
-        if not any(name.endswith("data.pkl") for name in names):
-            held = ", ".join(names[:2]) or "nothing"
-            return f"is a zip archive that torch.save did not write (it holds {held})"
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = file.namelist()
+    except Exception:  # of a damaged one zipfile raises what it likes
+        return f"{_DAMAGED}: its zip archive cannot be read"
+    if any(name.endswith("constants.pkl") for name in names):
+        return f"is a TorchScript archive, which holds code; nothing was run. {_RESAVE}"
+    if not any(name.endswith("data.pkl") for name in names):
+        held = ", ".join(names[:2]) or "nothing"
+        return f"is a zip archive that torch.save did not write (it holds {held})"
     return ""
 
 

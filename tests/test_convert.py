@@ -209,6 +209,7 @@ def test_other_contents_are_one_clear_line(tmp_path) -> None:
 
 
 def test_torch_is_asked_for_by_its_extra(tmp_path, monkeypatch) -> None:
+    (tmp_path / "net_G.pth").write_bytes(b"\x80\x02")  # a pickle: only PyTorch tells more
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match=r"needs torch, .*pixelreg\[train\]"):
         convert("pix2pix", tmp_path / "net_G.pth", tmp_path / "m.onnx", SMALL)

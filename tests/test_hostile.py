@@ -38,7 +38,8 @@ from pixelreg.pictures.image import encode, read_bytes, read_file
 from pixelreg.pictures.moving import read_moving
 
 HOSTILE = Path(__file__).resolve().parents[2] / "shared" / "data" / "hostile"
-LIGHT = ("pictures", "landmarks", "tables", "models", "meshes")  # need no extra package
+# Those that need no extra package.
+LIGHT = ("pictures", "landmarks", "tables", "models", "meshes", "fits", "blendshapes", "answers")
 ONES = np.ones((16, 16, 3), np.float32)
 
 
@@ -413,6 +414,7 @@ KINDS = {
     "pth": "checkpoints",
     "pts": "landmarks",
     "csvdir": "tables",
+    "fitcheckpoint": "fits",
 }
 NEEDED = {"onnx": "onnxruntime", "pth": "torch"}
 
@@ -420,8 +422,6 @@ NEEDED = {"onnx": "onnxruntime", "pth": "torch"}
 @pytest.mark.parametrize("path", sorted(HOSTILE.glob("*")), ids=lambda path: path.name)
 def test_files_with_which_faults_were_found(path: Path, tmp_path: Path) -> None:
     kind = path.name.partition("-")[0]
-    if kind not in KINDS:
-        pytest.skip("it is tried in tests/test_streaming.py's way")
     pytest.importorskip(NEEDED.get(kind, "numpy"))
     copy = tmp_path / path.name
     copy.write_bytes(path.read_bytes())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -286,8 +287,8 @@ def test_every_format_is_read_and_written_back(format, options, most, tmp_path) 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "F"])
 def test_tiffs_of_every_mode_can_be_read_again(mode) -> None:
     for options in ({}, {"compression": "tiff_lzw"}):
-        if mode == "YCbCr" and options:
-            continue
+        if mode == "YCbCr" and (options or PIL.__version__ < "12"):
+            continue  # Pillow cannot read what it writes: packed, or before its version 12
         image = file_bytes(in_mode(mode), "TIFF", exif=with_exif(), **options)
         picture = read_bytes(image, "p")
         written = encode(picture)

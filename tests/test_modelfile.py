@@ -327,7 +327,8 @@ def test_metadata_that_contradicts_itself_is_refused(changes, match) -> None:
     ("tensors", "match"),
     [
         ({"happy/bias": None}, "happy/bias"),
-        ({"happy/weight": None, "happy/bias": None}, "happy/weight"),
+        # With no tensor the oldest safetensors leaves the metadata out as well.
+        ({"happy/weight": None, "happy/bias": None}, "happy/weight|is not a model"),
         ({"sad/weight": np.zeros((1, 1, 3), np.float32)}, "sad/weight"),
         ({"happy/weight": np.zeros((1, 1, 4), np.float32)}, "alike"),
         ({"happy/weight": np.zeros((1, 3), np.float32)}, "affine"),

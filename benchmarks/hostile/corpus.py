@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -174,6 +175,7 @@ def checkpoints() -> Seeds:
 
     from deep_onnx.architectures.stargan import Generator
 
+    torch.manual_seed(0)
     state = Generator(2, 4, 1).state_dict()
     made = {}
     for name, held in {"bare": state, "nested": {"epoch": 3, "model": {"G": state}}}.items():
@@ -245,6 +247,111 @@ def texts() -> Seeds:
     return {"json": json.dumps(values).encode()}
 
 
+MARK = "a fingerprint"  # of checkpoints, which are refused where another one is asked for
+
+
+def pairs_to_fit() -> Any:
+    """What an unfinished fit has read of six pairs of files that are not there."""
+    from pixelreg.data.pairs import Pair
+    from pixelreg.data.photos import Photo
+    from pixelreg.fitting.tally import Part, Tally
+    from pixelreg.models.sums import PixelSums
+
+    def photo(person: str, expression: str) -> Photo:
+        return Photo(person, expression, Path(f"{person}-{expression}.png"))
+
+    pairs = tuple(Pair(p, "", photo(p, "neutral"), photo(p, "happy")) for p in "ABCDEF")
+    return Tally([Part("happy", False, pairs[:4]), Part("happy", True, pairs[4:])], PixelSums, 8)
+
+
+def fits() -> Seeds:
+    """The checkpoint of a fit, with a picture that could not be used."""
+    from pixelreg.data.crops import Crops
+    from pixelreg.fitting.checkpoint import Checkpoint
+    from pixelreg.fitting.tally import Step
+
+    tally = pairs_to_fit()
+    crops = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8, 3), np.uint8)
+    tally.add(0, Step(4, ((2, "it is damaged"),), Crops(*crops)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.ckpt"
+        Checkpoint(path, MARK).save(tally)
+        return {"ckpt": path.read_bytes()}
+
+
+def small_training() -> Any:
+    """As much of an algorithm as a checkpoint knows of it: a network, an optimiser, a memory."""
+    import torch
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    optimiser = torch.optim.Adam(network.parameters(), 0.01)
+    network(torch.ones(1, 3, 4, 4)).square().sum().backward()
+    optimiser.step()
+    return SimpleNamespace(
+        networks={"maker": network},
+        optimisers={"maker": optimiser},
+        device=torch.device("cpu"),
+        state=lambda: {"memory": torch.zeros(2)},
+        load_state=lambda held: held["memory"].shape,
+    )
+
+
+def trainings() -> Seeds:
+    """The checkpoint of a training."""
+    from deep_onnx.training import checkpoint
+
+    losses = {"train": np.array([[1.0, 0.5]])}
+    progress = checkpoint.Progress(1, 0.5, False, 0.25, 1, losses, {"train": ["l1"]})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "last.safetensors"
+        checkpoint.save(path, small_training(), progress, MARK)
+        return {"safetensors": path.read_bytes()}
+
+
+def blendshapes() -> Seeds:
+    """Components of a tetrahedron's movements."""
+    from pixelreg.shapes import file
+    from pixelreg.shapes.components import Blendshapes
+
+    mean = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+    faces = np.array([[0, 1, 2], [0, 1, 3]], np.int32)
+    ranges = np.array([0.5], np.float32)
+    made = Blendshapes(mean, mean[None], ranges, ("c0",), faces=faces, expressions={"e": (1.0,)})
+    return {"safetensors": file.to_bytes(made)}
+
+
+def answers() -> Seeds:
+    """A study's key, which is read as a rater's answers too."""
+    from pixelreg.study.build import FORMAT
+
+    study = {"format": FORMAT, "study": "s", "models": ["a", "b"], "questions": ["quality"]}
+    study |= {"trials": [{"photo": "p.png", "order": ["b", "a"]}] * 2, "rater": "r"}
+    study |= {"answers": [None, {"trial": 1, "choice": 0, "question": "quality"}]}
+    return {"json": json.dumps(study).encode()}
+
+
+def units() -> Seeds:
+    """Action units as OpenFace measures them."""
+    from deep_onnx.architectures.action_units import NUMBERS
+
+    head = ", ".join(["path", "confidence", "success", *(f"AU{n:02d}_r" for n in NUMBERS)])
+    rows = [f"{p}.png, 0.9, 1, " + ", ".join(["1.25"] * len(NUMBERS)) for p in "AB"]
+    return {"csv": "\n".join([head, *rows]).encode()}
+
+
+def requests() -> Seeds:
+    """What a browser sends to a server: fields and a picture, as a form."""
+    rng = np.random.default_rng(0)
+    picture = _saved(Image.fromarray(rng.integers(0, 256, (24, 20, 3), np.uint8)), "PNG")
+    parts = b""
+    for name, value in (("expression", b"happy"), ("strength", b"0.5"), ("image", picture)):
+        more = b'; filename="a.png"\r\nContent-Type: image/png' if name == "image" else b""
+        head = b'--x\r\nContent-Disposition: form-data; name="%s"' % name.encode()
+        parts += head + more + b"\r\n\r\n" + value + b"\r\n"
+    return {"form": parts + b"--x--\r\n"}
+
+
 CORPORA: dict[str, Callable[[], Seeds]] = {
     "pictures": pictures,
     "landmarks": landmarks,
@@ -257,4 +364,10 @@ CORPORA: dict[str, Callable[[], Seeds]] = {
     "checkpoints": checkpoints,
     "meshes": meshes,
     "videos": videos,
+    "fits": fits,
+    "trainings": trainings,
+    "blendshapes": blendshapes,
+    "answers": answers,
+    "units": units,
+    "requests": requests,
 }

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+from pixelreg.errors import PixelregError
 
 
 def picture(path: Path) -> None:
@@ -104,6 +109,74 @@ def video(path: Path) -> None:
             pass
 
 
+def fit(path: Path) -> None:
+    """The checkpoint of a fit that is gone on with."""
+    from benchmarks.hostile.corpus import MARK, pairs_to_fit
+    from pixelreg.fitting.checkpoint import Checkpoint
+
+    Checkpoint(path, MARK, resume=True).load(pairs_to_fit())
+
+
+def training(path: Path) -> None:
+    """The checkpoint of a training that is gone on with."""
+    from benchmarks.hostile.corpus import MARK, small_training
+    from deep_onnx.training import checkpoint
+
+    checkpoint.peek(path)
+    checkpoint.load(path, small_training(), MARK)
+
+
+def blendshapes(path: Path) -> None:
+    """Components of expressions."""
+    from pixelreg.shapes.file import load
+
+    load(path)
+
+
+def answers(path: Path) -> None:
+    """A study's key and answers, counted."""
+    from pixelreg.study.tally import read_answers, read_key, tally
+
+    key = read_key(path)
+    tally(read_answers(path, key), key)
+
+
+def units(path: Path) -> None:
+    """What OpenFace measured."""
+    from deep_onnx.architectures.action_units import read
+
+    read(path)
+
+
+@cache
+def _client(process: int) -> Any:
+    import numpy as np
+    from starlette.testclient import TestClient
+
+    from pixelreg.models.model import Model
+    from pixelreg.models.plans import AffinePlan
+    from pixelreg.server.app import Service
+    from pixelreg.server.guard import Guard
+    from pixelreg.server.limits import Limits
+    from pixelreg.server.menu import Menu
+    from pixelreg.translator import PlanTranslator
+
+    ones = np.ones((16, 16, 3), np.float32)
+    model = PlanTranslator(Model({"happy": AffinePlan(ones * 0.5, ones * 0.1)}))
+    service = Service(Menu({"grey": model}), Limits(), Guard(("127.0.0.1", "")))
+    return TestClient(service.application(), base_url="http://127.0.0.1:8000")
+
+
+def request(path: Path) -> None:
+    """A form that is sent to a server; what it answers is a picture, or a refusal in one line."""
+    head = {"content-type": "multipart/form-data; boundary=x"}
+    answer = _client(os.getpid()).post("/api/apply", content=path.read_bytes(), headers=head)
+    if answer.status_code == 200:
+        return
+    assert 400 <= answer.status_code < 500, answer.text
+    raise PixelregError(answer.json()["error"])
+
+
 READERS: dict[str, Callable[[Path], None]] = {
     "pictures": picture,
     "landmarks": landmarks,
@@ -116,4 +189,10 @@ READERS: dict[str, Callable[[Path], None]] = {
     "checkpoints": checkpoint,
     "meshes": mesh,
     "videos": video,
+    "fits": fit,
+    "trainings": training,
+    "blendshapes": blendshapes,
+    "answers": answers,
+    "units": units,
+    "requests": request,
 }

@@ -31,6 +31,7 @@ from pixelreg.pictures.sheet import grid
 )
 @options.provider("What runs the model")
 @click.option("--threads", type=click.IntRange(1), help="Threads to use. [default: one a core]")
+@options.trust
 @options.output(options.NEW_FILE, "sheet.png", "Picture file of all of them.")
 def generate(
     model: Path,
@@ -40,6 +41,7 @@ def generate(
     separate: Path | None,
     provider: str,
     threads: int | None,
+    trust: bool,
     output: Path,
 ) -> None:
     """Make new pictures from noise, with a model that learnt to.
@@ -55,7 +57,9 @@ def generate(
     file_format = SUFFIX_FORMATS.get(output.suffix.lower())
     if file_format is None:
         raise UsageError(f"{output} must end in {', '.join(SUFFIX_FORMATS)}")
-    generator = open_generator(model, provider=provider, threads=threads, say=say_once)
+    generator = open_generator(
+        model, provider=provider, threads=threads, say=say_once, trusted=trust
+    )
     pictures = generator.invent(generator.noise(count, seed))
     write_bytes(output, encode(Picture(grid(pictures, columns)), file_format))
     if separate is not None:

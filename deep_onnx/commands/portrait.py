@@ -80,16 +80,20 @@ _parts_of_another = options.stacked(
 
 
 def _load(
-    model: Path, parser: Path | None, provider: str, threads: int | None, locator: Locator
+    model: Path,
+    parser: Path | None,
+    provider: str,
+    threads: int | None,
+    trust: bool,
+    locator: Locator,
 ) -> Callable[[], PortraitTranslator]:
     def load() -> PortraitTranslator:
         from deep_onnx.portrait.translator import open_portrait
 
         if not model.is_file():
             raise ModelFileError(f"there is no {model}; make one with: pixelreg train portrait")
-        return open_portrait(
-            model, locator=locator, parser=parser, provider=provider, threads=threads, say=say_once
-        )
+        running = {"provider": provider, "threads": threads, "say": say_once, "trusted": trust}
+        return open_portrait(model, locator=locator, parser=parser, **running)
 
     return load
 
@@ -112,6 +116,7 @@ _loading = options.given_as(
     ),
     options.provider("What runs the model"),
     click.option("--threads", type=click.IntRange(1), help="Threads to use. [default: one a core]"),
+    options.trust,
     options.locating_faces,
 )
 

@@ -39,6 +39,7 @@ from pixelreg.faces.locate import Locator
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which pictures.")
 @click.option("--force", is_flag=True, help=f"Write it even below {LEAST_PSNR:g} dB.")
+@options.trust
 @options.locating
 @click.option(
     "-o", "--output", required=True, type=options.ONNX_FILE, help="The ONNX file to write."
@@ -51,6 +52,7 @@ def quantise(
     pictures: int,
     seed: int,
     force: bool,
+    trust: bool,
     locator: Locator,
     output: Path,
     as_json: bool,
@@ -73,7 +75,7 @@ def quantise(
         calibration = read_pictures(data, card, locator, pictures, seed, update)
     count = len(calibration.measured) + len(calibration.judged) + len(calibration.problems)
     report_problems(calibration.problems, count, "pictures")
-    done = write_quantised(model, output, to, calibration, force)
+    done = write_quantised(model, output, to, calibration, force, trust)
     if done.psnr < LEAST_PSNR:
         say(f"written all the same: {done.psnr:.1f} dB is less than {LEAST_PSNR:g}")
     facts = {

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelreg.errors import MissingExtraError, PixelregError
+from pixelreg.files import write_bytes
 
 PARTS = ("train", "validation")
 
@@ -44,7 +45,7 @@ class History:
                 self.names[part] = self.names[part] or tuple(losses)
                 self._rows[part].append([step, *(losses[name] for name in self.names[part])])
         if self._head == self._columns():
-            self._put(self._line(step, found), "a")
+            self._append(self._line(step, found))
         else:
             self.write()
 
@@ -71,7 +72,7 @@ class History:
         self.write()
 
     def write(self) -> None:
-        """Write the file anew."""
+        """Write the file anew, whole or not at all."""
         steps: dict[int, dict[str, dict[str, float]]] = {}
         for part in PARTS:
             for step, *values in self._rows[part]:
@@ -79,7 +80,7 @@ class History:
                 steps.setdefault(int(step), {})[part] = losses
         self._head = self._columns()
         lines = [self._line(step, found) for step, found in sorted(steps.items())]
-        self._put(_csv(self._head) + "".join(lines), "w")
+        write_bytes(self.path, (_csv(self._head) + "".join(lines)).encode())
 
     def _columns(self) -> list[str]:
         return ["step", *(f"{part} {name}" for part in PARTS for name in self.names[part])]
@@ -91,11 +92,10 @@ class History:
             cells += [f"{losses[n]:.9g}" if n in losses else "" for n in self.names[part]]
         return _csv(cells)
 
-    def _put(self, text: str, mode: str) -> None:
+    def _append(self, line: str) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open(mode, encoding="utf-8", newline="") as file:
-                file.write(text)
+            with self.path.open("a", encoding="utf-8", newline="") as file:
+                file.write(line)
         except OSError as error:
             raise PixelregError(f"cannot write {self.path}: {error.strerror or error}") from error
 

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,6 +68,11 @@ def say_once(message: str) -> None:
     if message not in told:
         told.add(message)
         say(message)
+
+
+def say_replaced(path: Path) -> None:
+    """Tell that a file is there already: nothing is written over without a word."""
+    say(f"{path} is there already, and will be replaced")
 
 
 def give(result: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pixelreg.commands.console import say_replaced
 from pixelreg.commands.options import given_as
 from pixelreg.errors import UsageError
 
@@ -69,10 +70,18 @@ class Keeping:
         return about.without_place() if self.strip_gps else about
 
     def guard(self, *outputs: Path | None) -> None:
-        """Refuse to write over a file that is to stay."""
+        """Refuse to write over a file that is to stay; say that another is written over."""
         for path in outputs:
-            if path is not None and self.no_overwrite and path.exists():
+            if path is None:
+                continue
+            if self.no_overwrite and path.exists():
                 raise UsageError(f"{path} exists; leave out --no-overwrite, or name another file")
+            if self.replaces(path):
+                say_replaced(path)
+
+    def replaces(self, output: Path) -> bool:
+        """Whether writing a file replaces one without that having been asked for."""
+        return not self.in_place and output.is_file()
 
     def refuse_in_place(self, source: Path, output: Path) -> None:
         """Refuse to write over the source, unless that was asked for."""

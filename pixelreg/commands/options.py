@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 from pixelreg.backends import BACKENDS, get_backend
 from pixelreg.backends.providers import AUTO as AUTO_PROVIDER
 from pixelreg.backends.providers import NAMES, asked
-from pixelreg.commands.console import say, say_once
+from pixelreg.commands.console import say, say_once, say_replaced
 from pixelreg.errors import ModelFileError, PixelregError, UsageError
 from pixelreg.faces.detect import AUTO, DETECTORS, asked_for, detector_class
 from pixelreg.models import NAMED
@@ -65,6 +65,8 @@ class Output(click.Path):  # type: ignore[type-arg,unused-ignore]
             folder = folder.parent
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             raise PixelregError(f"cannot write {path}: the folder {folder} is not writable")
+        if path.is_file():
+            say_replaced(path)
         return Path(path)
 
 
@@ -137,6 +139,9 @@ source = click.option(
 expressions = click.option(
     "--expr", "expressions", multiple=True, help="Expression; may be repeated. [default: all]"
 )
+trust = click.option(
+    "--trust", is_flag=True, help="Run an ONNX model without limits of time and memory."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -184,9 +189,7 @@ _running_options = stacked(
     click.option(
         "--meta", type=FILE, help="JSON file that describes an ONNX model of another origin."
     ),
-    click.option(
-        "--trust", is_flag=True, help="Run an ONNX model without limits of time and memory."
-    ),
+    trust,
 )
 _locator_options = stacked(
     click.option(

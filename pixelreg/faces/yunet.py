@@ -25,6 +25,7 @@ _ADDRESS = "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_
 _SIDES = (320, 640, 1280)
 _SURE = 0.8
 _OVERLAP = 0.4
+ERRORS_ALONE = 2  # a level of OpenCV's log
 _SEARCH_SCORE = 0.5
 
 
@@ -169,16 +170,17 @@ class YuNetDetector:
         return f"OpenCV {_opencv().__version__}"
 
     def _create(self, cv2: Any) -> Any:
-        # OpenCV 5 warns of its own default target on every start.
-        level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+        # OpenCV 5 warns of its own default target on every start; 4 has the level elsewhere.
+        logging = getattr(cv2.utils, "logging", cv2)
+        level = logging.getLogLevel()
+        logging.setLogLevel(ERRORS_ALONE)
         try:
             network = cv2.FaceDetectorYN.create(str(self.file), "", (320, 320), _SEARCH_SCORE)
             # Only a first run shows that this OpenCV can use the file.
             network.setInputSize((64, 64))
             network.detect(np.zeros((64, 64, 3), np.uint8))
         finally:
-            cv2.utils.logging.setLogLevel(level)
+            logging.setLogLevel(level)
         return network
 
     def detect(self, image: np.ndarray, largest: bool = False) -> list[Face]:

@@ -13,7 +13,7 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from pixelreg.errors import FaceError, ImageError
 from pixelreg.pictures.image import picture_of
 from pixelreg.pictures.kinds import open_picture, told_clearly
-from pixelreg.pictures.opening import Budget
+from pixelreg.pictures.opening import Budget, written_clearly
 from pixelreg.pictures.stored import WHITE
 from pixelreg.pictures.writing import Picture, encode, for_file, quality
 
@@ -138,10 +138,8 @@ def _told_transparent(webp: bytes) -> bytes:
 
 def _saved(frames: Sequence[Image.Image], format: str, options: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
-    try:
+    with written_clearly("an animation", format):
         frames[0].save(buffer, format, save_all=True, append_images=frames[1:], **options)
-    except (OSError, ValueError, KeyError) as error:
-        raise ImageError(f"cannot write an animation as {format}: {error}") from error
     return buffer.getvalue()
 
 

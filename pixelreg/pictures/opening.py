@@ -162,6 +162,22 @@ def told_clearly(
         raise ImageError(f"{name} cannot be decoded: {_brief(error)}") from error
 
 
+@contextmanager
+def written_clearly(what: str, format: str) -> Iterator[None]:
+    """Turn whatever is raised while something is encoded into an `ImageError`.
+
+    Encoders raise what they like too, of sizes that a format has no room for mostly.
+    """
+    try:
+        yield
+    except PixelregError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ImageError(f"cannot write {what} as {format}: {_brief(error)}") from error
+
+
 def _brief(error: BaseException) -> str:
     """What an error says, in one line that does not go on and on."""
     line = " ".join(str(error).split()) or type(error).__name__

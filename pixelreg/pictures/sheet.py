@@ -16,6 +16,7 @@ from pixelreg.arrays import Pixels
 from pixelreg.errors import ImageError, InvalidArrayError
 from pixelreg.pictures.about import About
 from pixelreg.pictures.image import Picture, encode
+from pixelreg.pictures.opening import written_clearly
 from pixelreg.pictures.pillow import paletted
 
 PAPER, INK = (255, 255, 255), (40, 40, 40)
@@ -166,15 +167,10 @@ def animated(
     buffer, format = io.BytesIO(), ANIMATED[suffix.lower()]
     if format == "GIF":
         frames = [paletted(frame) for frame in frames]
-    frames[0].save(
-        buffer,
-        format,
-        save_all=True,
-        append_images=frames[1:],
-        duration=times,
-        loop=0,
-        **(About().marked().options(format) if mark else {}),
-    )
+    told = About().marked().options(format) if mark else {}
+    shown: dict[str, Any] = {"duration": times, "loop": 0, **told}
+    with written_clearly("an animation", format):
+        frames[0].save(buffer, format, save_all=True, append_images=frames[1:], **shown)
     return buffer.getvalue()
 
 

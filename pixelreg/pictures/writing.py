@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image
 
 from pixelreg.arrays import Array, Pixels
-from pixelreg.errors import ImageError
 from pixelreg.files import write_bytes
 from pixelreg.pictures import deep
 from pixelreg.pictures.about import PROFILED, About
 from pixelreg.pictures.kinds import format_of, learn
+from pixelreg.pictures.opening import written_clearly
 from pixelreg.pictures.pillow import paletted
 from pixelreg.pictures.stored import Stored, grey_of
 
@@ -121,18 +121,16 @@ def encode(picture: Picture, format: str | None = None) -> bytes:
     chosen = "JPEG" if chosen == "MPO" else chosen
     learn(chosen, f"writing a picture as {chosen}")
     stored = picture.stored
-    if chosen == "TIFF":
-        return _encode_tiff(picture)
-    if stored is not None and stored.deep and chosen in deep.FORMATS:
-        return _encode_deep(picture, stored, chosen)
-    image, about = for_file(picture, chosen)
-    options = {**quality(picture, chosen), **about.options(chosen)}
-    buffer = io.BytesIO()
-    try:
+    with written_clearly("a picture", chosen):
+        if chosen == "TIFF":
+            return _encode_tiff(picture)
+        if stored is not None and stored.deep and chosen in deep.FORMATS:
+            return _encode_deep(picture, stored, chosen)
+        image, about = for_file(picture, chosen)
+        options = {**quality(picture, chosen), **about.options(chosen)}
+        buffer = io.BytesIO()
         image.save(buffer, chosen, **options)
-    except (OSError, ValueError, KeyError) as error:
-        raise ImageError(f"cannot write a picture as {chosen}: {error}") from error
-    return buffer.getvalue()
+        return buffer.getvalue()
 
 
 def for_file(picture: Picture, format: str) -> tuple[Image.Image, About]:

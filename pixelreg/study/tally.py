@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pixelreg.errors import DataError
+from pixelreg.files import read_regular, why
 from pixelreg.study.agreement import fleiss_kappa, krippendorff_alpha, wilson
 from pixelreg.study.build import FORMAT
 
+MAX_BYTES = 2**26  # of a key or of answers
 ALL = "all"  # questions together, as the paper's Table II counts them
 
 
@@ -61,7 +63,7 @@ class Tally:
 def read_key(path: Path) -> dict[str, Any]:
     """A study's key."""
     key = _read(path)
-    if not {"study", "models", "trials", "questions"} <= set(key):
+    if not _is_key(key):
         raise DataError(f"{path} is no key of a study; pixelreg study build wrote it as key.json")
     return key
 
@@ -134,11 +136,26 @@ def _units(group: Sequence[Answer]) -> list[list[str]]:
     return list(units.values())
 
 
+def _is_key(told: Mapping[str, Any]) -> bool:
+    trials, models, questions = (told.get(key) for key in ("trials", "models", "questions"))
+    return (
+        isinstance(told.get("study"), str)
+        and _names(models)
+        and _names(questions)
+        and isinstance(trials, list)
+        and all(isinstance(each, dict) and _names(each.get("order")) for each in trials)
+    )
+
+
+def _names(told: Any) -> bool:
+    return isinstance(told, list) and all(isinstance(name, str) for name in told)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}") from error
+        told = json.loads(read_regular(path, MAX_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read as JSON: {why(error)}") from error
     if not isinstance(told, dict) or told.get("format") != FORMAT:
         raise DataError(f"{path} is no file of a study")
     return told

@@ -300,7 +300,9 @@ def sink(file: BinaryIO, path: Path, source: Source, first: Any) -> Iterator[Sin
             made = _open(container, name, _encoder(encoders), source, first, path)
             yield made
     except av.FFmpegError as error:
-        raise ImageError(f"{path} cannot be written: {error.strerror}") from error
+        before = error.__context__  # what the disk said, of which FFmpeg says "callback" alone
+        reason = why(before if isinstance(before, OSError) else error)
+        raise ImageError(f"cannot write {path}: {reason}") from error
 
 
 def _open(container: Any, name: str, encoder: str, source: Source, first: Any, path: Path) -> Sink:
