@@ -351,6 +351,31 @@ def test_auto_goes_by_the_work(monkeypatch) -> None:
         assert plan_work(plan, 10) == 10 * plan_work(plan)
 
 
+@pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
+@pytest.mark.parametrize("estimator", [PixelRidge, PixelKernelRidge])
+def test_what_is_imported_changes_the_time_of_a_fit_and_no_bit(estimator, monkeypatch) -> None:
+    import pixelreg.backends as backends
+
+    X, T = stack(300, 48 * 48 * 3)
+    sums: dict[str, str] = {}
+    for state in ("numpy", "numba"):
+        if state == "numpy":
+            monkeypatch.delitem(sys.modules, "pixelreg.backends.numba", raising=False)
+        else:
+            get_backend("numba")
+        assert get_backend("auto", backends.LOADED_WORK, exact=True).name == state
+        assert get_backend("auto", backends.LOADED_WORK).name == "numpy"
+        sums[state] = estimator().fit(X, T).coef_.tobytes()
+    assert sums["numpy"] == sums["numba"]
+
+
+def test_sums_of_many_pictures_do_not_overflow() -> None:
+    X, T = (np.full((70_000, 3), 255, np.uint8) for _ in range(2))
+    found = get_backend("numpy").pixel_sums(X, T)
+    assert found.x.tolist() == found.t.tolist() == [70_000 * 255] * 3
+    assert found.xx.tolist() == found.xt.tolist() == [70_000 * 255**2] * 3
+
+
 def test_unknown_names_are_told_the_known_ones() -> None:
     with pytest.raises(UnknownNameError, match=r"'abacus'.*auto, numpy, numba, cupy"):
         get_backend("abacus")

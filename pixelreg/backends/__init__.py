@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -21,19 +22,26 @@ EXTRAS = {"numba": ("Numba", "fast"), "cupy": ("CuPy", "gpu")}
 # Importing Numba and its compiled loops takes about half a second in a new process. NumPy does
 # about this many operations on single values in that time, so less work is quicker without.
 NUMBA_WORK = 1_000_000_000
+LOADED_WORK = 10_000_000  # the same where Numba and the loops are imported already
 QUICKEST = "numba"
 
 
-def get_backend(name: str = "auto", work: float = 0, threads: int | None = None) -> ArrayBackend:
+def get_backend(
+    name: str = "auto", work: float = 0, threads: int | None = None, exact: bool = False
+) -> ArrayBackend:
     """The backend of that name.
 
     name : auto, numpy, numba or cupy; auto takes Numba where it is installed and ``work`` is at
         least `NUMBA_WORK`, else NumPy.
     work : about how many operations on single values lie ahead; see `plan_work`.
     threads : how many threads Numba may use, None for one a core; NumPy's are its BLAS's own.
+    exact : all backends give the same bits, so that auto may go by what is imported already. Where
+        they do not, it must not, or the same call would give other bits another time.
     """
     if name == "auto":
-        name = QUICKEST if work >= NUMBA_WORK and find_spec(QUICKEST) else "numpy"
+        loaded = exact and "pixelreg.backends.numba" in sys.modules
+        enough = work >= (LOADED_WORK if loaded else NUMBA_WORK)
+        name = QUICKEST if enough and find_spec(QUICKEST) else "numpy"
     if name not in BACKENDS:
         raise UnknownNameError("backend", str(name), ("auto", *BACKENDS))
     module, _, attribute = BACKENDS[name].partition(":")

@@ -105,6 +105,18 @@ class NumbaBackend(NumpyBackend):
         )
         return weight, bias
 
+    def solve_levels(self, sums: LevelSums, table: Float64, alpha: float) -> Float64:
+        """Ridge regression on the features ``table`` (256, r): (n_pixels, r) float64."""
+        out = np.empty((len(sums.inputs), table.shape[1]))
+        solve = super().solve_levels
+
+        def work(first: int, last: int) -> None:
+            some = LevelSums(sums.count, sums.inputs[first:last], sums.targets[first:last])
+            out[first:last] = solve(some, table, alpha)
+
+        spread(work, len(out), self._threads(sums.inputs.size))
+        return out
+
     def _packed(self, picture: Pixels) -> Array:
         height, width = (side + 2 * loops_flow.BORDER for side in picture.shape[:2])
         packed = np.empty((height, width), np.uint32)
