@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -53,6 +54,13 @@ def get_backend(
         package, extra = EXTRAS[name]
         raise MissingExtraError(package, extra, f"the backend {name!r}") from error
     return backend
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def compiled_loops(name: str) -> Any:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pixelreg.arrays import Array, Float64, Pixels
-from pixelreg.backends import loops, loops_flow
+from pixelreg.backends import cores, loops, loops_flow
 from pixelreg.backends.array import NumpyBackend
-from pixelreg.backends.loops import cores, spread
+from pixelreg.backends.loops import spread
 from pixelreg.models.plans import AffinePlan, Change, FlowPlan, KernelPlan, Plan, SparsePlan
 from pixelreg.models.sums import GREY_LEVELS, LevelSums, PixelSums
 from pixelreg.pictures.warp import blur_weights

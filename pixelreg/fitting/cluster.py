@@ -33,6 +33,7 @@ from typing import Any
 import PIL
 
 from pixelreg import __version__
+from pixelreg.backends import cores
 from pixelreg.data.crops import Cutter
 from pixelreg.data.pairs import Pair
 from pixelreg.data.photos import Photo
@@ -40,7 +41,7 @@ from pixelreg.errors import MissingExtraError, PixelregError, UsageError
 from pixelreg.faces.detect import detector_class
 from pixelreg.fitting.learn import SHOWN, Verdict, chunks, judge_pairs, read_pairs
 from pixelreg.fitting.tally import KeptSums, Step, Tally
-from pixelreg.fitting.workers import cores, sigint_blocked
+from pixelreg.fitting.workers import sigint_blocked
 from pixelreg.models.plans import Plan
 from pixelreg.models.sums import Sums
 
