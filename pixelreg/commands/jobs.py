@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelreg.data.crops import read_all
 from pixelreg.errors import ImageError, PixelregError, UsageError
 from pixelreg.faces.landmarks import SUFFIXES as LANDMARKS
 from pixelreg.pictures.kinds import (
@@ -76,6 +75,8 @@ def run_jobs(
     workers: int | None = None,
 ) -> list[tuple[Job, str]]:
     """Do all jobs, and give back those that failed, in order, each with the reason."""
+    from pixelreg.data.crops import read_all  # a single picture does without
+
     failed = []
     with closing(read_all(jobs, work, workers or min(8, os.cpu_count() or 1))) as outcomes:
         for done, (job, outcome) in enumerate(outcomes, 1):
