@@ -119,7 +119,7 @@ class NumbaBackend(NumpyBackend):
 
     def _packed(self, picture: Pixels) -> Array:
         height, width = (side + 2 * loops_flow.BORDER for side in picture.shape[:2])
-        packed = np.empty((height, width), np.uint32)
+        packed = np.empty((height, width, loops_flow.PIXEL), np.uint8)
         source = np.ascontiguousarray(picture)
         spread(loops_flow.pack, height, self._threads(picture.size), source, packed)
         return packed
@@ -166,7 +166,7 @@ class NumbaBackend(NumpyBackend):
 
     def _flow_fields(self, plan: FlowPlan, picture: Pixels) -> tuple[Array, Array, Any]:
         taps = blur_weights(float(plan.blur[0])).astype(np.float32)
-        fields = (plan.displacement, taps, plan.weight, plan.bias)
+        fields = (plan.displacement, taps, plan.weight, plan.bias, plan.spans)
         return picture, self._packed(picture), fields
 
 
