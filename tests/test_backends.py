@@ -359,7 +359,7 @@ def test_what_moves_and_what_changes_may_lie_apart(moving, changing) -> None:
     flow, weight, bias = (np.zeros((40, 70, n), np.float32) for n in (2, 3, 3))
     flow[5:30, slice(*moving)] = rng.uniform(-6, 6, flow[5:30, slice(*moving)].shape)
     weight[12:40, slice(*changing)] = 0.3
-    bias[0:20, slice(*changing)] = 0.1
+    bias[0:20, slice(*changing)] = 0.11
     plan = FlowPlan(flow, weight, bias, np.array([1.5], np.float32))
     picture = rng.integers(0, 256, plan.shape, dtype=np.uint8)
     for strength in (1.0, -0.4):
