@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +21,17 @@ from PIL import Image
 
 from benchmarks.flow_profile import flow_profile
 from benchmarks.growth import growth, plot
+from benchmarks.jobs import (
+    BASE,
+    data_rows,
+    fit_rows,
+    folder_rows,
+    memory_rows,
+    network_rows,
+    pictures_in,
+    python,
+    video_rows,
+)
 from benchmarks.machine import store
 from benchmarks.rivals import (
     dense_kernel_ridge,
@@ -42,17 +51,6 @@ from pixelreg.regression.kernel import level_features
 PAIRS, SIDE, ALPHA = 400, 128, 0.4
 LARGE = (720, 1280, 3)
 ROOT = Path(__file__).resolve().parents[1]
-BASE = "import numpy, PIL.Image, click"
-DECODE = """
-import sys, os
-from concurrent.futures import ThreadPoolExecutor
-from PIL import Image
-def decode(path):
-    with Image.open(path) as picture:
-        picture.convert("RGB").load()
-with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-    list(pool.map(decode, sys.argv[1:]))
-"""
 
 
 class Subject:
@@ -127,7 +125,7 @@ def kernel_rows(subject: Subject, quick: bool, cores: int) -> Iterator[Row]:
     x, t = backend.to_device(X), backend.to_device(T)
     sample = np.linspace(0, X.shape[1] - 1, 8 * cores if quick else 200 * cores).astype(int)
     with dense_workers(cores) as pool:
-        for sigma, target in ((3.0, 200), (0.3, 80)):
+        for sigma, target in ((3.0, 600), (0.3, 80)):
 
             def ours(sigma: float = sigma) -> Any:
                 features = level_features(sigma)
@@ -187,8 +185,9 @@ def apply_rows(subject: Subject, quick: bool, bandwidth: float) -> Iterator[Row]
             moved = sum(a.nbytes for a in plan.tensors().values()) + 2 * picture.nbytes
             taken = interleaved({"ours": ours}, rounds)
             note = f"{moved / 1e6:.1f} MB must move, {bandwidth / 1e9:.1f} GB/s"
-            limit = moved / bandwidth
-            yield Row(f"apply {name}, {side}", taken["ours"], "memory limit", limit, 3, note=note)
+            limit, most = moved / bandwidth, 4 if name == "flow" else 3
+            work = f"apply {name}, {side}"
+            yield Row(work, taken["ours"], "memory limit", limit, most, note=note)
 
 
 def plans(shape: tuple[int, int, int]) -> dict[str, Plan]:
@@ -225,33 +224,15 @@ def cold_row(quick: bool) -> Row:
         taken = interleaved(works, 5 if quick else 25)
     base = f'python -c "{BASE}"'
     return Row(
-        "pixelreg apply crop.png", taken["ours"], "imports alone", taken["base"], 1.5, note=base
+        "pixelreg apply crop.png", taken["ours"], "imports alone", taken["base"], 1.15, note=base
     )
-
-
-def data_row(data: Path, quick: bool) -> Row:
-    """The whole command on a folder of JPEGs against decoding them on the same cores."""
-    files = sorted(path for path in data.rglob("[!.]*") if path.suffix.lower() in (".jpg", ".jpeg"))
-    with tempfile.TemporaryDirectory() as name:
-        command = ["-m", "pixelreg", "fit", "--data", data, "--model", "rr", "--holdout", "0"]
-        command += ["-o", Path(name) / "m.safetensors"]
-        works = {"ours": lambda: python(*command), "decoding": lambda: python("-c", DECODE, *files)}
-        taken = interleaved(works, 1 if quick else 7)
-    note = f"{len(files)} files, whole processes"
-    return Row("fit --data", taken["ours"], "decoding alone", taken["decoding"], 1.3, note=note)
-
-
-def python(*arguments: Any) -> None:
-    """Run a new interpreter and wait for it."""
-    command = [sys.executable, *map(str, arguments)]
-    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes")
     parser.add_argument("--backend", default="numba", choices=["numpy", "numba", "cupy"])
-    parser.add_argument("--data", type=Path, help="the London set, for the row of fit --data")
+    parser.add_argument("--data", type=Path, help="the London set, for whole jobs")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "benchmarks/results/speed.json")
     options = parser.parse_args()
     subject, cores = Subject(options.backend), len(os.sched_getaffinity(0))
@@ -262,8 +243,12 @@ def main() -> None:
         *apply_rows(subject, options.quick, bandwidth),
         cold_row(options.quick),
     ]
+    if options.backend == "numba":
+        rows += [*fit_rows(training_pairs(), options.quick), *network_rows(options.quick)]
     if options.data:
-        rows.append(data_row(options.data, options.quick))
+        for whole in (data_rows, folder_rows, memory_rows):
+            rows += whole(options.data, options.quick)
+        rows += video_rows(pictures_in(options.data)[0], options.quick)
     print(format_table([HEADER, *(row.cells() for row in rows)]))
     print("* a sample, scaled; see the notes in the file")
     curves = growth(subject.backend, subject.wait, options.quick)

@@ -27,6 +27,7 @@ class Row:
     faster : whether the target is a speed-up.
     error : the largest difference from the reference, where there is one.
     note : how the numbers came about.
+    unit : of ours and the other's, where it is not seconds.
     """
 
     work: str
@@ -37,6 +38,7 @@ class Row:
     faster: bool = False
     error: float | None = None
     note: str = ""
+    unit: str = "s"
 
     @property
     def reached(self) -> float:
@@ -53,14 +55,17 @@ class Row:
         sign, end = (">=", " x faster") if self.faster else ("<=", " x")
         return (
             self.work,
-            shown(self.seconds),
+            self._shown(self.seconds),
             self.against,
-            shown(self.other),
+            self._shown(self.other),
             f"{sign} {self.target:g}{end}",
             f"{self.reached:.3g}{end}",
             "yes" if self.holds else "NO",
             "" if self.error is None else f"{self.error:.1e}",
         )
+
+    def _shown(self, value: float) -> str:
+        return shown(value) if self.unit == "s" else f"{value:.4g} {self.unit}"
 
     def as_json(self) -> dict[str, Any]:
         """For a file."""
