@@ -105,5 +105,5 @@ def copy_bandwidth(threads: int, rounds: int) -> float:
 
 def exponent(sizes: list[int], seconds: list[float]) -> float:
     """The power of the size that the time grows with, fitted to the upper half of the sizes."""
-    half = slice(len(sizes) // 2, None)
+    half = slice(min(len(sizes) // 2, len(sizes) - 2), None)
     return float(np.polyfit(np.log(sizes[half]), np.log(seconds[half]), 1)[0])
