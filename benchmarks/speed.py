@@ -36,6 +36,7 @@ from benchmarks.machine import store
 from benchmarks.rivals import (
     dense_kernel_ridge,
     dense_workers,
+    peers,
     ridge_in_float64,
     sklearn_ridge_seconds,
 )
@@ -244,7 +245,9 @@ def main() -> None:
         cold_row(options.quick),
     ]
     if options.backend == "numba":
-        rows += [*fit_rows(training_pairs(), options.quick), *network_rows(options.quick)]
+        pairs = training_pairs()
+        rows += [*fit_rows(pairs, options.quick), *network_rows(options.quick)]
+        rows += peers(*pairs, *((50, 3) if options.quick else (1000, 11)))
     if options.data:
         for whole in (data_rows, folder_rows, memory_rows):
             rows += whole(options.data, options.quick)
