@@ -357,8 +357,10 @@ class FlowPlan(Plan):
     @cached_property
     def spans(self) -> Array:
         """(H, 4) int64: first and last + 1 of each row's pixels that move, and of those changed."""
+        parts: list[Any] = [np.any(fields, axis=2) for fields in (self.displacement, self.weight)]
+        parts[1] |= np.any(self.bias, axis=2)
         rows = []
-        for part in (self.displacement.any(2), (self.weight != 0).any(2) | (self.bias != 0).any(2)):
+        for part in parts:
             last = part.shape[1] - part[:, ::-1].argmax(1)
             rows += [part.argmax(1), np.where(part.any(1), last, 0)]
         return np.stack(rows, axis=1).astype(np.int64)
