@@ -21,27 +21,27 @@ def flow_profile(plan: FlowPlan, picture: np.ndarray, rounds: int) -> dict[str, 
 
     height, width, _ = plan.shape
     border = 2 * loops_flow.BORDER
-    packed = np.empty((height + border, width + border), np.uint32)
+    packed = np.empty((height + border, width + border, loops_flow.PIXEL), np.uint8)
     low, colour = (np.empty(plan.shape, np.float32) for _ in range(2))
     out = np.empty(plan.shape, np.uint8)
     taps = blur_weights(float(plan.blur[0])).astype(np.float32)
-    moves = plan.displacement
+    fields = (plan.displacement, taps, plan.weight, plan.bias, plan.spans)
     seconds = interleaved(
         {
             "pack the bytes": lambda: loops_flow.pack(0, len(packed), picture, packed),
             "bilinear look-up": lambda: loops_flow.move_rows(
-                0, height, picture, packed, moves, low
+                0, height, 0, width, picture, packed, fields, low
             ),
             "low-pass and change": lambda: loops_flow.change_rows(
-                0, height, low, 0, taps, plan.weight, plan.bias, colour
+                0, height, low, 0, fields, colour
             ),
             "cubic look-up and blend": lambda: loops_flow.blend_rows(
-                0, height, picture, packed, moves, colour, 1.0, out
+                0, height, picture, packed, fields, colour, 1.0, out
             ),
         },
         rounds,
     )
-    moving = int(np.count_nonzero(moves.any(axis=2)))
+    moving = int(np.count_nonzero(plan.displacement.any(axis=2)))
     return {
         "seconds on one thread": seconds,
         "pixels that move": moving,

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +21,23 @@ from PIL import Image
 
 from benchmarks.flow_profile import flow_profile
 from benchmarks.growth import growth, plot
+from benchmarks.jobs import (
+    BASE,
+    data_rows,
+    fit_rows,
+    folder_rows,
+    memory_rows,
+    network_rows,
+    pictures_in,
+    python,
+    video_rows,
+)
 from benchmarks.machine import store
 from benchmarks.plans import SIDE, plans, training_pairs
 from benchmarks.rivals import (
     dense_kernel_ridge,
     dense_workers,
+    peers,
     ridge_in_float64,
     sklearn_ridge_seconds,
 )
@@ -42,17 +52,6 @@ from pixelreg.regression.kernel import level_features
 ALPHA = 0.4
 LARGE = (720, 1280, 3)
 ROOT = Path(__file__).resolve().parents[1]
-BASE = "import numpy, PIL.Image, click"
-DECODE = """
-import sys, os
-from concurrent.futures import ThreadPoolExecutor
-from PIL import Image
-def decode(path):
-    with Image.open(path) as picture:
-        picture.convert("RGB").load()
-with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-    list(pool.map(decode, sys.argv[1:]))
-"""
 
 
 def ridge_rows(backend: ArrayBackend, quick: bool) -> Iterator[Row]:
@@ -87,7 +86,7 @@ def kernel_rows(backend: ArrayBackend, quick: bool, cores: int) -> Iterator[Row]
     x, t = backend.to_device(X), backend.to_device(T)
     sample = np.linspace(0, X.shape[1] - 1, 8 * cores if quick else 200 * cores).astype(int)
     with dense_workers(cores) as pool:
-        for sigma, target in ((3.0, 200), (0.3, 80)):
+        for sigma, target in ((3.0, 600), (0.3, 80)):
 
             def ours(sigma: float = sigma) -> Any:
                 features = level_features(sigma)
@@ -144,8 +143,9 @@ def apply_rows(backend: ArrayBackend, quick: bool, bandwidth: float) -> Iterator
             moved = sum(a.nbytes for a in plan.tensors().values()) + 2 * picture.nbytes
             taken = interleaved({"ours": ours}, rounds)
             note = f"{moved / 1e6:.1f} MB must move, {bandwidth / 1e9:.1f} GB/s"
-            limit = moved / bandwidth
-            yield Row(f"apply {name}, {side}", taken["ours"], "memory limit", limit, 3, note=note)
+            limit, most = moved / bandwidth, 4 if name == "flow" else 3
+            work = f"apply {name}, {side}"
+            yield Row(work, taken["ours"], "memory limit", limit, most, note=note)
 
 
 def cold_row(quick: bool) -> Row:
@@ -161,33 +161,15 @@ def cold_row(quick: bool) -> Row:
         taken = interleaved(works, 5 if quick else 25)
     base = f'python -c "{BASE}"'
     return Row(
-        "pixelreg apply crop.png", taken["ours"], "imports alone", taken["base"], 1.5, note=base
+        "pixelreg apply crop.png", taken["ours"], "imports alone", taken["base"], 1.15, note=base
     )
-
-
-def data_row(data: Path, quick: bool) -> Row:
-    """The whole command on a folder of JPEGs against decoding them on the same cores."""
-    files = sorted(path for path in data.rglob("[!.]*") if path.suffix.lower() in (".jpg", ".jpeg"))
-    with tempfile.TemporaryDirectory() as name:
-        command = ["-m", "pixelreg", "fit", "--data", data, "--model", "rr", "--holdout", "0"]
-        command += ["-o", Path(name) / "m.safetensors"]
-        works = {"ours": lambda: python(*command), "decoding": lambda: python("-c", DECODE, *files)}
-        taken = interleaved(works, 1 if quick else 7)
-    note = f"{len(files)} files, whole processes"
-    return Row("fit --data", taken["ours"], "decoding alone", taken["decoding"], 1.3, note=note)
-
-
-def python(*arguments: Any) -> None:
-    """Run a new interpreter and wait for it."""
-    command = [sys.executable, *map(str, arguments)]
-    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes")
     parser.add_argument("--backend", default="numba", choices=["numpy", "numba"])
-    parser.add_argument("--data", type=Path, help="the London set, for the row of fit --data")
+    parser.add_argument("--data", type=Path, help="the London set, for whole jobs")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "benchmarks/results/speed.json")
     options = parser.parse_args()
     backend, cores = get_backend(options.backend), len(os.sched_getaffinity(0))
@@ -198,8 +180,14 @@ def main() -> None:
         *apply_rows(backend, options.quick, bandwidth),
         cold_row(options.quick),
     ]
+    if options.backend == "numba":
+        pairs = training_pairs()
+        rows += [*fit_rows(pairs, options.quick), *network_rows(options.quick)]
+        rows += peers(*pairs, *((50, 3) if options.quick else (1000, 11)))
     if options.data:
-        rows.append(data_row(options.data, options.quick))
+        for whole in (data_rows, folder_rows, memory_rows):
+            rows += whole(options.data, options.quick)
+        rows += video_rows(pictures_in(options.data)[0], options.quick)
     print(format_table([HEADER, *(row.cells() for row in rows)]))
     print("* a sample, scaled; see the notes in the file")
     curves = growth(backend, options.quick)

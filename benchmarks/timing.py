@@ -27,6 +27,7 @@ class Row:
     faster : whether the target is a speed-up.
     error : the largest difference from the reference, where there is one.
     note : how the numbers came about.
+    unit : of ours and the other's, where it is not seconds.
     """
 
     work: str
@@ -37,6 +38,7 @@ class Row:
     faster: bool = False
     error: float | None = None
     note: str = ""
+    unit: str = "s"
 
     @property
     def reached(self) -> float:
@@ -53,14 +55,17 @@ class Row:
         sign, end = (">=", " x faster") if self.faster else ("<=", " x")
         return (
             self.work,
-            shown(self.seconds),
+            self._shown(self.seconds),
             self.against,
-            shown(self.other),
+            self._shown(self.other),
             f"{sign} {self.target:g}{end}",
             f"{self.reached:.3g}{end}",
             "yes" if self.holds else "NO",
             "" if self.error is None else f"{self.error:.1e}",
         )
+
+    def _shown(self, value: float) -> str:
+        return shown(value) if self.unit == "s" else f"{value:.4g} {self.unit}"
 
     def as_json(self) -> dict[str, Any]:
         """For a file."""
@@ -100,5 +105,5 @@ def copy_bandwidth(threads: int, rounds: int) -> float:
 
 def exponent(sizes: list[int], seconds: list[float]) -> float:
     """The power of the size that the time grows with, fitted to the upper half of the sizes."""
-    half = slice(len(sizes) // 2, None)
+    half = slice(min(len(sizes) // 2, len(sizes) - 2), None)
     return float(np.polyfit(np.log(sizes[half]), np.log(seconds[half]), 1)[0])

@@ -361,6 +361,50 @@ def test_auto_goes_by_the_work(monkeypatch) -> None:
         assert plan_work(plan, 10) == 10 * plan_work(plan)
 
 
+@pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
+@pytest.mark.parametrize("moving", [(0, 20), (30, 61), (0, 0), (69, 70)])
+@pytest.mark.parametrize("changing", [(40, 69), (0, 70), (0, 0), (10, 35)])
+def test_what_moves_and_what_changes_may_lie_apart(moving, changing) -> None:
+    rng = np.random.default_rng(0)
+    flow, weight, bias = (np.zeros((40, 70, n), np.float32) for n in (2, 3, 3))
+    flow[5:30, slice(*moving)] = rng.uniform(-6, 6, flow[5:30, slice(*moving)].shape)
+    weight[12:40, slice(*changing)] = 0.3
+    bias[0:20, slice(*changing)] = 0.11
+    plan = FlowPlan(flow, weight, bias, np.array([1.5], np.float32))
+    picture = rng.integers(0, 256, plan.shape, dtype=np.uint8)
+    for strength in (1.0, -0.4):
+        made, wanted = (get_backend(n).apply(plan, picture, strength) for n in ("numba", "numpy"))
+        assert np.abs(made.astype(int) - wanted).max() <= 1
+        untouched = ~flow.any(2) & ~weight.any(2) & ~bias.any(2)
+        assert np.array_equal(made[untouched], picture[untouched])
+        assert (made != wanted).mean() < 0.001
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
+@pytest.mark.parametrize("estimator", [PixelRidge, PixelKernelRidge])
+def test_what_is_imported_changes_the_time_of_a_fit_and_no_bit(estimator, monkeypatch) -> None:
+    import pixelreg.backends as backends
+
+    X, T = stack(300, 48 * 48 * 3)
+    sums: dict[str, str] = {}
+    for state in ("numpy", "numba"):
+        if state == "numpy":
+            monkeypatch.delitem(sys.modules, "pixelreg.backends.numba", raising=False)
+        else:
+            get_backend("numba")
+        assert get_backend("auto", backends.LOADED_WORK, exact=True).name == state
+        assert get_backend("auto", backends.LOADED_WORK).name == "numpy"
+        sums[state] = estimator().fit(X, T).coef_.tobytes()
+    assert sums["numpy"] == sums["numba"]
+
+
+def test_sums_of_many_pictures_do_not_overflow() -> None:
+    X, T = (np.full((70_000, 3), 255, np.uint8) for _ in range(2))
+    found = get_backend("numpy").pixel_sums(X, T)
+    assert found.x.tolist() == found.t.tolist() == [70_000 * 255] * 3
+    assert found.xx.tolist() == found.xt.tolist() == [70_000 * 255**2] * 3
+
+
 def test_unknown_names_are_told_the_known_ones() -> None:
     with pytest.raises(UnknownNameError, match=r"'abacus'.*auto, numpy, numba, cupy"):
         get_backend("abacus")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
@@ -23,11 +25,16 @@ EXTRAS = {"numba": ("Numba", "fast"), "cupy": ("CuPy", "gpu")}
 # Importing Numba and its compiled loops takes about half a second in a new process. NumPy does
 # about this many operations on single values in that time, so less work is quicker without.
 NUMBA_WORK = 1_000_000_000
+LOADED_WORK = 10_000_000  # the same where Numba and the loops are imported already
 QUICKEST, GPU = "numba", "cupy"
 
 
 def get_backend(
-    name: str = "auto", work: float = 0, threads: int | None = None, solving: float = 0
+    name: str = "auto",
+    work: float = 0,
+    threads: int | None = None,
+    solving: float = 0,
+    exact: bool = False,
 ) -> ArrayBackend:
     """The backend of that name.
 
@@ -37,12 +44,16 @@ def get_backend(
     work : about how many operations on single values lie ahead; see `plan_work`.
     threads : how many threads Numba may use, None for one a core; NumPy's are its BLAS's own.
     solving : how many multiply-adds of dense systems lie ahead.
+    exact : all backends give the same bits, so that auto may go by what is imported already. Where
+        they do not, it must not, or the same call would give other bits another time.
     """
     if name == "auto":
         on_gpu = _worth_a_gpu(solving)
         if on_gpu is not None:
             return on_gpu
-        name = QUICKEST if work >= NUMBA_WORK and find_spec(QUICKEST) else "numpy"
+        loaded = exact and "pixelreg.backends.numba" in sys.modules
+        enough = work >= (LOADED_WORK if loaded else NUMBA_WORK)
+        name = QUICKEST if enough and find_spec(QUICKEST) else "numpy"
     if name not in BACKENDS:
         raise UnknownNameError("backend", str(name), ("auto", *BACKENDS))
     module, _, attribute = BACKENDS[name].partition(":")
@@ -79,6 +90,13 @@ def _found(package: str) -> bool:
         return find_spec(package) is not None
     except ValueError:  # None stands for it in sys.modules
         return False
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def compiled_loops(name: str) -> Any:

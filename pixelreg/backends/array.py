@@ -15,6 +15,7 @@ from pixelreg.models.sums import GREY_LEVELS, LevelSums, PixelSums
 
 COUNT_PIXELS, COUNT_SAMPLES = 256, 1024  # counted at once, so that the counts stay in the cache
 LEVEL_NUMBERS = 1_000_000  # float64 numbers that stay in the cache while levels are solved
+SAFE_SAMPLES = 257  # pictures of bytes whose sums fit 16 bits
 BLOCK_NUMBERS = 4_000_000  # numbers held at once while solving: 32 MB of float64
 
 
@@ -36,7 +37,7 @@ def normal_equations(
     for first in range(0, pixels, step):
         block = slice(first, min(first + step, pixels))
         gram = (products.T @ sums.inputs[block].astype(np.float64).T)[place]
-        moment = features.T @ (sums.targets[block] / 255.0).T
+        moment = features.T @ sums.targets[block].astype(np.float64).T / 255.0
         yield block, gram, moment
 
 
@@ -144,13 +145,26 @@ class ArrayBackend:
             return PixelSums(len(X), X.sum(0), xx, T.sum(0), xt)
         pixels = X.shape[1]
         x, xx, t, xt = (xp.zeros(pixels, np.int64) for _ in range(4))
-        product = xp.empty(pixels, np.uint16)  # 255 * 255 still fits
-        for inputs, targets in zip(X, T, strict=True):
-            x += inputs
-            t += targets
-            xx += xp.multiply(inputs, inputs, out=product, dtype=np.uint16)
-            xt += xp.multiply(inputs, targets, out=product, dtype=np.uint16)
+        for first in range(0, len(X), SAFE_SAMPLES):
+            part = slice(first, first + SAFE_SAMPLES)
+            for total, some in zip((x, xx, t, xt), self._short_sums(X[part], T[part]), strict=True):
+                total += some
         return PixelSums(len(X), x, xx, t, xt)
+
+    def _short_sums(self, X: Array, T: Array) -> list[Array]:
+        """The four sums of at most SAFE_SAMPLES pictures, in the shortest numbers."""
+        xp, pixels = self.xp, X.shape[1]
+        x, t, a, b = (xp.zeros(pixels, np.uint16) for _ in range(4))
+        xx, xt = (xp.zeros(pixels, np.uint32) for _ in range(2))
+        for inputs, targets in zip(X, T, strict=True):
+            a[:], b[:] = inputs, targets
+            x += a
+            t += b
+            b *= a  # 255 * 255 still fits
+            a *= a
+            xx += a
+            xt += b
+        return [x, xx, t, xt]
 
     def level_sums(self, X: Array, T: Array) -> LevelSums:
         """The sums of Pixel-KR of X, T (n_samples, n_pixels) uint8."""

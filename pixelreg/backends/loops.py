@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -71,13 +70,6 @@ class _Forgiving:
 
 # All but nnan and ninf: what is not finite must stay so, to be noticed.
 FAST = ("nsz", "arcp", "contract", "afn", "reassoc")
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def spread(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pixelreg.arrays import Array, Floats, Pixels
+from pixelreg.backends import cores
 from pixelreg.backends import loops as threads
 from pixelreg.backends.loops import compiled
 
@@ -248,7 +249,7 @@ def move(
 
 def lay(rows: int, *work: Any) -> None:
     """A change laid on a window of that many rows, by all cores; see `_lay`."""
-    threads.spread(_lay, rows, threads.cores(), *work)
+    threads.spread(_lay, rows, cores(), *work)
 
 
 @compiled

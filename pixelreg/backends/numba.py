@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pixelreg.arrays import Array, Float64, Pixels
-from pixelreg.backends import loops, loops_flow
+from pixelreg.backends import cores, loops, loops_flow
 from pixelreg.backends.array import NumpyBackend
-from pixelreg.backends.loops import cores, spread
+from pixelreg.backends.loops import spread
 from pixelreg.models.plans import AffinePlan, Change, FlowPlan, KernelPlan, Plan, SparsePlan
 from pixelreg.models.sums import GREY_LEVELS, LevelSums, PixelSums
 from pixelreg.pictures.warp import blur_weights
@@ -105,9 +105,21 @@ class NumbaBackend(NumpyBackend):
         )
         return weight, bias
 
+    def solve_levels(self, sums: LevelSums, table: Float64, alpha: float) -> Float64:
+        """Ridge regression on the features ``table`` (256, r): (n_pixels, r) float64."""
+        out = np.empty((len(sums.inputs), table.shape[1]))
+        solve = super().solve_levels
+
+        def work(first: int, last: int) -> None:
+            some = LevelSums(sums.count, sums.inputs[first:last], sums.targets[first:last])
+            out[first:last] = solve(some, table, alpha)
+
+        spread(work, len(out), self._threads(sums.inputs.size))
+        return out
+
     def _packed(self, picture: Pixels) -> Array:
         height, width = (side + 2 * loops_flow.BORDER for side in picture.shape[:2])
-        packed = np.empty((height, width), np.uint32)
+        packed = np.empty((height, width, loops_flow.PIXEL), np.uint8)
         source = np.ascontiguousarray(picture)
         spread(loops_flow.pack, height, self._threads(picture.size), source, packed)
         return packed
@@ -154,7 +166,7 @@ class NumbaBackend(NumpyBackend):
 
     def _flow_fields(self, plan: FlowPlan, picture: Pixels) -> tuple[Array, Array, Any]:
         taps = blur_weights(float(plan.blur[0])).astype(np.float32)
-        fields = (plan.displacement, taps, plan.weight, plan.bias)
+        fields = (plan.displacement, taps, plan.weight, plan.bias, plan.spans)
         return picture, self._packed(picture), fields
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pixelreg.data.crops import read_all
 from pixelreg.errors import ImageError, PixelregError, UsageError
 from pixelreg.faces.landmarks import SUFFIXES as LANDMARKS
 from pixelreg.pictures.kinds import (
@@ -80,6 +79,8 @@ def run_jobs(
     workers: int | None = None,
 ) -> list[tuple[Job, str]]:
     """Do all jobs, and give back those that failed, in order, each with the reason."""
+    from pixelreg.data.crops import read_all  # a single picture does without
+
     failed = []
     with closing(read_all(jobs, work, workers or min(8, os.cpu_count() or 1))) as outcomes:
         for done, (job, outcome) in enumerate(outcomes, 1):
@@ -102,6 +103,8 @@ def run_together(
 
     No more are held in memory.
     """
+    from pixelreg.data.crops import read_all  # as above
+
     workers = workers or min(size, os.cpu_count() or 1)
     failed: list[tuple[Job, str]] = []
     for first in range(0, len(jobs), size):

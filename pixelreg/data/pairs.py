@@ -17,7 +17,7 @@ SHOWN = 3  # names that a message lists
 _DIGITS = 1000  # of a number that counts by value; Python reads no endless ones
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Two photos of one person: what is given and what is wanted.
 
@@ -148,9 +148,12 @@ def _by_person(
 ) -> dict[str, tuple[list[Photo], list[Photo]]]:
     """Each person's source and target photos, by session and then by path."""
     people: dict[str, tuple[list[Photo], list[Photo]]] = defaultdict(lambda: ([], []))
-    for photo in sorted(photos, key=_take):
+    for photo in photos:
         if photo.expression in expressions:
             people[photo.person][expressions.index(photo.expression)].append(photo)
+    for both in people.values():  # one person at a time, as the keys are larger than the photos
+        for taken in both:
+            taken.sort(key=_take)
     return people
 
 

@@ -13,7 +13,7 @@ from pixelreg.data.expressions import in_order
 NO_FACE = "no face was found"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be a hundred thousand
 class Photo:
     """One picture of one person.
 
@@ -32,7 +32,7 @@ class Photo:
     half: Literal["left", "right"] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Problem:
     """A file that could not be used, and why."""
 

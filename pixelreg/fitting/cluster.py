@@ -15,7 +15,7 @@ held out is read twice, so 1.2 million times 30 ms are ten hours of one core, an
 workers; 12 minutes with landmarks. The pictures, at 200 KB each, are 240 GB to be read: 67 MB/s
 for the hour, which is what a shared disk must give. Pixel-RR's sums are 1.6 MB: 7,800 tasks of 64
 pairs send 12 GB between the workers. Pixel-KR's are 101 MB, and a worker holds a few of them: 490
-tasks of 1,024 pairs send some 50 GB. This process holds the names, 7 KB a pair, 3.5 GB in all.
+tasks of 1,024 pairs send some 50 GB. This process holds the names, 3.5 KB a pair, 1.7 GB in all.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from typing import Any
 import PIL
 
 from pixelreg import __version__
+from pixelreg.backends import cores
 from pixelreg.data.crops import Cutter
 from pixelreg.data.pairs import Pair
 from pixelreg.data.photos import Photo
@@ -40,7 +41,7 @@ from pixelreg.errors import MissingExtraError, PixelregError, UsageError
 from pixelreg.faces.detect import detector_class
 from pixelreg.fitting.learn import SHOWN, Verdict, chunks, judge_pairs, read_pairs
 from pixelreg.fitting.tally import KeptSums, Step, Tally
-from pixelreg.fitting.workers import cores, sigint_blocked
+from pixelreg.fitting.workers import sigint_blocked
 from pixelreg.models.plans import Plan
 from pixelreg.models.sums import Sums
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pixelreg.arrays import Float64
-from pixelreg.backends import get_backend
+from pixelreg.backends import cores, get_backend
 from pixelreg.data.crops import Crops, Cutter, Progress, Stack
 from pixelreg.data.pairs import Pair, Pairing
 from pixelreg.data.photos import first_reason
@@ -28,7 +28,7 @@ from pixelreg.evaluation.metrics import mae, psnr, ssim
 from pixelreg.fitting.checkpoint import Checkpoint
 from pixelreg.fitting.recipe import Fitted, Judged, Recipe, cross_validate
 from pixelreg.fitting.tally import KeptCrops, Part, Step, Tally
-from pixelreg.fitting.workers import cores, in_order, pool
+from pixelreg.fitting.workers import in_order, pool
 from pixelreg.models.plans import Plan
 from pixelreg.models.sums import MAX_PAIRS
 from pixelreg.regression.estimator import Score

@@ -24,13 +24,6 @@ _ONE_THREAD = (
 )
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @contextmanager
 def pool(workers: int, processes: bool) -> Iterator[Executor]:
     """Worker processes, or threads for work that is over before processes have started.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -352,6 +353,17 @@ class FlowPlan(Plan):
         rows, columns = xp.indices(self.shape[:2], dtype=np.float32)
         steps = share * self.displacement
         return columns + steps[..., 0], rows + steps[..., 1]
+
+    @cached_property
+    def spans(self) -> Array:
+        """(H, 4) int64: first and last + 1 of each row's pixels that move, and of those changed."""
+        parts: list[Any] = [np.any(fields, axis=2) for fields in (self.displacement, self.weight)]
+        parts[1] |= np.any(self.bias, axis=2)
+        rows = []
+        for part in parts:
+            last = part.shape[1] - part[:, ::-1].argmax(1)
+            rows += [part.argmax(1), np.where(part.any(1), last, 0)]
+        return np.stack(rows, axis=1).astype(np.int64)
 
     def _check_shapes(self) -> None:
         self._require(self.weight.ndim == 3, "weight must be (H, W, C)")

@@ -14,7 +14,7 @@ import zlib
 from typing import Any
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
 from pixelreg.arrays import Array
 from pixelreg.errors import ImageError, InvalidArrayError
@@ -25,6 +25,7 @@ FORMATS = frozenset({"PNG", "TIFF", "PPM"})  # hold more than 8 bits
 _WHITES = (1023, 4095, 16383)
 _EIGHT, _SIXTEEN = 255, 65535
 _TWICE = ("PNG", "TIFF")  # what is decoded twice
+_BITS, _PLANAR = 258, 284  # tags of TIFF: BitsPerSample, PlanarConfiguration
 
 
 def deep_values(opened: Image.Image, content: bytes | None) -> Array | None:
@@ -50,7 +51,7 @@ def lost_depth(opened: Image.Image, content: bytes | None) -> str:
     """What has to be said of a picture that Pillow gives with fewer bits than its file has."""
     bits: Any = opened.info.get("bit_depth", 8)  # as pillow-heif has it
     tags: Any = getattr(opened, "tag_v2", {})
-    bits = max(bits, *(tags.get(TiffImagePlugin.BITSPERSAMPLE) or (8,)))
+    bits = max(bits, *(tags.get(_BITS) or (8,)))
     if opened.format == "AVIF" and content is not None:
         # AV1 image file format 2.2.1: the box of the codec's configuration says it.
         place = content.find(b"av1C")
@@ -106,7 +107,7 @@ def _both_bytes(content: bytes, page: int) -> Array | None:
 
 def _in_planes(image: Image.Image) -> bool:
     tags: Any = getattr(image, "tag_v2", {})
-    return bool(tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2)
+    return bool(tags.get(_PLANAR) == 2)
 
 
 def _swapped(raw: str) -> bool:
@@ -210,6 +211,8 @@ def write_tiff(values: Array, tags: dict[int, Any], packed: bool) -> bytes:
     tags : the others, by number.
     packed : deflated, as Adobe does.
     """
+    from PIL import TiffImagePlugin  # 8 ms, which most pictures do without
+
     height, width, channels = values.shape
     values = values.astype(np.float32) if values.dtype.kind == "f" else values
     kinds: Any = TiffImagePlugin.ImageFileDirectory_v2()

@@ -233,16 +233,16 @@ def picture_of(
         return _from_values(parts, about, opened.format, background, options)
     less = deep.lost_depth(opened, content)
     image = opened if turn is None else opened.transpose(turn)
-    image = image.convert(PREMULTIPLIED.get(image.mode, image.mode))
+    image = _in_mode(image, PREMULTIPLIED.get(image.mode, image.mode))
     grey = image.mode in ("1", "L", "LA")
     alpha = alpha_of(image)
     if image.mode not in ("CMYK", "LAB"):
         # By way of RGBA, or Pillow warns of palettes with a table of opacities.
-        image = image.convert("RGBA") if image.mode == "P" else image
-        image = image.convert("L" if grey else "RGB")
+        image = _in_mode(image, "RGBA") if image.mode == "P" else image
+        image = _in_mode(image, "L" if grey else "RGB")
     profile, note = profile_of(about.profile, image.mode)
     about = replace(about, profile=b"") if note or image.mode == "LAB" else about
-    seen = np.asarray((profile.to_srgb(image) if profile else image).convert("RGB"))
+    seen = np.asarray(_in_mode(profile.to_srgb(image) if profile else image, "RGB"))
     notes = tuple(filter(None, (note, less)))
     plain = profile is None and alpha is None and image.mode != "CMYK"
     if plain or image.mode == "LAB":
@@ -252,6 +252,11 @@ def picture_of(
         seen = composed(seen, alpha / np.float32(255), background)
     stored = Stored(own if own.ndim == 3 else own[..., None], seen, 255.0, alpha, profile)
     return Picture(seen, alpha, grey, opened.format, options, None, about, stored, notes=notes)
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """The image in a mode of Pillow's, which would copy one that has it already."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _key_of(opened: Image.Image, values: Array, turn: Any) -> Array | None:

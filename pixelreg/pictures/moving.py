@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from pixelreg.errors import FaceError, ImageError
 from pixelreg.pictures.image import picture_of
@@ -150,6 +150,8 @@ def _alike(pictures: Sequence[Picture]) -> list[Picture]:
 
 
 def _pages(pictures: Sequence[Picture]) -> bytes:
+    from PIL import TiffImagePlugin
+
     buffer = io.BytesIO()
     with TiffImagePlugin.AppendingTiffWriter(buffer, True) as writer:
         for number, picture in enumerate(pictures):

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from pixelreg.arrays import Array, Float64
+from pixelreg.backends import cores
 from pixelreg.errors import InvalidArrayError, UsageError, need
 from pixelreg.faces.paste import face_mask
 from pixelreg.models.plans import FlowPlan, Shape, plan_array
@@ -101,7 +104,7 @@ class FlowRidge(Estimator):
         flows = np.concatenate([flows, flows[:, :, ::-1] * np.array([-1.0, 1.0])])
         mean, effects, styles, left_out = _style_regression(flows)
         self.displacement_ = (mean + np.tensordot(wanted, effects, 1)) * _mouth_gain(size, gain)
-        moved = np.stack([_moved(picture, flow) for picture, flow in zip(x, left_out, strict=True)])
+        moved = _each(_moved, x, left_out)
         weight, bias = _solve_change(moved, t, styles, wanted, 2 * alpha)
         self.coef_, self.intercept_ = weight.reshape(-1), bias.reshape(-1)
         self.n_features_in_ = inputs.shape[1]
@@ -135,8 +138,6 @@ def training_flows(x: Float64, t: Float64) -> Float64:
     """
     cv2 = need("cv2", "OpenCV", "align", "fitting a flow model (other models: --model rr)")
     size = x.shape[1]
-    finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    finder.setFinestScale(0)
 
     def grey(picture: Array) -> Array:
         small = np.rint(picture * 255).astype(np.uint8)
@@ -146,12 +147,22 @@ def training_flows(x: Float64, t: Float64) -> Float64:
 
     nothing: Any = None
     mask = face_mask(size)[..., None]
-    flows = np.empty((len(x), size, size, 2))
-    for flow, source, target in zip(flows, x, t, strict=True):
+
+    def flow(source: Float64, target: Float64) -> Float64:
+        finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        finder.setFinestScale(0)
         large = np.asarray(finder.calc(grey(target), grey(source), nothing))
         small = large.reshape(size, 2, size, 2, 2).mean(axis=(1, 3)) / 2
-        flow[:] = gaussian_blur(small, _scaled(FLOW_BLUR, size)) * mask
-    return flows
+        found: Float64 = gaussian_blur(small, _scaled(FLOW_BLUR, size)) * mask
+        return found
+
+    return _each(flow, x, t)
+
+
+def _each(work: Callable[..., Float64], *of: Float64) -> Float64:
+    """What ``work`` makes of each picture, on all cores."""
+    with ThreadPoolExecutor(cores()) as pool:
+        return np.stack(list(pool.map(work, *of)))
 
 
 def _style_regression(flows: Float64) -> tuple[Float64, Float64, Float64, Float64]:
@@ -200,17 +211,17 @@ def _solve_change(
 ) -> tuple[Float64, Float64]:
     """Eq. 6 on t - moved with regressors (low-pass of moved, 1, style): w and b, (S, S, 3)."""
     size = moved.shape[1]
-    low = np.stack([gaussian_blur(picture, _scaled(LOW_PASS, size)) for picture in moved])
+    low = _each(lambda picture: gaussian_blur(picture, _scaled(LOW_PASS, size)), moved)
     constants = np.column_stack([np.ones(len(styles)), styles])
     change = t - moved
     gram = np.empty((*moved.shape[1:], 4, 4))
     gram[..., 0, 0] = np.einsum("nijc,nijc->ijc", low, low)
-    gram[..., 0, 1:] = gram[..., 1:, 0] = np.einsum("nijc,nk->ijck", low, constants)
+    gram[..., 0, 1:] = gram[..., 1:, 0] = np.tensordot(low, constants, (0, 0))
     gram[..., 1:, 1:] = constants.T @ constants
     gram += alpha * np.eye(4)
     moment = np.empty((*moved.shape[1:], 4))
     moment[..., 0] = np.einsum("nijc,nijc->ijc", low, change)
-    moment[..., 1:] = np.einsum("nijc,nk->ijck", change, constants)
+    moment[..., 1:] = np.tensordot(change, constants, (0, 0))
     solved = np.linalg.solve(gram, moment[..., None])[..., 0]
     mask = face_mask(size, CHANGE_RADII)[..., None]
     weight, bias = solved[..., 0], solved[..., 1] + solved[..., 2:] @ wanted

@@ -310,13 +310,12 @@ class PixelKernelRidge(Estimator):
     def _learn_levels(
         self, inputs: Array, targets: Array, before: LevelSums | None = None
     ) -> PixelKernelRidge:
-        backend = get_backend(
-            self.backend, COUNT_WORK * inputs.size, self.threads, self._level_work(inputs.shape[1])
-        )
+        work, solving = COUNT_WORK * inputs.size, self._level_work(inputs.shape[1])
+        backend = get_backend(self.backend, work, self.threads, solving, exact=True)
         sums = backend.level_sums(inputs, targets)
         if before is not None:
             sums = backend.to_device(before) + sums
-        return self._solve_levels(backend, sums)
+        return self._solve_levels(get_backend(self.backend, work, self.threads), sums)
 
     def _solve_levels(self, backend: ArrayBackend, sums: LevelSums) -> PixelKernelRidge:
         alpha, sigma = self._parameters()

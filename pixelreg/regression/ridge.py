@@ -17,7 +17,7 @@ from pixelreg.regression.estimator import ALPHAS, Estimator, Pairs, Score, check
 from pixelreg.regression.samples import as_unit, check_pairs
 
 PRIORS = ("zero", "identity")
-SUM_WORK = 5  # operations on every value of the training pairs, see `get_backend`
+SUM_WORK = 2  # operations on every value of the training pairs, see `get_backend`
 
 
 def is_identity(prior: Any) -> bool:
@@ -151,9 +151,11 @@ class PixelRidge(Estimator):
         return self._solve(backend, sums)
 
     def _learn(self, pairs: Pairs, before: PixelSums | None = None) -> PixelRidge:
-        backend = get_backend(self.backend, SUM_WORK * pairs.inputs.size, self.threads)
+        work = SUM_WORK * pairs.inputs.size
+        backend = get_backend(self.backend, work, self.threads, exact=True)
         sums = backend.pixel_sums(pairs.inputs, pairs.targets)
-        return self._solve(backend, sums if before is None else backend.to_device(before) + sums)
+        sums = sums if before is None else backend.to_device(before) + sums
+        return self._solve(get_backend(self.backend, work, self.threads), sums)
 
     def _solve(self, backend: ArrayBackend, sums: PixelSums) -> PixelRidge:
         alpha, identity = check_positive("alpha", self.alpha), is_identity(self.prior)

@@ -134,10 +134,14 @@ def _best(tree: Tree, pairs: bool) -> tuple[str, Reading]:
     """The layout that explains a folder best; ``"auto"`` and an empty reading where none does."""
     layouts = {name: _layout(name) for name in LAYOUTS}
     for turn in (TABLE, NAMES, PICTURES) if pairs else (TABLE, NAMES, PICTURES, ASKED):
-        readings = {name: each.read(tree) for name, each in layouts.items() if each.turn == turn}
-        best = max(readings, key=lambda name: readings[name].recognised)
-        if readings[best].recognised or (turn == ASKED and tree.pictures):
-            return best, readings[best]
+        best: tuple[str, Reading] | None = None  # one at a time: those of a large set are large
+        for name, each in layouts.items():
+            if each.turn == turn:
+                reading = each.read(tree)
+                if best is None or reading.recognised > best[1].recognised:
+                    best = name, reading
+        if best and (best[1].recognised or (turn == ASKED and tree.pictures)):
+            return best
     return "auto", Reading()
 
 

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from pixelreg.data.photos import Photo, Problem
@@ -50,8 +51,11 @@ class Reading:
 
     def strange(self, path: Path) -> None:
         """Note a picture whose place or name is not one of the layout's."""
-        reason = f"name not understood (one of this layout: {self.example})"
-        self.problems.append(Problem(path, reason))
+        self.problems.append(Problem(path, self._strange))
+
+    @cached_property
+    def _strange(self) -> str:
+        return f"name not understood (one of this layout: {self.example})"
 
     def start_from_what_is_there(self) -> None:
         """Choose the expression to start from where the layout itself does not say."""
