@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from deep_onnx.card import Card
 from deep_onnx.portrait.folders import PORTRAIT_FRAME
 from deep_onnx.portrait.labels import painted
 from deep_onnx.portrait.network import (
+    ENCODER_NORMS,
     EYE_CROPS,
     MASK_ENCODERS,
     SIZES,
@@ -40,8 +42,9 @@ from deep_onnx.portrait.portraits import (
 )
 from deep_onnx.portrait.windows import Centres
 from deep_onnx.training import algorithm
-from deep_onnx.training.algorithm import Algorithm, Export, argument
+from deep_onnx.training.algorithm import Algorithm, Export, argument, papers
 from deep_onnx.training.data import Examples, Learns
+from deep_onnx.training.perceptual import Perceptual
 from deep_onnx.training.tools import (
     adversarial,
     check,
@@ -52,6 +55,7 @@ from deep_onnx.training.tools import (
     frozen,
     numbers,
     set_rate,
+    stepped,
     still,
     to_pixels,
 )
@@ -128,6 +132,15 @@ class PortraitArguments(algorithm.Arguments):
     """What the portrait framework can be told."""
 
     batch: int = argument(4, "Portraits a phase; the paper's is 12.")
+    rate_step: float = argument(
+        0.0,
+        "Share of the training between two steps of the learning rate down to 0; 0 lowers it all "
+        "the time; the paper's is 10 of 55 epochs.",
+    )
+    encoder_norm: str = argument(
+        "batch", "Norms of the components' encoders (ch. 5).", choices=ENCODER_NORMS
+    )
+    dropout: float = argument(0.0, "Share dropped after the encoders' layers while training.")
     eye_crop: str = argument(
         "window",
         "Whether the eyes' pictures keep the skin around them (§4.5.1).",
@@ -151,6 +164,12 @@ class PortraitArguments(algorithm.Arguments):
         10.0, "Weight of the feature matching in Eq. 3.6, which the paper does not tell."
     )
     kl_weight: float = argument(1.0, "Weight of the divergence of variational auto-encoders.")
+    perceptual: str = argument(
+        "",
+        "Weights of VGG-19, of torch.save or safetensors: compare portraits by its layers too.",
+        local=True,
+    )
+    perceptual_weight: float = argument(1.0, "Weight of that loss, Eq. 2.12.")
     parser_start: float = argument(
         0.1, "Share of the training before the parser's word counts for the framework."
     )
@@ -164,6 +183,7 @@ class Portrait(Algorithm):
     """
 
     Arguments = PortraitArguments
+    paper = papers(size=256, width=64, batch=12, epochs=55, rate_step=10 / 55)
     learns = Learns.MASKS
     examples_of_use = (
         "--size 128 --width 16 --minutes 15",
@@ -179,7 +199,10 @@ class Portrait(Algorithm):
             arguments.eye_crop,
             arguments.mask_encoder,
             arguments.embedding == "vae",
+            arguments.encoder_norm,
+            arguments.dropout,
         )
+        self.seen = Perceptual(Path(arguments.perceptual)) if arguments.perceptual else None
         self.judge = MultiscaleDiscriminator(arguments.width)
         self.parser = FaceParser(arguments.width)
         self.networks = {
@@ -198,7 +221,8 @@ class Portrait(Algorithm):
         """Both phases, and the parser's step."""
         for network in self.networks.values():
             network.train()
-        set_rate(self.optimisers, fading(self.arguments.learning_rate, progress, 0.0))
+        rate = self.arguments.learning_rate
+        set_rate(self.optimisers, fading(rate, stepped(progress, self.arguments.rate_step), 0.0))
         target = self._drawn(items)
         parser = self._parsing(target)
         listens = progress >= self.arguments.parser_start
@@ -288,11 +312,17 @@ class Portrait(Algorithm):
             if paired:
                 losses["global"] = global_loss(made, source.pictures)
                 losses["matching"] = matching_loss(features, wanted)
+                if self.seen is not None:
+                    extra = {**extra, "perceptual": self.seen.loss(made, target.pictures)}
             counted = {**losses} if listens else {**losses, "parsing": torch.zeros(())}
             total = (paired_loss if paired else unpaired_loss)(counted, self.arguments)
-            weighed = [self.arguments.kl_weight * value for value in extra.values()]
+            weighed = [self._weight(name) * value for name, value in extra.items()]
             descend(self.optimisers["framework"], {"total": total + sum(weighed)}, {})
         return {**losses, **extra, **judging}
+
+    def _weight(self, extra: str) -> float:
+        chosen = self.arguments
+        return float({"perceptual": chosen.perceptual_weight}.get(extra, chosen.kl_weight))
 
     def _parsing(self, batch: Batch) -> dict[str, Tensor]:
         """Teach the parser, on this batch and on others; the loss of this one."""
@@ -327,12 +357,14 @@ class Portrait(Algorithm):
         made, rebuilt, _ = self._made(batch, batch)
         mixed, _, _ = self._made(batch.rolled(), batch)
         logits = self.parser(batch.pictures)
+        seen = {} if self.seen is None else {"perceptual": self.seen.loss(made, batch.pictures)}
         return {
             "global": global_loss(made, batch.pictures),
             "local": local_loss(*rebuilt),
             "parser": parsing_loss(logits, batch.masks),
             "parser error": (logits.argmax(1) != batch.masks).float().mean(),
             "unpaired parsing": parsing_loss(self.parser(mixed), batch.masks),
+            **seen,
         }
 
     def _batches(self, portraits: PortraitExamples) -> Iterator[Batch]:
@@ -381,5 +413,7 @@ def _check(arguments: PortraitArguments) -> None:
             f"portraits must have a --size of {', '.join(map(str, SIZES))}, not {arguments.size}"
         )
     check(arguments, 16, SIZES[0])
+    if arguments.rate_step > 1 or arguments.dropout >= 1:
+        raise UsageError("--rate-step is a share, 0 to 1, and --dropout one below 1")
     if arguments.parser_start > 1:
         raise UsageError(f"--parser-start is a share, 0 to 1, not {arguments.parser_start:g}")
