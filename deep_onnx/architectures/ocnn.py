@@ -51,6 +51,7 @@ from deep_onnx.training.tools import (
 from pixelreg.arrays import Pixels
 from pixelreg.errors import UsageError
 from pixelreg.shapes.file import load
+from pixelreg.shapes.picture import draw
 
 SMALLEST = 32  # side of pictures in which flow can be found
 SMOOTH = 0.2  # on [-1, 1]
@@ -241,8 +242,8 @@ class OCNN(Algorithm):
         return means | self._regression(held_out, own)
 
     def sample(self, held_out: Examples) -> list[tuple[str, Sequence[Pixels]]]:
-        """Every target made and true, its mask (white: the picture changes), and the first
-        components at -1 and 1."""
+        """Every target made and true, its mask (white: the picture changes), its p drawn, and the
+        first components at -1 and 1."""
         columns: list[tuple[str, Sequence[Pixels]]] = []
         for pairs in pictures.judged(held_out, self.parameters.expressions):
             sources, truths = (side[: pictures.SHOWN] for side in (pairs.sources, pairs.truths))
@@ -255,6 +256,10 @@ class OCNN(Algorithm):
                 (f"made {pairs.target}", self._made(values, p)),
                 (pairs.target, list(truths)),
                 ("mask", list(to_pixels(large.cpu(), 0.0, 1.0))),
+                (
+                    "p",
+                    [draw(self.parameters.shapes, row.cpu().numpy(), len(sources[0])) for row in p],
+                ),
             ]
         if columns:
             for k, name in enumerate(self.parameters.shapes.names[:SLID]):

@@ -347,6 +347,17 @@ class Portrait(Algorithm):
         extra = {"divergence": torch.stack(each).sum()} if each else {}
         return made, (net.local.rebuild(drawn), parts), extra
 
+    def made(self, source: Batch, target: Batch) -> Tensor:
+        """Portraits of one's look and the other's mask and background, (N, 3, S, S)."""
+        return self._made(source, target)[0]
+
+    def with_skin_of(self, one: Batch, other: Batch) -> Tensor:
+        """Portraits again, with the skin of others."""
+        parts, skin = (self._encoded(each)[1] for each in (one, other))
+        at = NAMES.index("skin")
+        mixed = [*parts[:at], skin[at], *parts[at + 1 :]]
+        return self.framework.compose(mixed, one.pictures, one.masks, one.centres)
+
     def _encoded(self, source: Batch) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Portraits' components, their means, and log variances where they are variational."""
         net, count = self.framework, len(NAMES)

@@ -17,6 +17,9 @@ TABLES = {
     "few": "pixelreg.bench.few:measure",
     "sigma": "pixelreg.bench.sigma:measure",
     "outside": "pixelreg.bench.outside:measure",
+    "ocnn": "pixelreg.bench.ocnn:measure",
+    "sketch": "pixelreg.bench.sketch:measure",
+    "portrait": "pixelreg.bench.portrait:measure",
 }
 
 

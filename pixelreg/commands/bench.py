@@ -100,6 +100,17 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     help="What runs ONNX models, but in the table of times, which asks both.",
 )
 @click.option(
+    "--portraits",
+    type=options.FOLDER,
+    help="Portraits with masks for the table of that name: of pixelreg data masks, or "
+    "CelebAMask-HQ. [default: made of the first --data, if landmarks lie beside its photos]",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    help="Steps of every network that a table trains. [default: the table's, which it tells]",
+)
+@click.option(
     "--networks",
     is_flag=True,
     help="Time the papers' networks as well, with random weights (extra train); not "
@@ -126,6 +137,8 @@ def bench(
     features: Path | None,
     pictures: bool,
     provider: str,
+    portraits: Path | None,
+    steps: int | None,
     networks: bool,
     locator: Locator,
     output: Path,
@@ -170,6 +183,8 @@ def bench(
             features=_features(features),
             provider=provider,
             networks=networks,
+            portraits=portraits,
+            steps=steps,
             locator=locator,
             update=bar,
         )
