@@ -21,6 +21,7 @@ TABLES = {
     "sketch": "pixelreg.bench.sketch:measure",
     "portrait": "pixelreg.bench.portrait:measure",
 }
+TRAINED = ("ocnn", "sketch", "portrait")  # they train networks, and need PyTorch
 
 
 def table_of(name: str) -> Callable[[Setting], Table]:

@@ -34,8 +34,8 @@ def classroom(setting: Setting, listing: Listing, source: str) -> Any:
 
 
 def judged(setting: Setting) -> frozenset[str]:
-    """Who is judged: the first fold."""
-    return setting.folds()[0]
+    """Who is judged: the first fold, by the names that they have there and as folders."""
+    return frozenset(name for one in setting.folds()[0] for name in (one, one.replace("/", "-")))
 
 
 def length(setting: Setting, whole: int, quick: int) -> int:

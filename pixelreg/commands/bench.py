@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from pixelreg.bench import TABLES, table_of
+from pixelreg.bench import TABLES, TRAINED, table_of
 from pixelreg.commands import options
 from pixelreg.commands.console import progress, report, say
 from pixelreg.errors import UnknownNameError, UsageError
@@ -34,12 +34,22 @@ class Bar:
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
-    names = tuple(TABLES) if value is None else tuple(filter(None, value.split(",")))
+    if value is None:
+        return _possible()
+    names = tuple(filter(None, value.split(",")))
     for name in names:
         if name not in TABLES:
             raise UnknownNameError("table", name, TABLES)
     # In the house's order: what later tables import must not change what the times are of.
     return tuple(name for name in TABLES if name in names)
+
+
+def _possible() -> tuple[str, ...]:
+    """All tables, but those that train networks where there is nothing to train with."""
+    if importlib.util.find_spec("torch") is not None:
+        return tuple(TABLES)
+    say(f"without {', '.join(TRAINED)}: they train networks, which the extra train brings")
+    return tuple(name for name in TABLES if name not in TRAINED)
 
 
 @click.command()
@@ -154,6 +164,7 @@ def bench(
       pixelreg bench --quick
       pixelreg bench --data london/ --tables sizes,quality -o report/
       pixelreg bench --data london/ --models rr kr:sigma=1 smile.onnx
+      pixelreg bench --data london/ --tables ocnn,sketch --steps 2000
     """
     from pixelreg.bench import page, plots
     from pixelreg.bench.quality import write_pictures
