@@ -35,7 +35,10 @@ ChangeAt: TypeAlias = "Change | Callable[[float], Change]"
 # A name; or, for models that take numbers, all of them in order, or some by name.
 Target: TypeAlias = "str | Sequence[float] | Mapping[str, float]"
 MAX_STRENGTH = 10.0
-NO_LIKENESS = "only the rig takes its expression from another face: leave out --model, or say rig"
+NO_LIKENESS = (
+    "only the rig, and an OCNN with its -parameters.onnx beside it, take an expression from "
+    "another face: leave out --model, or say rig"
+)
 
 
 class Prepared(ABC):
@@ -279,7 +282,7 @@ class Translator(ABC):
         return lambda: look
 
     def likeness(self, image: ImageLike) -> dict[str, float]:
-        """The expression of another picture's face, as a target; only rigs can read it.
+        """The expression of another picture's face, as a target; rigs and OCNNs can read it.
 
         Parameters
         ----------
@@ -289,7 +292,7 @@ class Translator(ABC):
         Raises
         ------
         UsageError
-            If the model is no rig.
+            If the model cannot.
         ImageError, FaceError
             If the image cannot be read, or no face is found in it.
         """
