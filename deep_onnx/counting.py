@@ -51,7 +51,8 @@ def subjects() -> Mapping[str, Subject]:
     need("torch", "PyTorch", "train", "counting the papers' networks")
     from deep_onnx.architectures import cyclegan, ganimation, ocnn, pix2pix, stargan, two_head
 
-    narrow, parts = ocnn.OCNNArguments(), 6
+    narrow = ocnn.OCNNArguments()
+    parts = narrow.components
 
     def two_heads(width: int, scale: int) -> Callable[[], Any]:
         return lambda: two_head.Generator(parts, width, narrow.blocks, scale)

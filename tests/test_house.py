@@ -57,7 +57,7 @@ DEEP_FLOORS = (
     ("quantise",),
     ("training", "export"),
     ("architectures", "portrait"),
-    ("convert", "counting"),
+    ("convert", "counting", "measured"),
     ("commands",),
 )
 LOOSE = {"__init__", "__main__", "api", "arrays", "errors", "files", "translator"}
@@ -82,7 +82,8 @@ OPTIONAL = {
 }
 TORCH = (
     *("architectures", "training", "export", "convert"),
-    *("portrait.network", "portrait.parts", "portrait.portraits", "portrait.training"),
+    *("portrait.losses", "portrait.measured", "portrait.network", "portrait.parts"),
+    *("portrait.portraits", "portrait.training"),
 )
 FOR_USERS = ("pixelreg.api", "pixelreg.translator", "pixelreg.regression")
 # What comes into the house comes through one door: package -> the modules that may take it.

@@ -207,20 +207,24 @@ class Judge:
     def kept(self, made: Tensor, masks: Tensor) -> float:
         """The share of pixels that are parsed as the masks say."""
         with torch.no_grad():
-            parsed = torch.cat([self.parser(part).argmax(1) for part in made.split(AT_ONCE)])
+            parsed = torch.cat([self.parser(part).argmax(1) for part in _parts(made)])
         return float((parsed == masks).float().mean())
 
     def _features(self, pictures: Tensor) -> Float64:
         """The parser's innermost layer, averaged over its places, (N, C)."""
         rows = []
         with torch.no_grad():
-            for part in pictures.split(AT_ONCE):
+            for part in _parts(pictures):
                 values = self.parser.first(part)
                 for layer in self.parser.downs:
                     values = layer(values)
                 rows.append(functional.adaptive_avg_pool2d(values, 1).flatten(1))
         found: Float64 = torch.cat(rows).double().numpy()
         return found
+
+
+def _parts(pictures: Tensor) -> list[Tensor]:
+    return [pictures[k : k + AT_ONCE] for k in range(0, len(pictures), AT_ONCE)]
 
 
 def window_slices(centres: Centres, size: int) -> tuple[tuple[slice, slice], ...]:

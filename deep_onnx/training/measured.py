@@ -120,7 +120,7 @@ class Classroom:
         arguments = algorithm.Arguments(size=self.size, **settings)
         folder = Path(mkdtemp(prefix=name, dir=self.folder))
         started = time.process_time()
-        found = []
+        found: list[Learnt] = []
         for length in steps:
             run = Run(
                 folder,

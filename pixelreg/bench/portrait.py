@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from pixelreg.bench.setting import Setting
 from pixelreg.bench.table import Cell, Column, Figure, Table
 from pixelreg.bench.taught import NOT_CHOSEN, SIZE, length
-from pixelreg.errors import DataError, need
+from pixelreg.errors import DataError
 from pixelreg.pictures.sheet import contact_sheet
 
-MEASURE = "deep_onnx.portrait.measured:measure"
+MEASURE = "deep_onnx.measured:portraits"
 STEPS, QUICK_STEPS = 300, 6
 WIDTH, BATCH = 8, 4
 BASELINE = "baseline"
@@ -60,12 +60,12 @@ def measure(setting: Setting) -> Table:
     try:
         found = _found(setting, steps)
     except DataError as error:
-        rows = [(name, fid, *(None,) * 11) for name, fid in zip(VARIANTS, FIDS, strict=True)]
+        blank = (None,) * (len(COLUMNS) - 2)
+        rows = [(*each, *blank) for each in zip(VARIANTS, FIDS, strict=True)]
         return _table(rows, [f"Not measured: {error}", *NOTES])
-    named = zip(found.experiments, FIDS, strict=True)
-    rows = [_row(one, fid) for one, fid in named]
+    measured = [_row(one, said) for one, said in zip(found.experiments, FIDS, strict=True)]
     kid, spread, fid = found.floor
-    rows.append(("true portraits, others", *(None,) * 4, kid, spread, fid, *(None,) * 5))
+    measured.append(("true portraits, others", *(None,) * 4, kid, spread, fid, *(None,) * 5))
     notes = [
         f"{found.learning} portraits learnt from, {found.held_out} of others judged; {SIZE} x "
         f"{SIZE} pixels, width {WIDTH}, {BATCH} a phase, {steps} steps each, seed {setting.seed}; "
@@ -76,11 +76,10 @@ def measure(setting: Setting) -> Table:
         NOT_CHOSEN,
         *NOTES,
     ]
-    return _table(rows, notes, (_sheet(found),))
+    return _table(measured, notes, (_sheet(found),))
 
 
 def _found(setting: Setting, steps: int) -> Any:
-    need("torch", "PyTorch", "train", "training the networks that are measured")
     root = setting.portraits or (setting.data[0] if setting.data else None)
     if root is None:
         raise DataError("drawn faces have no masks; give --portraits, or --data with landmarks")
@@ -110,7 +109,7 @@ def _row(one: Any, fid: float | None) -> tuple[Cell, ...]:
 
 
 def _table(
-    rows: list[tuple[Cell, ...]], notes: list[str], figures: tuple[Figure, ...] = ()
+    rows: Sequence[tuple[Cell, ...]], notes: list[str], figures: tuple[Figure, ...] = ()
 ) -> Table:
     return Table(
         "portrait",

@@ -207,13 +207,13 @@ def _sheets(
 def _figures(rows: Sequence[Row]) -> Iterator[Figure]:
     """Curves of training and validation, a panel a network, both ways in it."""
     groups = {
-        "CAE": ("Figs. 13 and 14", [f"CAE, {loss}" for loss in LOSSES], lambda k: LOSSES[k]),
-        "CVAE": ("Figs. 17 and 18", [f"CVAE, latent {n}" for n in LATENTS], lambda k: "mse"),
+        "CAE": ("Figs. 13 and 14", {f"CAE, {loss}": loss for loss in LOSSES}),
+        "CVAE": ("Figs. 17 and 18", {f"CVAE, latent {n}": "mse" for n in LATENTS}),
     }
-    for name, (figure, members, loss) in groups.items():
+    for name, (figure, members) in groups.items():
         panels = {
-            member: _lines(rows, member, (f"training {loss(k)}", f"validation {loss(k)}"))
-            for k, member in enumerate(members)
+            member: _lines(rows, member, (f"training {loss}", f"validation {loss}"))
+            for member, loss in members.items()
         }
         caption = f"{name}: what is minimised, by epoch ({figure}; of the CVAE its squared error)."
         yield Figure(f"sketch-{name.lower()}", caption, curves(panels, "epochs", {}))

@@ -12,9 +12,8 @@ from pixelreg.arrays import Float64, Pixels
 from pixelreg.bench.quality import SURE, scores
 from pixelreg.bench.setting import Setting
 from pixelreg.data.photos import Listing
-from pixelreg.errors import need
 
-CLASSROOM = "deep_onnx.training.measured:Classroom"
+CLASSROOM = "deep_onnx.measured:classroom"
 SIZE, WIDTH, BATCH = 64, 16, 8  # what two cores manage in minutes
 Curves = Mapping[str, Sequence[tuple[float, float]]]
 NOT_CHOSEN = (
@@ -25,7 +24,6 @@ NOT_CHOSEN = (
 
 def classroom(setting: Setting, listing: Listing, source: str) -> Any:
     """Where networks are taught on a listing; the first fold's people are judged."""
-    need("torch", "PyTorch", "train", "training the networks that are measured")
     module, _, name = CLASSROOM.partition(":")
     folder = setting.scratch / "trainings"
     folder.mkdir(parents=True, exist_ok=True)
