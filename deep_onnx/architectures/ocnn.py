@@ -73,7 +73,8 @@ class OCNNArguments(algorithm.Arguments):
     sparsity: float = argument(0.1, "How sparse blendshapes are: 0 is dense, under 1.")
     shapes: str = argument(
         "",
-        "Blendshapes of pixelreg blendshape, of flow, landmarks or meshes; empty: learnt here.",
+        "File of pixelreg blendshape (flow, landmarks or meshes), whatever --components says; "
+        "empty: learnt here.",
         local=True,
     )
     across: bool = argument(True, "Learn from one expression to another as well.")
@@ -306,7 +307,7 @@ class OCNN(Algorithm):
         return state
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        found = {key.removeprefix("parameters/"): value for key, value in tensors.items()}
+        found = {key.removeprefix("parameters/"): value.cpu() for key, value in tensors.items()}
         self.parameters = self.parameters.restored(found)
         if "search" in found:
             dimensions, evaluations, before, after = found["search"].tolist()
