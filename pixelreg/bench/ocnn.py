@@ -31,7 +31,7 @@ from pixelreg.errors import DataError, MissingExtraError, need
 from pixelreg.evaluation.comparison import UNTOUCHED
 from pixelreg.pictures.sheet import contact_sheet
 
-STEPS, QUICK_STEPS = 400, 12
+STEPS, QUICK_STEPS = 400, 8
 TRIED, QUICK_TRIED = 128, 32  # networks that penguins may try
 HEIGHT, WIDE = 720, 1280  # Table 3
 ROUNDS, QUICK_ROUNDS = 3, 1

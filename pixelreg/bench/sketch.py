@@ -34,7 +34,7 @@ from pixelreg.pictures.sheet import contact_sheet
 
 PHOTO, SKETCH = "photo", "sketch"
 WAYS = ((PHOTO, SKETCH), (SKETCH, PHOTO))
-STEPS, QUICK_STEPS = 700, 15
+STEPS, QUICK_STEPS = 700, 10
 SHARES = (0.2, 0.4, 1.0)  # of the steps: the paper's 20, 40 and 100 epochs
 CYCLE = 4  # times fewer steps of CycleGAN, which costs most
 LOSSES, LATENTS = ("mse", "mae", "bce"), (2, 4, 12)
