@@ -228,8 +228,12 @@ def _figures(rows: Sequence[Row]) -> Iterator[Figure]:
 
 
 def _lines(rows: Sequence[Row], name: str, losses: Sequence[str]) -> dict[str, Any]:
+    """Curves by way and loss; a panel's own loss is in its title."""
+    own = name.rpartition(" ")[2] in LOSSES
     return {
-        f"{row.way[0]} to {row.way[1]}, {loss}": row.learnt.curves[loss]
+        f"{row.way[0]} to {row.way[1]}, {loss.partition(' ')[0] if own else loss}": (
+            row.learnt.curves[loss]
+        )
         for row in rows
         if row.name == name
         for loss in losses
