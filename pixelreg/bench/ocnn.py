@@ -89,7 +89,7 @@ def measure(setting: Setting) -> Table:
         options = {"penguins": penguins, "penguin_evaluations": tried, "components": components}
         taught[name] = plain if name == CNN else _taught(room, "ocnn", steps, setting, **options)
     setting.update(1, 1)
-    notes = [setting.told(), _lengths(steps, components), NOT_CHOSEN, *NOTES]
+    notes = [_people(room), _lengths(steps, components), NOT_CHOSEN, *NOTES]
     judge = _judge(room, setting, notes)
     rounds = QUICK_ROUNDS if setting.quick else ROUNDS
     taken = in_turn({name: one.at(HEIGHT, WIDE) for name, one in taught.items()}, rounds)
@@ -123,6 +123,12 @@ def _plain(room: Any, steps: int, setting: Setting) -> tuple[int, Any]:
             return components, _taught(room, "ocnn", steps, setting, components=components)
     components = BLENDSHAPES[-1]
     return components, _taught(room, "ocnn", steps, setting, components=components)
+
+
+def _people(room: Any) -> str:
+    learning, held_out = next(iter(room.kept.values()))
+    counts = (len(set(each.people)) for each in (learning, held_out))
+    return "{} people learnt from, {} others judged: the first split.".format(*counts)
 
 
 def _lengths(steps: int, components: int) -> str:
