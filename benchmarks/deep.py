@@ -188,7 +188,7 @@ def _latency(rows: list[dict[str, Any]], runs: Path, provider: str) -> None:
         path = runs / f"{row['row']}.onnx"
         card = read_card(path)
         if card.task == "portrait":
-            continue  # it takes more than a picture; benchmarks.portrait measures it
+            continue  # it takes more than a picture
         for threads in (1, 2):
             session = Session(read(path), provider, threads)
             work[row["row"], threads] = _call(session, _inputs(card))

@@ -63,6 +63,7 @@ TASKS = {
     "translate": Task(),
     "generate": Task("makes pictures from nothing; use: pixelreg generate"),
     "discriminate": Task("judges pictures and makes none", pictures=False),
+    "measure": Task("tells what moves a face; use its model with: --like", pictures=False),
     "portrait": Task(
         "makes portraits from masks; use: pixelreg portrait",
         plain=False,

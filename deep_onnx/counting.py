@@ -64,7 +64,8 @@ def subjects() -> Mapping[str, Subject]:
         usgan,
     )
 
-    narrow, parts = ocnn.OCNNArguments(), 6
+    narrow = ocnn.OCNNArguments()
+    parts = narrow.components
 
     def two_heads(width: int, scale: int) -> Callable[[], Any]:
         return lambda: two_head.Generator(parts, width, narrow.blocks, scale)

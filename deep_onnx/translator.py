@@ -18,13 +18,16 @@ from deep_onnx.session import Session
 from deep_onnx.values import centre
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.errors import ModelFileError, UsageError
+from pixelreg.faces.align import crop, similarity_from_eyes, similarity_from_square
 from pixelreg.faces.locate import Locator
 from pixelreg.faces.prepared import Changer, Looked, PreparedWhole
 from pixelreg.models.model import Frame
 from pixelreg.models.plans import Change, as_unit, to_bytes
-from pixelreg.pictures.image import Picture
-from pixelreg.translator import Target, Translator
+from pixelreg.pictures.image import ImageLike, Picture, read
+from pixelreg.translator import NO_LIKENESS, Target, Translator
 
+BLENDSHAPES = "blendshapes"
+REGRESSOR = "-parameters"  # what follows the model's name in its regressor's
 # The networks keep every layer of the whole picture: StarGAN needs over 2 KB for each of its
 # pixels, 3.5 GB for this many.
 MAX_PIXELS = 1_500_000
@@ -146,6 +149,36 @@ class OnnxTranslator(Translator):
         if card.placement == "whole" and card.dynamic:
             return self._whole
         return self._rectangle if card.placement != "face" and card.shape else None
+
+    def likeness(self, image: ImageLike) -> dict[str, float]:
+        """The blendshape parameters that another picture's face shows.
+
+        They are read by the model's regressor, which ``pixelreg train ocnn`` writes beside it.
+        """
+        file = Path(self.name).with_name(f"{Path(self.name).stem}{REGRESSOR}.onnx")
+        if self.card.target_kind != BLENDSHAPES or not file.is_file():
+            raise UsageError(NO_LIKENESS)
+        regressor = load(file, provider="cpu")
+        regressor.check_measures(self.card.condition)
+        pixels = read(image).pixels
+        size, frame = regressor.size, regressor.frame
+        if frame is not None and pixels.shape[:2] != (size, size):
+            eyes = self.locator.anywhere().faces(pixels)[0].eyes
+            pixels = crop(pixels, similarity_from_eyes(eyes, frame, size), size)
+        elif pixels.shape[:2] != (size, size):
+            height, width = pixels.shape[:2]
+            pixels = crop(pixels, similarity_from_square(width, height, size), size)
+        inputs, _ = regressor.model.inputs((), pixels[None])
+        (p,) = np.clip(regressor.model.run(inputs), *self.card.condition_range)
+        return dict(zip(self.card.condition, map(float, p), strict=True))
+
+    def check_measures(self, entries: tuple[str, ...]) -> None:
+        """Refuse a model that does not measure exactly these parameters."""
+        told = self.card.notes.get("entries")
+        if self.card.task != "measure" or told != list(entries):
+            raise ModelFileError(
+                f"{self.name} does not measure {', '.join(entries)}: it belongs to another model"
+            )
 
     def computed_by(self, target: Any, pictures: int = 1) -> str:
         """What runs the model."""

@@ -38,7 +38,10 @@ from pixelreg.pictures.stacks import Kept, stack_of
 # A name; or, for models that take numbers, all of them in order, or some by name.
 Target: TypeAlias = "str | Sequence[float] | Mapping[str, float]"
 MAX_STRENGTH = 10.0
-NO_LIKENESS = "only the rig takes its expression from another face: leave out --model, or say rig"
+NO_LIKENESS = (
+    "only the rig, and an OCNN with its -parameters.onnx beside it, take an expression from "
+    "another face: leave out --model, or say rig"
+)
 
 
 class Translator(ABC):
@@ -235,7 +238,7 @@ class Translator(ABC):
         return lambda: look
 
     def likeness(self, image: ImageLike) -> dict[str, float]:
-        """The expression of another picture's face, as a target; only rigs can read it.
+        """The expression of another picture's face, as a target; rigs and OCNNs can read it.
 
         Parameters
         ----------
@@ -245,7 +248,7 @@ class Translator(ABC):
         Raises
         ------
         UsageError
-            If the model is no rig.
+            If the model cannot.
         ImageError, FaceError
             If the image cannot be read, or no face is found in it.
         """

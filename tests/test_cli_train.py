@@ -30,6 +30,7 @@ from onnx import helper
 from safetensors.torch import load_file
 
 from deep_onnx.card import KEY
+from deep_onnx.commands.train import _examples
 from deep_onnx.file import read_card
 from deep_onnx.model import open_generator
 from deep_onnx.registry import ARCHITECTURES
@@ -56,7 +57,11 @@ TINY: dict[str, tuple[object, ...]] = {
     "dcgan": ("--size", 16, "--width", 4, "--latent", 8, "--batch", 4),
 }
 ONE_TARGET = ("dense-ae", "cae", "cvae", "pix2pix", "cyclegan")
-SUFFIXES = {"cyclegan": ("", "-back"), "dcgan": ("", "-discriminator")}
+SUFFIXES = {
+    "cyclegan": ("", "-back"),
+    "dcgan": ("", "-discriminator"),
+    "ocnn": ("", "-parameters"),
+}
 STEPS = 3
 
 
@@ -264,6 +269,77 @@ def test_without_held_out_people(drawn: Path, tmp_path: Path, command: Command) 
     assert facts["best_step"] is None
     assert facts["pairs"] == {"happy": 8}
     assert not (tmp_path / "m-run" / "best.safetensors").exists()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the command would have trained."""
+    requests: list[Any] = []
+    monkeypatch.setattr("deep_onnx.commands.train.run", requests.append)
+    return requests
+
+
+def test_the_papers_preset_fills_in_what_is_not_given(
+    drawn: Path, tmp_path: Path, command: Command, asked: list[Any]
+) -> None:
+    output = tmp_path / "m.onnx"
+    result = command(*tiny("pix2pix", drawn, output, "--preset", "paper"))
+    assert result.code == 0, result.err
+    assert (asked[0].arguments.decoder, asked[0].arguments.size) == ("listed", 32)
+    assert (asked[0].steps, asked[0].epochs) == (STEPS, None)
+    assert "the paper's settings of pix2pix: decoder listed;" in result.err
+    command("train", "ocnn", "--data", drawn, "--preset", "paper")
+    assert (asked[1].arguments.penguins, asked[1].keep) == ("head", "last")
+    for name in ARCHITECTURES:
+        module, _, attribute = ARCHITECTURES[name].home.partition(":")
+        algorithm = getattr(import_module(module), attribute)
+        known = {item.name for item in fields(algorithm.Arguments)} | {"steps", "epochs", "keep"}
+        assert algorithm.paper, name
+        assert set(algorithm.paper) <= known
+        assert f"--{next(iter(algorithm.paper))}" in command("train", name, "--help").out
+
+
+def test_dcgan_takes_a_flat_folder_and_looks_for_no_face(
+    drawn: Path, tmp_path: Path, command: Command, asked: list[Any]
+) -> None:
+    """As img_align_celeba is: one folder of numbered pictures; the article only resizes them."""
+    flat = tmp_path / "img_align_celeba"
+    flat.mkdir()
+    for number, file in enumerate(sorted((drawn / "KDEF").rglob("*.JPG")), 1):
+        shutil.copy(file, flat / f"{number:06d}.jpg")
+    Image.new("RGB", (64, 64), "teal").save(flat / "999999.png")  # nobody's face
+    assert command("train", "dcgan", "--data", flat).code == 0
+    assert command("train", "dcgan", "--data", flat, "--align").code == 0
+    learnt, held_out = _examples(asked[0])
+    assert len(learnt.people) + len(held_out.people) == len(list(flat.iterdir()))
+    assert learnt.frame is None
+    assert [request.locator.align for request in asked] == [False, True]
+
+
+def test_ocnn_takes_an_expression_from_another_picture(
+    drawn: Path, tmp_path: Path, command: Command
+) -> None:
+    output = tmp_path / "m.onnx"
+    assert command(*tiny("ocnn", drawn, output)).code == 0
+    face = drawn / "KDEF" / "AF01" / "AF01NES.JPG"
+    example = drawn / "KDEF" / "AM01" / "AM01HAS.JPG"
+    like = load(output, locator=Locator(align=False)).likeness(example)
+    assert set(like) == {"K0", "K1"}
+    made = command("apply", face, "--model", output, "--like", example, "--no-align",
+                   "-o", tmp_path / "like.png")  # fmt: skip
+    assert made.code == 0, made.err
+    slides = [word for name, p in like.items() for word in ("--slide", f"{name}={p!r}")]
+    by_hand = command("apply", face, "--model", output, *slides, "--no-align",
+                      "-o", tmp_path / "slide.png")  # fmt: skip
+    assert by_hand.code == 0, by_hand.err
+    np.testing.assert_array_equal(pixels(tmp_path / "like.png"), pixels(tmp_path / "slide.png"))
+    (tmp_path / "m-parameters.onnx").unlink()
+    assert (
+        "only the rig"
+        in command(
+            "apply", face, "--model", output, "--like", example, "-o", tmp_path / "x.png"
+        ).error
+    )
 
 
 @pytest.mark.parametrize("name", ONE_TARGET)

@@ -89,6 +89,21 @@ def test_seven_halvings_are_the_channels_of_the_paper() -> None:
     assert sum(isinstance(m, nn.InstanceNorm2d) for m in network.modules()) == 5 + 6
 
 
+def test_the_listed_decoder_is_that_of_face2sketch() -> None:
+    """Encoder C64-128-256-512-512-512-512, decoder C512-512-512-512-256-128-64, then to 3."""
+    with torch.device("meta"):
+        network = UNet(decoder="listed")
+    plain = [m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert plain == [64, 128, 256, 512, 512, 512, 512, 3]
+    up = [m for m in network.modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert [m.out_channels for m in up] == [512, 512, 512, 512, 256, 128, 64]
+    assert [m.in_channels for m in up] == [512, 1024, 1024, 1024, 768, 384, 192]  # with skips
+    small = UNet(2, 3, decoder="listed").eval()
+    image = torch.rand(1, 3, 16, 8) * 2 - 1
+    assert small(image).shape == image.shape
+    assert 1 >= small(image).abs().max() > 0
+
+
 @pytest.mark.parametrize(("depth", "dropped"), [(8, 3), (7, 2), (6, 1), (5, 0), (2, 0)])
 def test_dropout_is_in_the_inner_layers_and_in_training_only(depth: int, dropped: int) -> None:
     network = UNet(2, depth, dropout=0.5)

@@ -14,6 +14,7 @@ pytest.importorskip("sklearn")
 
 from deep_onnx.architectures.ocnn import OCNN, OCNNArguments, attention_loss
 from deep_onnx.architectures.pair_parameters import (
+    given_parameters,
     lattice_step,
     learn_parameters,
     mirrored_lattice,
@@ -27,9 +28,11 @@ from pixelreg.data.crops import Stack
 from pixelreg.data.pairs import Pair
 from pixelreg.data.photos import Photo
 from pixelreg.data.synthetic import pairs_array
-from pixelreg.errors import DataError, UsageError
+from pixelreg.errors import DataError, UnknownNameError, UsageError
 from pixelreg.models.model import Frame, Provenance
+from pixelreg.shapes.file import save
 from pixelreg.shapes.flow import flow_lattice
+from pixelreg.shapes.learning import learn as learn_shapes
 
 SIZE = 32
 LEARNT: dict[object, object] = {}
@@ -219,7 +222,7 @@ def _huber(difference: np.ndarray) -> float:
 
 
 def test_pairs_are_learnt_both_ways(examples: Examples) -> None:
-    algorithm = OCNN(SMALL, examples)
+    algorithm = OCNN(replace(SMALL, across=False), examples)
     count = 24
     assert algorithm.items == 2 * count
     there = algorithm.draw([3], changed=False)
@@ -230,6 +233,45 @@ def test_pairs_are_learnt_both_ways(examples: Examples) -> None:
     assert torch.equal(there[2], back[3])
     assert not there[3].any()
     assert not back[2].any()
+
+
+def test_one_expression_is_learnt_from_another_of_the_same_person(examples: Examples) -> None:
+    algorithm = OCNN(SMALL, examples)
+    assert algorithm.items == 2 * 24 + 2 * 12
+    own = algorithm.parameters.own
+    found = [algorithm.draw([item], changed=False) for item in range(48, 72)]
+    for row, (source, target, wanted, shown) in enumerate(found):
+        other = (row + 12) % 24
+        for stack, number in ((source, row), (target, other)):
+            name = ("happy", "surprised")[number // 12]
+            face = unit(examples.stacks[name].targets[number % 12][None])
+            torch.testing.assert_close(stack, face)
+        assert torch.equal(shown, own[row : row + 1])
+        assert torch.equal(wanted, own[other : other + 1])
+
+
+def test_parameters_may_come_from_a_file(examples: Examples, tmp_path: Path) -> None:
+    learnt = OCNN(SMALL, examples).parameters
+    save(learnt.shapes, tmp_path / "flow.safetensors")
+    again = OCNN(replace(SMALL, shapes=str(tmp_path / "flow.safetensors")), examples)
+    assert torch.equal(again.parameters.own, learnt.own)
+    assert torch.equal(again.parameters.mirrored, learnt.mirrored)
+    rng = np.random.default_rng(0)
+    still = rng.normal(size=(20, 3))
+    meshes = still + rng.normal(size=(4, 20, 3))
+    mesh = learn_shapes(meshes, still, 2, expressions=("happy", "happy", "surprised", "surprised"))
+    save(mesh, tmp_path / "mesh.safetensors")
+    told = OCNN(replace(SMALL, shapes=str(tmp_path / "mesh.safetensors")), examples)
+    assert told.parameters.own.shape == (24, 2)
+    for name, rows in (("happy", slice(12)), ("surprised", slice(12, 24))):
+        expected = np.tile(np.float32(mesh.expressions[name]), (12, 1))
+        np.testing.assert_array_equal(told.parameters.own[rows].numpy(), expected)
+    sad = faces(2, ("sad",), 5)
+    with pytest.raises(UnknownNameError, match="sad"):
+        OCNN(replace(SMALL, shapes=str(tmp_path / "mesh.safetensors")), sad)
+    big, sources = replace(learnt.shapes, size=64), examples.stacks["happy"].sources
+    with pytest.raises(UsageError, match="--size 32"):
+        given_parameters(big, sources, sources, ["happy"] * 12)
 
 
 def test_mirrored_pictures_come_with_mirrored_parameters(examples: Examples) -> None:
@@ -269,7 +311,8 @@ def test_parameters_tell_expressions_apart(examples: Examples) -> None:
     assert found.own.shape == found.mirrored.shape == (24, 3)
     assert found.own.abs().max() <= 1
     # The parameters of a picture that was seen are those that are found again.
-    np.testing.assert_allclose(found.of(sources, targets).numpy(), found.own.numpy(), atol=1e-5)
+    again = found.of(sources, targets, "happy").numpy()
+    np.testing.assert_allclose(again, found.own.numpy(), atol=1e-5)
     happy, surprised = (np.array(found.expressions[name]) for name in ("happy", "surprised"))
     nearer = np.linalg.norm(found.own.numpy() - happy, axis=1) < np.linalg.norm(
         found.own.numpy() - surprised, axis=1
@@ -293,9 +336,10 @@ def test_the_lattice_of_mirrored_pictures() -> None:
 
 
 def test_training_falls_and_generalises(examples: Examples, held_out: Examples) -> None:
-    algorithm = trained(replace(SMALL, batch=8, augment=False), examples, 240)
+    algorithm = trained(replace(SMALL, batch=8, augment=False, across=False), examples, 240)
     found = algorithm.validate(held_out)
-    assert list(found) == ["own", "l1", "untouched", "mask"]
+    assert list(found) == ["own", "l1", "untouched", "mask", "p error", "p spread"]
+    assert found["p error"] < 0.75 * found["p spread"]  # of people who were not learnt from
     assert found["own"] < found["untouched"]
     assert 0.005 < found["mask"] < 0.4
     for name, stack in held_out.stacks.items():
@@ -380,6 +424,24 @@ def test_penguins_search_once_and_are_remembered(examples: Examples, penguins: s
     assert algorithm.exports()[0].card.notes["search"]["evaluations"] == found.evaluations
 
 
+def test_short_trainings_search_at_their_end_and_cards_say_what_was_done(
+    examples: Examples,
+) -> None:
+    arguments = replace(SMALL, penguins="head", penguin_evaluations=40)
+    torch.manual_seed(0)
+    algorithm = OCNN(arguments, examples)
+    learn(algorithm, 0, 2, 4)
+    assert algorithm.exports()[0].card.notes["penguins"] == "none"
+    algorithm.finish()
+    found = algorithm.search
+    assert found is not None
+    assert found.after <= found.before
+    algorithm.finish()
+    assert algorithm.search == found
+    notes = algorithm.exports()[0].card.notes
+    assert (notes["penguins"], notes["search"]["evaluations"]) == ("head", found.evaluations)
+
+
 def test_searches_lower_the_cost_and_leave_the_best_behind() -> None:
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3, padding=1), torch.nn.Conv2d(2, 1, 1))
@@ -409,7 +471,9 @@ def test_export(examples: Examples, tmp_path: Path, scale: int) -> None:
 
     torch.manual_seed(0)
     algorithm = OCNN(replace(SMALL, scale=scale), examples)
-    (export,) = algorithm.exports()
+    export, regressor = algorithm.exports()
+    assert (regressor.suffix, regressor.card.task) == ("-parameters", "measure")
+    assert regressor.card.notes["entries"] == list(export.card.condition)
     card = export.card
     assert (card.architecture, card.target_kind) == ("ocnn", "blendshapes")
     assert card.condition == ("K0", "K1", "K2")

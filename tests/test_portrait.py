@@ -15,13 +15,13 @@ torch = pytest.importorskip("torch")
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package)
 
-from benchmarks.portrait import kid, polynomial_mmd, window_slices
 from deep_onnx.export import parity
 from deep_onnx.file import read
 from deep_onnx.portrait import parts as windows
 from deep_onnx.portrait import training as losses
 from deep_onnx.portrait.editing import fading, swapped, tidied
 from deep_onnx.portrait.labels import COMPONENTS, LABELS, read_mask, write_mask
+from deep_onnx.portrait.measured import window_slices
 from deep_onnx.portrait.network import MultiscaleDiscriminator, PortraitNetwork
 from deep_onnx.portrait.parts import down, folded, up
 from deep_onnx.portrait.portraits import augmented, load_portrait_examples
@@ -653,25 +653,3 @@ def test_what_cannot_be_done_is_said_in_one_line(
     assert says in result.err
     assert "Traceback" not in result.err
     assert len(result.err.strip().splitlines()) == 1
-
-
-# -- the benchmark's distance --------------------------------------------------------------------
-
-
-def test_the_distance_of_the_table_is_the_unbiased_estimate() -> None:
-    generator = np.random.default_rng(0)
-    one, other = generator.normal(size=(5, 3)), generator.normal(1.0, 1.0, size=(4, 3))
-
-    def kernel(x, y) -> float:
-        return (float(np.dot(x, y)) / 3 + 1) ** 3
-
-    def among(values) -> float:
-        pairs = [(i, j) for i in range(len(values)) for j in range(len(values)) if i != j]
-        return sum(kernel(values[i], values[j]) for i, j in pairs) / len(pairs)
-
-    between = np.mean([kernel(x, y) for x in one for y in other])
-    expected = among(one) + among(other) - 2 * between
-    assert polynomial_mmd(one, other) == pytest.approx(expected, rel=1e-12)
-    far = generator.normal(3.0, 1.0, size=(40, 3))
-    near = generator.normal(0.0, 1.0, size=(40, 3))
-    assert kid(near, far)[0] > 10 * abs(kid(near, generator.normal(size=(40, 3)))[0])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from deep_onnx.training import algorithm
-from deep_onnx.training.algorithm import Export, PairedAlgorithm, argument
+from deep_onnx.training.algorithm import Export, PairedAlgorithm, argument, papers
 from deep_onnx.training.data import Examples
 from deep_onnx.training.tools import PIXELWISE, divergence, kaiming_weights
 from pixelreg.errors import DataError, UsageError
@@ -236,6 +236,7 @@ class DenseAutoencoder(_ByPixels):
     """``dense-ae``: fully connected layers (Face2Sketch III-A, which gives no sizes)."""
 
     Arguments = DenseArguments
+    paper = papers(epochs=500)  # of the convolutional one; it gives this one no numbers
     examples_of_use = ("--expr happy --minutes 5",)
 
     def __init__(self, arguments: DenseArguments, examples: Examples) -> None:
@@ -257,6 +258,7 @@ class ConvolutionalAutoencoder(_ByPixels):
     """
 
     Arguments = ConvolutionalArguments
+    paper = papers(size=256, epochs=500)
     examples_of_use = (
         "--expr sketch --size 128 --minutes 15",
         "--expr sketch --from photo --loss mae",
@@ -280,6 +282,7 @@ class VariationalAutoencoder(_Autoencoder):
     """
 
     Arguments = VariationalArguments
+    paper = papers(size=256, latent=12, epochs=500)
     examples_of_use = (
         "--expr sketch --size 128 --minutes 15",
         "--expr happy --latent 2 --epochs 50",

@@ -14,7 +14,7 @@ from torch.nn import functional
 from deep_onnx.architectures.patchgan import PatchDiscriminator, smallest_side
 from deep_onnx.training import algorithm
 from deep_onnx.training import tools as pictures
-from deep_onnx.training.algorithm import Algorithm, Export, argument
+from deep_onnx.training.algorithm import Algorithm, Export, argument, papers
 from deep_onnx.training.data import Examples, Learns
 from deep_onnx.training.tools import (
     augment,
@@ -143,6 +143,7 @@ class CycleGAN(Algorithm):
     """Learns source -> target ("forth") and target -> source ("back") at once."""
 
     Arguments = Arguments
+    paper = papers(size=256, epochs=200)  # Zhu et al.; Face2Sketch tells of no number
     learns = Learns.UNPAIRED
     examples_of_use = (
         "--expr happy --size 64 --width 16 --minutes 15",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from deep_onnx.training import algorithm
-from deep_onnx.training.algorithm import Algorithm, Export, argument
+from deep_onnx.training.algorithm import Algorithm, Export, argument, papers
 from deep_onnx.training.data import Examples, Learns
 from deep_onnx.training.tools import (
     adversarial,
@@ -132,6 +132,8 @@ class DCGAN(Algorithm):
     """
 
     Arguments = DCGANArguments
+    paper = papers(size=64, epochs=5)
+    aligned = False  # the article resizes pictures, and looks for no face
     learns = Learns.PICTURES
     examples_of_use = ("--minutes 15", "--expr neutral --epochs 5 -o faces.onnx")
     keep = "last"

@@ -16,7 +16,7 @@ from deep_onnx.architectures import stargan as conditional
 from deep_onnx.architectures.action_units import Units
 from deep_onnx.architectures.stargan import MULTIPLE, ConditionalAlgorithm, joined, trunk
 from deep_onnx.training import tools as pictures
-from deep_onnx.training.algorithm import Export, argument
+from deep_onnx.training.algorithm import Export, argument, papers
 from deep_onnx.training.data import Examples
 from deep_onnx.training.tools import descend, numbers, still, to_pixels
 from pixelreg.arrays import Pixels
@@ -95,6 +95,7 @@ class GANimation(ConditionalAlgorithm):
     """
 
     Arguments = Arguments
+    paper = papers(size=128, epochs=30)
     examples_of_use = (
         "--size 64 --width 16 --minutes 15",
         "--action-units openface.csv --steps 20000 -o units.onnx",

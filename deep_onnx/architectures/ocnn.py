@@ -3,30 +3,41 @@
 Source: *An Efficient Automatic Image-to-Image Transformation using a Deep Learning Model* (OCNN).
 The parameter vector p of a photograph is the flow from it to the same person's neutral one,
 projected on components that were learnt from such flows; p of the neutral one is 0. Every pair is
-learnt both ways with its own p, and back again: I_gen = G(I_org, p_trg), I_rec = G(I_gen, p_org).
+learnt both ways with its own p, and back again: I_gen = G(I_org, p_trg), I_rec = G(I_gen, p_org);
+so are one person's expressions among themselves. A regressor beside learns p from one picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deep_onnx.architectures.pair_parameters import PairParameters, learn_parameters
+from deep_onnx.architectures.blendshape_regressor import (
+    Regressor,
+    regression_errors,
+    regression_loss,
+)
+from deep_onnx.architectures.pair_parameters import (
+    PairParameters,
+    given_parameters,
+    learn_parameters,
+)
 from deep_onnx.architectures.patchgan import PatchDiscriminator, smallest_side
+from deep_onnx.architectures.told_faces import told_faces
 from deep_onnx.architectures.tuned_weights import LEAST, Cost, Search, search_layers, search_start
 from deep_onnx.architectures.two_head import SCALES, Generator, multiple_of
 from deep_onnx.training import algorithm
 from deep_onnx.training import tools as pictures
-from deep_onnx.training.algorithm import Algorithm, Export, argument
+from deep_onnx.training.algorithm import Algorithm, Export, argument, papers
 from deep_onnx.training.data import Examples, Learns
 from deep_onnx.training.tools import (
     adversarial,
-    augment,
     descend,
     discrimination,
     evaluating,
@@ -38,7 +49,9 @@ from deep_onnx.training.tools import (
     to_pixels,
 )
 from pixelreg.arrays import Pixels
-from pixelreg.errors import DataError, UsageError
+from pixelreg.errors import UsageError
+from pixelreg.shapes.file import load
+from pixelreg.shapes.picture import draw
 
 SMALLEST = 32  # side of pictures in which flow can be found
 SMOOTH = 0.2  # on [-1, 1]
@@ -47,7 +60,7 @@ TUNED = ("none", "initial", "head")
 
 @dataclass(frozen=True)
 class OCNNArguments(algorithm.Arguments):
-    """What OCNN can be told. The paper gives none of these numbers."""
+    """What OCNN can be told. The paper gives no number, but five blendshapes."""
 
     width: int = argument(16, "Channels of the generator's first layer.")
     batch: int = argument(8, "Pictures a step.")
@@ -56,8 +69,15 @@ class OCNNArguments(algorithm.Arguments):
     scale: int = argument(
         1, "Mask and picture are made at one over this size: 2 and 4 are faster.", choices=SCALES
     )
-    components: int = argument(6, "Blendshapes, the numbers that a face is made from.")
+    components: int = argument(5, "Blendshapes, the numbers that a face is made from.")
     sparsity: float = argument(0.1, "How sparse blendshapes are: 0 is dense, under 1.")
+    shapes: str = argument(
+        "",
+        "File of pixelreg blendshape (flow, landmarks or meshes), whatever --components says; "
+        "empty: learnt here.",
+        local=True,
+    )
+    across: bool = argument(True, "Learn from one expression to another as well.")
     reconstruction: float = argument(1.0, "Weight of the distance to the target.")
     recovered: float = argument(0.2, "Weight of coming back to the same picture.")
     attention: float = argument(0.001, "Weight of small masks, Eq. 15.")
@@ -111,11 +131,12 @@ SLID = 3  # components that a sample sheet shows at -1 and 1
 class OCNN(Algorithm):
     """Learns to give a face the blendshape parameters that it is told.
 
-    sources, targets : (N, S, S, 3) uint8, the pairs of all targets.
+    told : the pairs of all targets.
     search : what penguins did, or None so far.
     """
 
     Arguments = OCNNArguments
+    paper = papers(components=5, penguins="head", keep="last")
     learns = Learns.SEVERAL
     examples_of_use = (
         "--size 128 --width 16 --minutes 15",
@@ -125,42 +146,43 @@ class OCNN(Algorithm):
     def __init__(self, arguments: OCNNArguments, examples: Examples) -> None:
         super().__init__(arguments, examples)
         check(arguments)
-        self.generator = Generator(
-            arguments.components, arguments.width, arguments.blocks, arguments.scale
-        )
-        self.sources, self.targets, labels = _pairs(examples)
-        self.parameters: PairParameters = learn_parameters(
-            self.sources,
-            self.targets,
-            labels,
-            arguments.components,
-            arguments.sparsity,
-            examples.frame,
+        shapes = load(Path(arguments.shapes)) if arguments.shapes else None
+        count = shapes.count if shapes else arguments.components
+        self.generator = Generator(count, arguments.width, arguments.blocks, arguments.scale)
+        self.told = told_faces(examples, arguments.across)
+        sides = self.told.sources, self.told.targets, self.told.labels
+        self.parameters: PairParameters = (
+            given_parameters(shapes, *sides)
+            if shapes
+            else learn_parameters(*sides, count, arguments.sparsity, examples.frame)
         )
         self.search: Search | None = None
         self.networks: dict[str, nn.Module] = {"generator": self.generator}
         if arguments.adversarial:
             self.networks["discriminator"] = PatchDiscriminator(6, arguments.width)
+        self.networks["regressor"] = Regressor(count, arguments.size, arguments.width)
         self.adam(BETAS)
         self._own: tuple[Examples, dict[str, Tensor]] | None = None
 
     @property
     def items(self) -> int:
-        """All pairs there, then all pairs back."""
-        return 2 * len(self.sources)
+        """All pairs there, then all pairs back, then those between a person's expressions."""
+        return len(self.told.ways)
 
     def step(self, items: Sequence[int], progress: float) -> dict[str, float]:
         set_rate(self.optimisers, fading(self.arguments.learning_rate, progress, FADES))
-        self._send_penguins(progress)
+        self._send_penguins(progress >= HEADS_AT)
         for network in self.networks.values():
             network.train()
         source, target, wanted, shown = self.draw(items, bool(self.arguments.augment))
+        guess = regression_loss(self.networks["regressor"], source, target, shown, wanted)
+        descend(self.optimisers["regressor"], {"parameters": guess}, {})
         made, losses = self.losses(source, target, wanted, shown)
         weights = self.weights
         weights["attention"] *= min(1.0, progress / OPEN)
-        told: dict[str, Tensor] = {}
+        told = {"parameters": guess}
         if "discriminator" in self.networks:
-            told = {"discriminator": self._learn_discriminator(source, target, made.detach())}
+            told |= {"discriminator": self._learn_discriminator(source, target, made.detach())}
             with still(self.networks["discriminator"]):
                 losses["adversarial"] = adversarial(self._verdict(source, made), True)
                 descend(self.optimisers["generator"], losses, weights)
@@ -193,33 +215,19 @@ class OCNN(Algorithm):
     def draw(self, items: Sequence[int], changed: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Pictures, what they are to become, p of the latter, p of the former.
 
-        ``changed`` mirrors and shifts the pictures at random. A mirrored face has other parameters;
-        what tells whether a picture was mirrored is a ramp that goes through the same change.
+        ``changed`` mirrors and shifts the pictures at random; see `ToldFaces.draw`.
         """
-        count = len(self.sources)
-        rows = [item % count for item in items]
-        stacks: list[Pixels] = [self.sources[rows], self.targets[rows]]
-        p = self.parameters.own[rows]
-        if changed:
-            side = stacks[0].shape[2]
-            ramp = np.linspace(0, 255, side).astype(np.uint8)[:, None]
-            *stacks, ramps = augment([*stacks, np.broadcast_to(ramp, stacks[0].shape)])
-            turned = torch.from_numpy(ramps[:, 0, 0, 0] > ramps[:, 0, -1, 0])
-            p = torch.where(turned[:, None], self.parameters.mirrored[rows], p)
-        source, target = (self.tensor(stack) for stack in stacks)
-        p = p.to(source.device)
-        back = torch.tensor([item >= count for item in items], device=source.device)
-        four = back[:, None, None, None]
-        return (
-            torch.where(four, target, source),
-            torch.where(four, source, target),
-            torch.where(back[:, None], torch.zeros_like(p), p),
-            torch.where(back[:, None], p, torch.zeros_like(p)),
-        )
+        source, target, wanted, shown = self.told.draw(items, self.parameters, changed)
+        to = self.device
+        return self.tensor(source), self.tensor(target), wanted.to(to), shown.to(to)
+
+    def finish(self) -> None:
+        """Penguins that were not asked yet, as in a short training, search now."""
+        self._send_penguins(True)
 
     def validate(self, held_out: Examples) -> dict[str, float]:
         """L1 to the truth with everybody's own p, with the names' mean p, and of untouched
-        pictures; and how much of the pictures is masked."""
+        pictures; how much of the pictures is masked; and how far the regressor's p is off."""
         own = self._own_parameters(held_out)
         found: dict[str, list[Tensor]] = {"own": [], "l1": [], "untouched": [], "mask": []}
         for pairs in pictures.judged(held_out, own):
@@ -231,11 +239,12 @@ class OCNN(Algorithm):
             found["untouched"].append((source - truth).abs().mean((1, 2, 3)))
             masks = self._in_parts(source, mean, masks=True)
             found["mask"].append(masks.mean((1, 2, 3)))
-        return {name: float(torch.cat(rows).mean()) for name, rows in found.items() if rows}
+        means = {name: float(torch.cat(rows).mean()) for name, rows in found.items() if rows}
+        return means | self._regression(held_out, own)
 
     def sample(self, held_out: Examples) -> list[tuple[str, Sequence[Pixels]]]:
-        """Every target made and true, its mask (white: the picture changes), and the first
-        components at -1 and 1."""
+        """Every target made and true, its mask (white: the picture changes), its p drawn, and the
+        first components at -1 and 1."""
         columns: list[tuple[str, Sequence[Pixels]]] = []
         for pairs in pictures.judged(held_out, self.parameters.expressions):
             sources, truths = (side[: pictures.SHOWN] for side in (pairs.sources, pairs.truths))
@@ -248,6 +257,10 @@ class OCNN(Algorithm):
                 (f"made {pairs.target}", self._made(values, p)),
                 (pairs.target, list(truths)),
                 ("mask", list(to_pixels(large.cpu(), 0.0, 1.0))),
+                (
+                    "p",
+                    [draw(self.parameters.shapes, row.cpu().numpy(), len(sources[0])) for row in p],
+                ),
             ]
         if columns:
             for k, name in enumerate(self.parameters.shapes.names[:SLID]):
@@ -273,11 +286,17 @@ class OCNN(Algorithm):
             multiple=self.generator.multiple,
             notes=self._notes(),
         )
-        inputs = {
-            card.image_input: torch.zeros(2, 3, size, size),
-            card.condition_input: torch.tensor(next(iter(expressions.values()))).expand(2, -1),
-        }
-        return [Export(frozen(self.generator), card, inputs)]
+        image = torch.zeros(2, 3, size, size)
+        wanted = torch.tensor(next(iter(expressions.values()))).expand(2, -1)
+        inputs = {card.image_input: image, card.condition_input: wanted}
+        facts = {"task": "measure", "target_kind": "blendshapes", "output": "parameters"}
+        entries = {"entries": list(shapes.names)}
+        told = self.card("ocnn", **facts, multiple=size, notes=entries)
+        face = torch.linspace(-1, 1, 6 * size * size).reshape(2, 3, size, size)
+        return [
+            Export(frozen(self.generator), card, inputs),
+            Export(frozen(self.networks["regressor"]), told, {"image": face}, "-parameters"),
+        ]
 
     def state(self) -> dict[str, Tensor]:
         """The pairs' parameters, and what penguins did."""
@@ -288,7 +307,7 @@ class OCNN(Algorithm):
         return state
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        found = {key.removeprefix("parameters/"): value for key, value in tensors.items()}
+        found = {key.removeprefix("parameters/"): value.cpu() for key, value in tensors.items()}
         self.parameters = self.parameters.restored(found)
         if "search" in found:
             dimensions, evaluations, before, after = found["search"].tolist()
@@ -304,8 +323,8 @@ class OCNN(Algorithm):
         logits: Tensor = self.networks["discriminator"](torch.cat([source, picture], 1))
         return logits
 
-    def _send_penguins(self, progress: float) -> None:
-        """Let penguins search, once: before all gradients, or after most of them.
+    def _send_penguins(self, late: bool) -> None:
+        """Let penguins search, once: before all gradients, or after most of them (``late``).
 
         The heads then stay as penguins leave them, while gradients go on in all other layers.
         """
@@ -315,7 +334,7 @@ class OCNN(Algorithm):
         if chosen.penguins == "initial":
             cost = self._cost(fresh=True)
             self.search = search_start(self.generator, cost, chosen.penguin_evaluations)
-        elif progress >= HEADS_AT:
+        elif late:
             self.search = search_layers(self._heads, self._cost(), chosen.penguin_evaluations)
             self._hold_heads()
 
@@ -366,11 +385,25 @@ class OCNN(Algorithm):
         if self._own is None or self._own[0] is not held_out:
             known = self.parameters.expressions
             own = {
-                pairs.target: self.parameters.of(pairs.sources, pairs.truths)
+                pairs.target: self.parameters.of(pairs.sources, pairs.truths, pairs.target)
                 for pairs in pictures.judged(held_out, known)
             }
             self._own = held_out, own
         return self._own[1]
+
+    def _regression(self, held_out: Examples, own: Mapping[str, Tensor]) -> dict[str, float]:
+        """How far p of other people's faces is off, by one picture alone."""
+        rows = [(each.truths, own[each.target]) for each in pictures.judged(held_out, own)]
+        rows += [
+            (each.sources, torch.zeros_like(own[each.target]))
+            for each in pictures.judged(held_out, own)
+        ]
+        if not rows:
+            return {}
+        regressor = self.networks["regressor"]
+        with evaluating([regressor]):
+            found = [pictures.in_parts(regressor, self.tensor(faces)).cpu() for faces, _ in rows]
+        return regression_errors(torch.cat(found), torch.cat([p for _, p in rows]))
 
     def _notes(self) -> dict[str, object]:
         chosen, shapes = self.arguments, self.parameters.shapes
@@ -378,20 +411,7 @@ class OCNN(Algorithm):
             "scale": chosen.scale,
             "blocks": chosen.blocks,
             "ranges_px": [round(float(value), 3) for value in shapes.ranges],
-            "explained": round(self.parameters.explained, 4),
-            "penguins": chosen.penguins,
+            "explained": self.parameters.explained and round(self.parameters.explained, 4),
+            "penguins": "none" if self.search is None else chosen.penguins,
             **({} if self.search is None else {"search": asdict(self.search)}),
         }
-
-
-def _pairs(examples: Examples) -> tuple[Pixels, Pixels, list[str]]:
-    """The pairs of all targets, and what each target shows."""
-    stacks = {name: stack for name, stack in examples.stacks.items() if len(stack.sources)}
-    if not stacks:
-        raise DataError("OCNN learns from pairs, and there are none")
-    labels = [name for name, stack in stacks.items() for _ in stack.sources]
-    sources, targets = (
-        np.concatenate([getattr(stack, side) for stack in stacks.values()])
-        for side in ("sources", "targets")
-    )
-    return sources, targets, labels

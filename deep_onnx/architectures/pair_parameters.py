@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pixelreg.arrays import Float64, Pixels
-from pixelreg.errors import DataError
+from pixelreg.errors import DataError, UnknownNameError, UsageError
 from pixelreg.models.model import Frame
-from pixelreg.shapes.components import Blendshapes
+from pixelreg.shapes.components import FLOW, Blendshapes
 from pixelreg.shapes.flow import flow_lattice, flow_parameters, lattice, shapes_of_flow
 from pixelreg.shapes.learning import explained
 
@@ -27,14 +27,14 @@ class PairParameters:
     own : (N, k) float32 on [-1, 1], p of each target picture; that of its neutral one is 0.
     mirrored : (N, k), p of the same pictures mirrored.
     labels : what each target shows, length N.
-    explained : the share of all movement that the components carry.
+    explained : the share of all movement that the components carry; None where it was not asked.
     """
 
     shapes: Blendshapes
     own: Tensor
     mirrored: Tensor
     labels: tuple[str, ...]
-    explained: float
+    explained: float | None
 
     @property
     def expressions(self) -> dict[str, tuple[float, ...]]:
@@ -62,8 +62,10 @@ class PairParameters:
         shapes = replace(self.shapes, components=components, ranges=ranges)
         return replace(self, shapes=shapes, own=own, mirrored=mirrored)
 
-    def of(self, sources: Pixels, targets: Pixels) -> Tensor:
-        """p of other people's targets, (M, k) float32."""
+    def of(self, sources: Pixels, targets: Pixels, label: str) -> Tensor:
+        """p of other people's targets, which show ``label``: (M, k) float32."""
+        if self.shapes.kind != FLOW:
+            return _by_label(self.shapes, [label] * len(targets))
         found = flow_parameters(self.shapes, sources, targets)
         return torch.from_numpy(found.astype(np.float32))
 
@@ -97,6 +99,43 @@ def learn_parameters(
     p = torch.from_numpy(shapes.project(both).astype(np.float32))
     share = explained(shapes, both, lattice(size, step))
     return PairParameters(shapes, p[:count], p[count:], tuple(labels), share)
+
+
+def given_parameters(
+    shapes: Blendshapes, sources: Pixels, targets: Pixels, labels: Sequence[str]
+) -> PairParameters:
+    """Parameters of components that were learnt before, such as of meshes.
+
+    Flow of the pictures is projected on components of flow. Meshes and landmarks have nothing that
+    a crop could be projected on: there, every picture has its expression's mean parameters, and so
+    has its mirror image.
+
+    shapes : of flow, of crops of the same size; or of another kind, which knows all labels.
+    sources, targets, labels : as of `learn_parameters`.
+    """
+    if shapes.kind != FLOW:
+        p = _by_label(shapes, labels)
+        return PairParameters(shapes, p, p, tuple(labels), None)
+    size, count = sources.shape[1], len(sources)
+    if shapes.size != size:
+        raise UsageError(
+            f"the blendshapes are of crops of {shapes.size} pixels, the pictures {size}: "
+            f"train with --size {shapes.size}, or learn them with --size {size}"
+        )
+    step = size // round(len(shapes.mean) ** 0.5)
+    vertices = flow_lattice(sources, targets, step)
+    both = np.concatenate([vertices, mirrored_lattice(vertices, size)])
+    p = torch.from_numpy(shapes.project(both).astype(np.float32))
+    share = explained(shapes, both, lattice(size, step))
+    return PairParameters(shapes, p[:count], p[count:], tuple(labels), share)
+
+
+def _by_label(shapes: Blendshapes, labels: Sequence[str]) -> Tensor:
+    for label in labels:
+        if label not in shapes.expressions:
+            raise UnknownNameError(f"expression of the {shapes.kind}", label, shapes.expressions)
+    rows = [shapes.expressions[label] for label in labels]
+    return torch.tensor(rows, dtype=torch.float32)
 
 
 def lattice_step(size: int) -> int:

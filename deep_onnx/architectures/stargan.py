@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from deep_onnx.training import algorithm
 from deep_onnx.training import tools as pictures
-from deep_onnx.training.algorithm import Algorithm, Export, argument
+from deep_onnx.training.algorithm import Algorithm, Export, argument, papers
 from deep_onnx.training.data import Examples, Learns
 from deep_onnx.training.tools import (
     augment,
@@ -334,6 +334,7 @@ class StarGAN(ConditionalAlgorithm):
     """Learns to show any of the labels, the source's included. Weights start as PyTorch's do."""
 
     Arguments = Arguments
+    paper = papers(size=128, steps=40_000)  # 200,000 updates of the critic
     examples_of_use = (
         "--size 64 --width 16 --minutes 15",
         "--expr happy --expr sad --steps 20000 -o faces.onnx",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, fields, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from deep_onnx.registry import ARCHITECTURES
 from pixelreg.commands import options
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from deep_onnx.training.loop import Run, Schedule, Trained
     from pixelreg.faces.locate import Locator
 
+LENGTHS = {"steps", "epochs", "minutes"}
 NEEDED = ("onnx", "onnxscript", "onnxruntime")  # after the training; told before it
 
 
@@ -233,8 +235,11 @@ def command_of(name: str) -> click.Command:
     algorithm = getattr(import_module(module), attribute)
     arguments = fields(algorithm.Arguments)
 
-    def function(**values: Any) -> None:
-
+    def function(preset: str | None, **values: Any) -> None:
+        if preset:
+            _take_papers(name, algorithm.paper, values)
+        if not values.pop("align", algorithm.aligned):
+            values["locator"] = replace(values["locator"], align=False)
         chosen = {item.name: _checked(item, values.pop(item.name)) for item in arguments}
         run(Request(name, algorithm, algorithm.Arguments(**chosen), **values))
 
@@ -242,6 +247,7 @@ def command_of(name: str) -> click.Command:
         *(options.data, options.layout, options.source, options.expressions),
         *(_option(item) for item in arguments),
         *_training_options(name, algorithm),
+        *(() if algorithm.aligned else (_align,)),
         options.locating,
         options.as_json,
     )
@@ -251,8 +257,34 @@ def command_of(name: str) -> click.Command:
     return command
 
 
+_align = click.option(
+    "--align",
+    is_flag=True,
+    help="Align pictures by faces, and leave out those without. [default: centre squares]",
+)
+
+
+def _take_papers(name: str, paper: Mapping[str, Any], values: dict[str, Any]) -> None:
+    """Put what the paper chose where nothing else was asked for."""
+    context = click.get_current_context()
+    given = {
+        key for key in values if context.get_parameter_source(key) is not ParameterSource.DEFAULT
+    }
+    taken = {key: value for key, value in paper.items() if key not in given}
+    if given & LENGTHS:
+        taken = {key: value for key, value in taken.items() if key not in LENGTHS}
+    told = ", ".join(f"{key.replace('_', '-')} {value}" for key, value in taken.items())
+    say(f"  the paper's settings of {name}: {told or 'all given otherwise'}; others as by default")
+    values.update(taken)
+
+
 def _training_options(name: str, algorithm: Any) -> tuple[Callable[[Any], Any], ...]:
     return (
+        click.option(
+            "--preset",
+            type=click.Choice(["paper"]),
+            help=f"The paper's settings where nothing else is given: {_told(algorithm.paper)}.",
+        ),
         click.option("--steps", type=click.IntRange(1), help="Stop after so many steps."),
         click.option(
             "--epochs", type=click.IntRange(1), help="Stop when everything was seen so often."
@@ -314,6 +346,10 @@ def _training_options(name: str, algorithm: Any) -> tuple[Callable[[Any], Any], 
             help="Model file; NAME.onnx gets NAME-sheet.png and the folder NAME-run beside it.",
         ),
     )
+
+
+def _told(paper: Mapping[str, Any]) -> str:
+    return ", ".join(f"--{key.replace('_', '-')} {value}" for key, value in paper.items())
 
 
 def _help(name: str, algorithm: Any) -> str:

@@ -24,6 +24,7 @@ from deep_onnx.portrait.parts import (
     paste,
     same,
     up,
+    vary,
     widths,
     windows_of,
 )
@@ -104,6 +105,7 @@ class ParserGraph(nn.Module):
 GLOBAL_BLOCKS, LOCAL_BLOCKS = 9, 3  # §4.3.1
 EYE_CROPS = ("window", "tight")
 MASK_ENCODERS = ("single", "multi")
+ENCODER_NORMS = ("batch", "instance")
 SIZES = (64, 128, 256, 512)
 
 
@@ -182,6 +184,8 @@ class PortraitNetwork(nn.Module):
     eye_crop : ``"window"`` keeps the skin in the eyes' windows, ``"tight"`` does not (§4.5.1).
     mask_encoder : ``"single"``, or ``"multi"`` for one a component (§4.5.2).
     variational : auto-encoders are variational (§4.5.3).
+    encoder_norm : ``"batch"``, or ``"instance"`` in the auto-encoders' encoders (ch. 5).
+    dropout : share dropped after the same encoders' layers, in training only (ch. 5).
     """
 
     def __init__(
@@ -191,10 +195,13 @@ class PortraitNetwork(nn.Module):
         eye_crop: str = "window",
         mask_encoder: str = "single",
         variational: bool = False,
+        encoder_norm: str = "batch",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.size, self.tight = size, eye_crop == "tight"
         self.local = LocalEmbedding(size, width, variational)
+        vary(self.local.encoders, encoder_norm == "instance", dropout)
         self.seen: tuple[tuple[int, ...], ...] = (
             tuple(COMPONENTS.values()) if mask_encoder == "multi" else (tuple(range(len(LABELS))),)
         )

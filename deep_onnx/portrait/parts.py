@@ -73,6 +73,19 @@ def folded(network: Network) -> Network:
     return network
 
 
+def vary(network: nn.Module, instance: bool, dropout: float) -> None:
+    """Give a network instance norms in place of batch norms, and dropout after its ReLUs.
+
+    Its parameters keep their names and shapes.
+    """
+    for part in list(network.modules()):
+        for name, child in list(part.named_children()):
+            if instance and isinstance(child, nn.BatchNorm2d):
+                setattr(part, name, nn.InstanceNorm2d(child.num_features, affine=True))
+            elif dropout and isinstance(child, nn.ReLU):
+                setattr(part, name, nn.Sequential(child, nn.Dropout(dropout)))
+
+
 NAMES = tuple(COMPONENTS)  # left eye, right eye, mouth, skin, hair
 WINDOWED = 3  # so many of them are windows; the others are as large as the picture
 COARSER = 4  # of the feature maps that windows are set into

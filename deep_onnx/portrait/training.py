@@ -8,18 +8,29 @@ counts for the framework once it has learnt a while.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from deep_onnx.card import Card
 from deep_onnx.portrait.folders import PORTRAIT_FRAME
 from deep_onnx.portrait.labels import painted
+from deep_onnx.portrait.losses import (
+    discriminator_loss,
+    global_loss,
+    local_loss,
+    matching_loss,
+    paired_loss,
+    parsing_loss,
+    sigmoid_loss,
+    unpaired_loss,
+)
 from deep_onnx.portrait.network import (
+    ENCODER_NORMS,
     EYE_CROPS,
     MASK_ENCODERS,
     SIZES,
@@ -40,10 +51,10 @@ from deep_onnx.portrait.portraits import (
 )
 from deep_onnx.portrait.windows import Centres
 from deep_onnx.training import algorithm
-from deep_onnx.training.algorithm import Algorithm, Export, argument
+from deep_onnx.training.algorithm import Algorithm, Export, argument, papers
 from deep_onnx.training.data import Examples, Learns
+from deep_onnx.training.perceptual import Perceptual
 from deep_onnx.training.tools import (
-    adversarial,
     check,
     descend,
     divergence,
@@ -52,69 +63,12 @@ from deep_onnx.training.tools import (
     frozen,
     numbers,
     set_rate,
+    stepped,
     still,
     to_pixels,
 )
 from pixelreg.arrays import Pixels
 from pixelreg.errors import UsageError
-
-
-def local_loss(rebuilt: Sequence[Tensor], parts: Sequence[Tensor]) -> Tensor:
-    """Eq. 3.1: 1/2 |x_i - D_i(E_i(x_i))|^2, summed over the components; pictures (N, 3, h, w)."""
-    each = [0.5 * functional.mse_loss(a, b) for a, b in zip(rebuilt, parts, strict=True)]
-    return torch.stack(each).sum()
-
-
-def global_loss(made: Tensor, source: Tensor) -> Tensor:
-    """Eq. 3.2: 1/2 |G - x_s|^2."""
-    return 0.5 * functional.mse_loss(made, source)
-
-
-def discriminator_loss(real: Sequence[Tensor], made: Sequence[Tensor]) -> Tensor:
-    """Eq. 3.3: -E log D(x) - E log(1 - D(G)), summed over the scales; log odds of any shape."""
-    each = [adversarial(a, True) + adversarial(b, False) for a, b in zip(real, made, strict=True)]
-    return torch.stack(each).sum()
-
-
-def sigmoid_loss(made: Sequence[Tensor]) -> Tensor:
-    """Eq. 3.4: -E log D(G), summed over the scales."""
-    return torch.stack([adversarial(each, True) for each in made]).sum()
-
-
-def matching_loss(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """Eq. 3.5: 1/2 |f(G) - f(x)|^2, summed over the scales.
-
-    The paper calls f both an intermediate and the last layer; here it is the last one before the
-    verdict.
-    """
-    each = [0.5 * functional.mse_loss(a, b.detach()) for a, b in zip(made, real, strict=True)]
-    return torch.stack(each).sum()
-
-
-def parsing_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Eq. 3.7 and 3.8: -E log P(m | P_F(x)); (N, 11, S, S) log odds, (N, S, S) int64 labels."""
-    return functional.cross_entropy(logits, mask)
-
-
-def paired_loss(losses: Mapping[str, Tensor], weights: PortraitArguments) -> Tensor:
-    """Eq. 3.6 in Eq. 3.9, of the losses local, global, adversarial, matching and parsing."""
-    against = losses["adversarial"] + weights.matching_weight * losses["matching"]
-    return (
-        weights.local_weight * losses["local"]
-        + weights.global_weight * losses["global"]
-        + weights.gan_weight * against
-        + weights.parsing_weight * losses["parsing"]
-    )
-
-
-def unpaired_loss(losses: Mapping[str, Tensor], weights: PortraitArguments) -> Tensor:
-    """Eq. 3.10, of the losses local, adversarial and parsing."""
-    return (
-        weights.local_weight * losses["local"]
-        + weights.gan_weight * losses["adversarial"]
-        + weights.parsing_weight * losses["parsing"]
-    )
-
 
 BETAS = (0.5, 0.999)
 EMBEDDINGS = ("ae", "vae")
@@ -128,6 +82,15 @@ class PortraitArguments(algorithm.Arguments):
     """What the portrait framework can be told."""
 
     batch: int = argument(4, "Portraits a phase; the paper's is 12.")
+    rate_step: float = argument(
+        0.0,
+        "Share of the training between two steps of the learning rate down to 0; 0 lowers it all "
+        "the time; the paper's is 10 of 55 epochs.",
+    )
+    encoder_norm: str = argument(
+        "batch", "Norms of the components' encoders (ch. 5).", choices=ENCODER_NORMS
+    )
+    dropout: float = argument(0.0, "Share dropped after the encoders' layers while training.")
     eye_crop: str = argument(
         "window",
         "Whether the eyes' pictures keep the skin around them (§4.5.1).",
@@ -151,6 +114,12 @@ class PortraitArguments(algorithm.Arguments):
         10.0, "Weight of the feature matching in Eq. 3.6, which the paper does not tell."
     )
     kl_weight: float = argument(1.0, "Weight of the divergence of variational auto-encoders.")
+    perceptual: str = argument(
+        "",
+        "Weights of VGG-19, of torch.save or safetensors: compare portraits by its layers too.",
+        local=True,
+    )
+    perceptual_weight: float = argument(1.0, "Weight of that loss, Eq. 2.12.")
     parser_start: float = argument(
         0.1, "Share of the training before the parser's word counts for the framework."
     )
@@ -164,6 +133,7 @@ class Portrait(Algorithm):
     """
 
     Arguments = PortraitArguments
+    paper = papers(size=256, width=64, batch=12, epochs=55, rate_step=10 / 55)
     learns = Learns.MASKS
     examples_of_use = (
         "--size 128 --width 16 --minutes 15",
@@ -179,7 +149,10 @@ class Portrait(Algorithm):
             arguments.eye_crop,
             arguments.mask_encoder,
             arguments.embedding == "vae",
+            arguments.encoder_norm,
+            arguments.dropout,
         )
+        self.seen = Perceptual(Path(arguments.perceptual)) if arguments.perceptual else None
         self.judge = MultiscaleDiscriminator(arguments.width)
         self.parser = FaceParser(arguments.width)
         self.networks = {
@@ -198,7 +171,8 @@ class Portrait(Algorithm):
         """Both phases, and the parser's step."""
         for network in self.networks.values():
             network.train()
-        set_rate(self.optimisers, fading(self.arguments.learning_rate, progress, 0.0))
+        rate = self.arguments.learning_rate
+        set_rate(self.optimisers, fading(rate, stepped(progress, self.arguments.rate_step), 0.0))
         target = self._drawn(items)
         parser = self._parsing(target)
         listens = progress >= self.arguments.parser_start
@@ -288,11 +262,17 @@ class Portrait(Algorithm):
             if paired:
                 losses["global"] = global_loss(made, source.pictures)
                 losses["matching"] = matching_loss(features, wanted)
+                if self.seen is not None:
+                    extra = {**extra, "perceptual": self.seen.loss(made, target.pictures)}
             counted = {**losses} if listens else {**losses, "parsing": torch.zeros(())}
             total = (paired_loss if paired else unpaired_loss)(counted, self.arguments)
-            weighed = [self.arguments.kl_weight * value for value in extra.values()]
+            weighed = [self._weight(name) * value for name, value in extra.items()]
             descend(self.optimisers["framework"], {"total": total + sum(weighed)}, {})
         return {**losses, **extra, **judging}
+
+    def _weight(self, extra: str) -> float:
+        chosen = self.arguments
+        return float({"perceptual": chosen.perceptual_weight}.get(extra, chosen.kl_weight))
 
     def _parsing(self, batch: Batch) -> dict[str, Tensor]:
         """Teach the parser, on this batch and on others; the loss of this one."""
@@ -317,6 +297,17 @@ class Portrait(Algorithm):
         extra = {"divergence": torch.stack(each).sum()} if each else {}
         return made, (net.local.rebuild(drawn), parts), extra
 
+    def made(self, source: Batch, target: Batch) -> Tensor:
+        """Portraits of one's look and the other's mask and background, (N, 3, S, S)."""
+        return self._made(source, target)[0]
+
+    def with_skin_of(self, one: Batch, other: Batch) -> Tensor:
+        """Portraits again, with the skin of others."""
+        parts, skin = (self._encoded(each)[1] for each in (one, other))
+        at = NAMES.index("skin")
+        mixed = [*parts[:at], skin[at], *parts[at + 1 :]]
+        return self.framework.compose(mixed, one.pictures, one.masks, one.centres)
+
     def _encoded(self, source: Batch) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Portraits' components, their means, and log variances where they are variational."""
         net, count = self.framework, len(NAMES)
@@ -327,12 +318,14 @@ class Portrait(Algorithm):
         made, rebuilt, _ = self._made(batch, batch)
         mixed, _, _ = self._made(batch.rolled(), batch)
         logits = self.parser(batch.pictures)
+        seen = {} if self.seen is None else {"perceptual": self.seen.loss(made, batch.pictures)}
         return {
             "global": global_loss(made, batch.pictures),
             "local": local_loss(*rebuilt),
             "parser": parsing_loss(logits, batch.masks),
             "parser error": (logits.argmax(1) != batch.masks).float().mean(),
             "unpaired parsing": parsing_loss(self.parser(mixed), batch.masks),
+            **seen,
         }
 
     def _batches(self, portraits: PortraitExamples) -> Iterator[Batch]:
@@ -381,5 +374,7 @@ def _check(arguments: PortraitArguments) -> None:
             f"portraits must have a --size of {', '.join(map(str, SIZES))}, not {arguments.size}"
         )
     check(arguments, 16, SIZES[0])
+    if arguments.rate_step > 1 or arguments.dropout >= 1:
+        raise UsageError("--rate-step is a share, 0 to 1, and --dropout one below 1")
     if arguments.parser_start > 1:
         raise UsageError(f"--parser-start is a share, 0 to 1, not {arguments.parser_start:g}")

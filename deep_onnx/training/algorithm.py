@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -30,6 +31,11 @@ from pixelreg.errors import DataError, UsageError
 def argument(default: Any, help: str, **metadata: Any) -> Any:
     """A field of `Arguments`: its default, its help on the command line, perhaps ``choices``."""
     return field(default=default, metadata={"help": help, **metadata})
+
+
+def papers(**options: Any) -> Mapping[str, Any]:
+    """What a paper chose, by the names of the options of ``pixelreg train``."""
+    return MappingProxyType(options)
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,8 @@ class Algorithm(ABC):
         ``"last"`` where the nearest to the truth are those that learnt to copy.
     sample_every : steps between sample sheets by default; None as held-out people are looked at.
     range : what 0 and 255 become for the networks.
+    aligned : whether faces are looked for and aligned unless somebody says otherwise.
+    paper : options of ``pixelreg train`` as the paper chose them, where it says so.
     networks : everything learnt, by name; the one that makes pictures first.
     optimisers : what learns, by name.
     """
@@ -85,6 +93,8 @@ class Algorithm(ABC):
     keep: ClassVar[str] = "best"
     sample_every: ClassVar[int | None] = None
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    aligned: ClassVar[bool] = True
+    paper: ClassVar[Mapping[str, Any]] = papers()
     networks: dict[str, nn.Module]
     optimisers: dict[str, torch.optim.Optimizer]
 
@@ -103,6 +113,9 @@ class Algorithm(ABC):
 
         Returns: The losses by name; the same names every time.
         """
+
+    def finish(self) -> None:  # noqa: B027
+        """Called once, after the last step of a training that came to its end."""
 
     @abstractmethod
     def validate(self, held_out: Examples) -> dict[str, float]:

@@ -280,6 +280,9 @@ class _Loop:
             losses = self.algorithm.step(self.order.at(self.step), share)
             self.step += 1
             self.seconds = time.monotonic() - before
+            if self._share() >= 1:
+                torch.manual_seed(seed_of(self.seed, "finish"))
+                self.algorithm.finish()
             self._measure(losses)
             if time.monotonic() >= due:
                 started = time.monotonic()

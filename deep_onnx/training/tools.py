@@ -148,6 +148,11 @@ def fading(rate: float, progress: float, start: float) -> float:
     return rate * min(1.0, max(0.0, 1.0 - progress) / (1.0 - start))
 
 
+def stepped(progress: float, share: float) -> float:
+    """The progress when the last whole ``share`` of a training was over; for 0 as it is."""
+    return progress if share <= 0 else math.floor(progress / share + 1e-9) * share
+
+
 def set_rate(optimisers: Mapping[str, torch.optim.Optimizer], rate: float) -> None:
     """Give all optimisers one learning rate."""
     for optimiser in optimisers.values():

@@ -18,7 +18,11 @@ TABLES = {
     "few": "pixelreg.bench.few:measure",
     "sigma": "pixelreg.bench.sigma:measure",
     "outside": "pixelreg.bench.outside:measure",
+    "ocnn": "pixelreg.bench.ocnn:measure",
+    "sketch": "pixelreg.bench.sketch:measure",
+    "portrait": "pixelreg.bench.portrait:measure",
 }
+TRAINED = ("ocnn", "sketch", "portrait")  # they train networks, and need PyTorch
 
 
 def table_of(name: str) -> Callable[[Setting], Table]:

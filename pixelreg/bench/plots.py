@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pixelreg.errors import need
 
 Curve = Sequence[tuple[float, float]]
+MOST_TICKS = 12
 PURPOSE = "drawing a report's curves"
 
 
@@ -46,7 +48,8 @@ def curves(
         if logarithmic:
             axes.set_xscale("log")
         ticks = sorted({x for points in lines.values() for x, _ in points})
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        if len(ticks) <= MOST_TICKS:
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
     told = {
@@ -55,6 +58,31 @@ def curves(
         for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     drawing.legend(list(told.values()), list(told), loc="outside lower center", ncols=8, fontsize=8)
+    return _png(canvas)
+
+
+def bars(panels: Mapping[str, Mapping[str, float]]) -> bytes:
+    """A PNG with a diagram a panel, each of bars that lie: title -> label -> value."""
+    check()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(4.6 * len(panels), 2.6), layout="constrained")
+    canvas = FigureCanvasAgg(drawing)
+    for axes, (title, values) in zip(
+        drawing.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        labels = list(values)
+        drawn = axes.barh(labels, list(values.values()), color="#4a7ab5")
+        axes.bar_label(drawn, [f"{value:.4g}" for value in values.values()], fontsize=8, padding=2)
+        axes.invert_yaxis()
+        axes.margins(x=0.2)
+        axes.tick_params(labelsize=8)
+        axes.set_title(title, fontsize=10)
+    return _png(canvas)
+
+
+def _png(canvas: Any) -> bytes:
     file = io.BytesIO()
     canvas.print_figure(file, format="png", dpi=110, metadata={"Software": None})
     return file.getvalue()

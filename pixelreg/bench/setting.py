@@ -46,6 +46,8 @@ class Setting:
     judges : further scores by name.
     features : name -> (N, D): of made pictures by their model, of true ones as ``truth``.
     provider : what runs ONNX models.
+    portraits : a folder of portraits with masks; None makes them of the first folder.
+    steps : of every network that a table trains; None for the tables' own numbers.
     networks : whether the papers' networks are timed as well, with random weights.
     """
 
@@ -66,6 +68,8 @@ class Setting:
     features: Mapping[str, Any] = field(default_factory=dict)
     provider: str = "auto"
     networks: bool = False
+    steps: int | None = None
+    portraits: Path | None = None
     locator: Locator = field(default_factory=Locator)
     update: Progress = _still
     kept: dict[Any, Stack] = field(default_factory=dict, repr=False)

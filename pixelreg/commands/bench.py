@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from pixelreg.bench import TABLES, table_of
+from pixelreg.bench import TABLES, TRAINED, table_of
 from pixelreg.commands import options
 from pixelreg.commands.console import progress, report, say
 from pixelreg.errors import UnknownNameError, UsageError
@@ -34,12 +34,22 @@ class Bar:
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
-    names = tuple(TABLES) if value is None else tuple(filter(None, value.split(",")))
+    if value is None:
+        return _possible()
+    names = tuple(filter(None, value.split(",")))
     for name in names:
         if name not in TABLES:
             raise UnknownNameError("table", name, TABLES)
     # In the house's order: what later tables import must not change what the times are of.
     return tuple(name for name in TABLES if name in names)
+
+
+def _possible() -> tuple[str, ...]:
+    """All tables, but those that train networks where there is nothing to train with."""
+    if importlib.util.find_spec("torch") is not None:
+        return tuple(TABLES)
+    say(f"without {', '.join(TRAINED)}: they train networks, which the extra train brings")
+    return tuple(name for name in TABLES if name not in TRAINED)
 
 
 @click.command()
@@ -102,6 +112,17 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option("--pictures", is_flag=True, help="Write what all models make of all judged people.")
 @options.provider("What runs ONNX models, but in the table of times, which asks both")
 @click.option(
+    "--portraits",
+    type=options.FOLDER,
+    help="Portraits with masks for the table of that name: of pixelreg data masks, or "
+    "CelebAMask-HQ. [default: made of the first --data, if landmarks lie beside its photos]",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    help="Steps of every network that a table trains. [default: the table's, which it tells]",
+)
+@click.option(
     "--networks",
     is_flag=True,
     help="Time the papers' networks as well, with random weights (extra train); not "
@@ -129,6 +150,8 @@ def bench(
     features: Path | None,
     pictures: bool,
     provider: str,
+    portraits: Path | None,
+    steps: int | None,
     networks: bool,
     locator: Locator,
     output: Path,
@@ -144,6 +167,7 @@ def bench(
       pixelreg bench --quick
       pixelreg bench --data london/ --tables sizes,quality -o report/
       pixelreg bench --data london/ --models rr kr:sigma=1 smile.onnx
+      pixelreg bench --data london/ --tables ocnn,sketch --steps 2000
     """
     from pixelreg.bench import page, plots
     from pixelreg.bench.quality import write_pictures
@@ -174,6 +198,8 @@ def bench(
             features=_features(features),
             provider=provider,
             networks=networks,
+            portraits=portraits,
+            steps=steps,
             locator=locator,
             update=bar,
         )

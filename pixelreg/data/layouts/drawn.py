@@ -32,6 +32,7 @@ def _person(match: re.Match[str]) -> str:
 
 
 LIST = "names_of_photos_used_for_drawing_sketches.txt"
+_KIND = "sketch"  # part of the names of their folders
 _SKETCH = re.compile(r"\d{5}")
 _GREY = re.compile(r"(\d{5})(f[ab])\d{3}[a-z]?_(\d{6})", re.IGNORECASE)
 _COLOURED = re.compile(r"(\d{5})_(\d{6})_(f[ab])(?:_[a-z])?", re.IGNORECASE)
@@ -62,7 +63,7 @@ def _fill_cufsf(tree: Tree, reading: Reading) -> None:
 
 
 def _is_sketch(path: Path) -> bool:
-    return "sketch" in _folder(path) and _SKETCH.fullmatch(path.stem) is not None
+    return _KIND in _folder(path) and _SKETCH.fullmatch(path.stem) is not None
 
 
 def _folder(path: Path) -> str:
