@@ -204,10 +204,17 @@ def plot(curves: list[dict[str, Any]], path: Path) -> None:
                 label = f"{each['work']}: size^{each['exponent']:.2f}"
                 axes[0][column].loglog(each["sizes"], each["seconds"], "o-", label=label)
                 axes[1][column].semilogx(each["sizes"], each["peak_mb"], "o-", label=each["work"])
-            axes[1][column].set(xlabel=against, ylim=(0, None))
+                for at, seconds in zip(each["sizes"], each["seconds"], strict=True):
+                    axes[0][column].annotate(f"{seconds:.2g}", (at, seconds), fontsize=7)
+                for row in axes:
+                    row[column].set_xticks(each["sizes"], labels=[f"{n:,}" for n in each["sizes"]])
+                    row[column].tick_params("x", rotation=20, labelsize=7)
+            most = max(max(each["peak_mb"]) for each in curves if each["against"] == against)
+            axes[1][column].set(xlabel=against, ylim=(0, 1.1 * most))
             axes[0][column].legend(fontsize=7)
             for row in axes:
                 row[column].grid(alpha=0.3)
+                row[column].minorticks_off()
         axes[0][0].set_ylabel("seconds")
         axes[1][0].set_ylabel("peak of the process, MB")
 
