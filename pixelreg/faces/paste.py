@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -38,6 +39,8 @@ def face_mask(size: int, radii: tuple[float, float] = RADII, feather: float = FE
 
 FINER = 5  # odd, so that the crop's own pixel centres are among the finer ones
 STRIP = 96  # rows changed at once, so that temporaries stay in the cache
+COMPILED_STRIP = 512  # the same for compiled loops, which have none
+AROUND = 3  # of a field's rows beyond a strip's, more than a bicubic kernel reaches
 
 
 def paste_change(
@@ -61,29 +64,78 @@ def paste_change(
     left, top, right, bottom = _bounds(values, similarity, size)
     if strength == 0 or left >= right or top >= bottom:
         return result
-    spread = _Spread(similarity, left, top, right - left, bottom - top)
-    fields = _Fields.of(change, spread, np.float32(strength))
-    if loops is not None and fields.colour is None and values.dtype == np.uint8:
-        fields.lay(values, similarity, (left, top), loops, result)
-        return result
-    for first in range(0, bottom - top, STRIP):
-        rows = slice(first, min(first + STRIP, bottom - top))
-        strip = fields.part(rows)
-        here = np.s_[top + rows.start : top + rows.stop, left:right]
+    window = _Window(similarity, left, top, right - left, bottom - top)
+    fields = _Fields.of(change, window, np.float32(strength))
+    compiled = loops is not None and fields.colour is None and values.dtype == np.uint8
+    step = COMPILED_STRIP if compiled else STRIP
+    for first in range(0, window.height, step):
+        strip = fields.part(first, min(first + step, window.height))
+        corner = left, top + first
+        if compiled:
+            strip.lay(values, similarity, corner, loops, result)
+            continue
+        here = np.s_[top + first : top + first + strip.height, left:right]
         moved = as_unit(values[here])
         if strip.steps is not None:
-            _move(
-                values, moved, similarity, (left, top + rows.start), strip.steps, fields.steepness
-            )
+            _move(values, moved, similarity, corner, strip.steps, strip.steepness)
         result[here] = _like(strip.laid_on(moved), values[here])
     return result
 
 
+# What gives some rows of a window, (rows, width, k), by the first and the one after the last.
+Rows: TypeAlias = Callable[[int, int], Floats]
+
+
 @dataclass(frozen=True)
 class _Fields:
-    """A change at the pixels of a window of the photo, (h, w); see `Change`.
+    """A change at the pixels of a window, some rows at a time: whole, it would be many times the
+    photo.
+
+    strength : of steps and colour.
+    """
+
+    steps: Rows | None
+    gain: Rows | None
+    colour: Rows | None
+    layer: Rows | None
+    strength: Any
+    steepness: float
+
+    @classmethod
+    def of(cls, change: Change, window: _Window, strength: Any) -> _Fields:
+        steps, gain, colour, layer = change.displacement, change.gain, change.colour, change.layer
+        return cls(
+            None if steps is None else window.reader(steps),
+            # Less 1, as outside the crop there is 0 of everything.
+            None if gain is None else window.reader(gain[..., None] - 1),
+            window.reader(colour) if colour.any() else None,
+            None if layer is None else window.reader(layer),
+            strength,
+            change.steepness,
+        )
+
+    def part(self, first: int, last: int) -> _Strip:
+        """Some rows of the window."""
+        steps, gain, colour, layer = (
+            None if read is None else read(first, last)
+            for read in (self.steps, self.gain, self.colour, self.layer)
+        )
+        return _Strip(
+            None if steps is None else steps * self.strength,
+            None if gain is None else gain + 1,
+            None if colour is None else colour * self.strength,
+            layer,
+            last - first,
+            self.steepness,
+        )
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """A change at the pixels of a strip of the photo, (h, w); see `Change`.
 
     steps : (h, w, 2) in crop pixels, or None where nothing moves.
+    gain : (h, w, 1). layer : (h, w, 4).
     colour : (h, w, 3), or None where nothing is added.
     """
 
@@ -91,19 +143,8 @@ class _Fields:
     gain: Floats | None
     colour: Floats | None
     layer: Floats | None
+    height: int
     steepness: float
-
-    @classmethod
-    def of(cls, change: Change, spread: _Spread, strength: Any) -> _Fields:
-        steps, gain, colour, layer = change.displacement, change.gain, change.colour, change.layer
-        return cls(
-            None if steps is None else spread.over_photo(steps) * strength,
-            # Less 1, as outside the crop there is 0 of everything.
-            None if gain is None else spread.over_photo(gain[..., None] - 1) + 1,
-            spread.over_photo(colour) * strength if colour.any() else None,
-            None if layer is None else spread.over_photo(layer),
-            change.steepness,
-        )
 
     def lay(
         self,
@@ -115,7 +156,9 @@ class _Fields:
     ) -> None:
         """Write what `paste_change` does, but for a colour, to a copy of a photo's bytes."""
         steps, gain, layer = self.steps, self.gain, self.layer
-        shape = next(f.shape[:2] for f in (steps, gain, layer) if f is not None)
+        shape = next((f.shape[:2] for f in (steps, gain, layer) if f is not None), None)
+        if shape is None:
+            return
         nothing = np.broadcast_to(np.float32(0), (*shape, 2)) if steps is None else steps
         across, down = (np.ascontiguousarray(nothing[..., k], np.float32) for k in range(2))
         more = np.ones(shape, np.float32) if gain is None else gain[..., 0]
@@ -125,14 +168,6 @@ class _Fields:
             len(across), values, across, down, np.ascontiguousarray(more),
             np.ascontiguousarray(over), turn, corner, np.float32(self.steepness), result,
         )  # fmt: skip
-
-    def part(self, rows: slice) -> _Fields:
-        """Some of the window's rows."""
-        steps, gain, colour, layer = (
-            None if field is None else field[rows]
-            for field in (self.steps, self.gain, self.colour, self.layer)
-        )
-        return _Fields(steps, gain, colour, layer, self.steepness)
 
     def laid_on(self, moved: Floats) -> Floats:
         """What was moved, (h, w, 3) on [0, 1], with all else that is to be done to it."""
@@ -170,11 +205,12 @@ def _move(
 
 
 @dataclass(frozen=True)
-class _Spread:
-    """Bicubic interpolation of crop-sized fields at the pixels of a window of the photo.
+class _Window:
+    """The part of a photo that a crop lies in, and bicubic interpolation of fields at its pixels.
 
-    Fields are first made ``FINER`` times finer by Pillow's resize and then read bilinearly: the
-    bicubic kernel of Pillow's transform turns even a plain ramp into steps.
+    Where a crop's pixel covers no whole number of the photo's, fields are first made ``FINER``
+    times finer by Pillow's resize and then read bilinearly: the bicubic kernel of Pillow's
+    transform turns even a plain ramp into steps.
     """
 
     similarity: Similarity
@@ -183,33 +219,40 @@ class _Spread:
     width: int
     height: int
 
-    def over_photo(self, field: Floats) -> Floats:
-        """(H, W, k) at the crop's pixels -> (height, width, k) at the window's."""
+    def reader(self, field: Floats) -> Rows:
+        """What gives rows of a field (H, W, k) at the crop's pixels."""
+        if self.similarity.whole:
+            return lambda first, last: self._enlarged(field, first, last)
+        shape = FINER * field.shape[1], FINER * field.shape[0]
+        fine = [_resized(field[..., k], shape) for k in range(field.shape[2])]
+        return lambda first, last: np.stack([self._read(p, first, last) for p in fine], axis=-1)
+
+    def _enlarged(self, field: Floats, first: int, last: int) -> Floats:
         times = self.similarity.whole
+        left = self.left - int(self.similarity.c)
+        top, bottom = (self.top - int(self.similarity.d) + row for row in (first, last))
         if times == 1:
-            return self._cut(field)
-        if times > 1:
-            shape = times * field.shape[1], times * field.shape[0]
-            planes = [self._cut(_resized(field[..., k], shape)) for k in range(field.shape[2])]
-            return np.stack(planes, axis=-1)
-        origin = self.similarity.to_crop(np.array([float(self.left), float(self.top)]))
-        square = self.similarity.a**2 + self.similarity.b**2
-        a, b = self.similarity.a / square, self.similarity.b / square
-        matrix = (a, b, float(origin[0]), -b, a, float(origin[1]))
-        planes = [self._plane(field[..., k], matrix) for k in range(field.shape[2])]
+            return field[top:bottom, left : left + self.width]
+        start = max(top // times - AROUND, 0)
+        part = field[start : -(-bottom // times) + AROUND]
+        shape = times * part.shape[1], times * part.shape[0]
+        rows = slice(top - times * start, bottom - times * start)
+        planes = [
+            _resized(part[..., k], shape)[rows, left : left + self.width]
+            for k in range(field.shape[2])
+        ]
         return np.stack(planes, axis=-1)
 
-    def _cut(self, fine: Floats) -> Floats:
-        left, top = self.left - int(self.similarity.c), self.top - int(self.similarity.d)
-        return fine[top : top + self.height, left : left + self.width]
-
-    def _plane(self, plane: Floats, matrix: tuple[float, ...]) -> Floats:
-        fine = _resized(plane, (FINER * plane.shape[1], FINER * plane.shape[0]))
+    def _read(self, fine: Floats, first: int, last: int) -> Floats:
+        similarity, corner = self.similarity, np.array([float(self.left), float(self.top + first)])
+        x, y = similarity.to_crop(corner)
+        square = similarity.a**2 + similarity.b**2
+        a, b = similarity.a / square, similarity.b / square
         return np.asarray(
             Image.fromarray(fine).transform(
-                (self.width, self.height),
+                (self.width, last - first),
                 Image.Transform.AFFINE,
-                tuple(FINER * value for value in matrix),
+                tuple(FINER * value for value in (a, b, float(x), -b, a, float(y))),
                 Image.Resampling.BILINEAR,
             )
         )
