@@ -283,16 +283,17 @@ def _lay(
                 v = np.float32(row) + (turn[1] * sx + turn[0] * sy)
                 r, g, b = _fetch(values, u, v, steepness)
             elif more != ONE or cover != 0:
-                line = values[row, column]
-                r, g, b = np.float32(line[0]), np.float32(line[1]), np.float32(line[2])
+                r, g = np.float32(values[row, column, 0]), np.float32(values[row, column, 1])
+                b = np.float32(values[row, column, 2])
             else:
                 continue
             r, g, b = r / WHITE * more, g / WHITE * more, b / WHITE * more
             if cover != 0:
-                over, rest = layer[y, x], ONE - cover
-                r, g, b = r * rest + over[0], g * rest + over[1], b * rest + over[2]
-            line = out[row, column]
-            line[0], line[1], line[2] = _byte(r), _byte(g), _byte(b)
+                r = r * (ONE - cover) + layer[y, x, 0]
+                g = g * (ONE - cover) + layer[y, x, 1]
+                b = b * (ONE - cover) + layer[y, x, 2]
+            out[row, column, 0], out[row, column, 1] = _byte(r), _byte(g)
+            out[row, column, 2] = _byte(b)
 
 
 @compiled
@@ -312,15 +313,15 @@ def _fetch(values: Pixels, u: Any, v: Any, steepness: Any) -> tuple[Any, Any, An
     j2, j3 = min(max(j + 1, 0), width - 1), min(max(j + 2, 0), width - 1)
     r, g, b = ZERO, ZERO, ZERO
     for k in range(4):
-        line = values[min(max(i - 1 + k, 0), height - 1)]
-        p, q, s, t = line[j0], line[j1], line[j2], line[j3]
+        row = min(max(i - 1 + k, 0), height - 1)
         w, x, y, z = d[k] * a[0], d[k] * a[1], d[k] * a[2], d[k] * a[3]
-        r += w * np.float32(p[0]) + x * np.float32(q[0])
-        r += y * np.float32(s[0]) + z * np.float32(t[0])
-        g += w * np.float32(p[1]) + x * np.float32(q[1])
-        g += y * np.float32(s[1]) + z * np.float32(t[1])
-        b += w * np.float32(p[2]) + x * np.float32(q[2])
-        b += y * np.float32(s[2]) + z * np.float32(t[2])
+        # Numbers one by one: a view of them would be counted as it comes and goes.
+        r += w * np.float32(values[row, j0, 0]) + x * np.float32(values[row, j1, 0])
+        r += y * np.float32(values[row, j2, 0]) + z * np.float32(values[row, j3, 0])
+        g += w * np.float32(values[row, j0, 1]) + x * np.float32(values[row, j1, 1])
+        g += y * np.float32(values[row, j2, 1]) + z * np.float32(values[row, j3, 1])
+        b += w * np.float32(values[row, j0, 2]) + x * np.float32(values[row, j1, 2])
+        b += y * np.float32(values[row, j2, 2]) + z * np.float32(values[row, j3, 2])
     return r, g, b
 
 
