@@ -662,7 +662,7 @@ def test_everything_but_the_face_stays(given, made, options, crop_model, command
         share = new_picture[:, 42:278].mean() / old_picture[:, 42:278].mean()
         assert share == pytest.approx(0.75, abs=0.015)
         beside = np.abs(new_picture[:, :38].astype(int) - old_picture[:, :38])
-        assert beside.mean() < 2.5  # what encoding costs
+        assert beside.mean() < 3  # what encoding costs
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ def command_of(name: str) -> click.Command:
     algorithm = getattr(import_module(module), attribute)
     arguments = fields(algorithm.Arguments)
 
-    def function(preset: str | None, **values: Any) -> None:
+    def function(preset: str | None = None, **values: Any) -> None:
         if preset:
             _take_papers(name, algorithm.paper, values)
         if not values.pop("align", algorithm.aligned):
@@ -279,12 +279,13 @@ def _take_papers(name: str, paper: Mapping[str, Any], values: dict[str, Any]) ->
 
 
 def _training_options(name: str, algorithm: Any) -> tuple[Callable[[Any], Any], ...]:
+    preset = click.option(
+        "--preset",
+        type=click.Choice(["paper"]),
+        help=f"The paper's settings where nothing else is given: {_told(algorithm.paper)}.",
+    )
     return (
-        click.option(
-            "--preset",
-            type=click.Choice(["paper"]),
-            help=f"The paper's settings where nothing else is given: {_told(algorithm.paper)}.",
-        ),
+        *([preset] if algorithm.paper else []),
         click.option("--steps", type=click.IntRange(1), help="Stop after so many steps."),
         click.option(
             "--epochs", type=click.IntRange(1), help="Stop when everything was seen so often."
