@@ -32,6 +32,7 @@ REGRESSOR = "-parameters"  # what follows the model's name in its regressor's
 # pixels, 3.5 GB for this many.
 MAX_PIXELS = 1_500_000
 TOGETHER = 8  # photos whose crops a network changes at once
+MOST_TOGETHER = 32  # the same for graphs of a fixed batch, whatever that is
 
 
 def load(
@@ -128,7 +129,7 @@ class OnnxTranslator(Translator):
     def together(self) -> int:
         """How many pictures share runs: few, as whole photos are held meanwhile."""
         alone = self._whole_way is not None or self.card.colour_output
-        return 1 if alone else self.model.batch or TOGETHER
+        return 1 if alone else min(self.model.batch or TOGETHER, MOST_TOGETHER)
 
     def look(self, picture: Picture, target: Target, path: Path | None = None) -> Looked:
         """Find the faces, or leave the picture whole; see `Translator.look`.

@@ -115,6 +115,21 @@ def test_cupy_that_cannot_be_imported_is_not_called_missing(card, monkeypatch, t
     assert not isinstance(caught.value, MissingExtraError)
 
 
+@pytest.mark.parametrize(
+    "broken",
+    ["raise OSError('libnvrtc.so: no such file')", "x =", "", "raise ValueError('size changed')"],
+)
+def test_cupy_that_is_broken_in_any_way_is_one_line(card, monkeypatch, tmp_path, broken) -> None:
+    (tmp_path / "cupy.py").write_text(broken)
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in ("cupy", HOME):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    with pytest.raises(PixelregError, match="no GPU for the backend 'cupy': CuPy says"):
+        get_backend("cupy")
+    with pytest.warns(RuntimeWarning, match="computing on the processor: no GPU"):
+        assert get_backend("auto", solving=GPU_WORK).name == "numpy"
+
+
 @pytest.mark.parametrize("work", ["to_device", "pixel_sums", "solve_dense"])
 def test_a_card_that_is_full_is_one_line(card, work) -> None:
     card(Card(full=FULL))

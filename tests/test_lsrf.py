@@ -92,6 +92,15 @@ def test_all_pixels_of_the_window_are_masked_ridge_and_one_is_pixel_ridge(shape)
     np.testing.assert_allclose(single.intercept_, pixel.intercept_, atol=1e-8)
 
 
+def test_the_whole_window_is_solved_once_however_large(monkeypatch) -> None:
+    from pixelreg.regression import lsrf
+
+    solved, real = [], lsrf._solved
+    monkeypatch.setattr(lsrf, "_solved", lambda *given: solved.append(1) or real(*given))
+    SparseFieldRidge(0.4, 5, 10**20, (4, 4, 1)).fit(*stack(6, (4, 4, 1)))
+    assert len(solved) == 1
+
+
 def test_what_a_picture_is_made_of_is_found() -> None:
     rng = np.random.default_rng(1)
     pictures = rng.integers(0, 256, (60, 8, 8, 1), dtype=np.uint8)
@@ -123,7 +132,7 @@ def test_what_never_changes_is_not_chosen_and_blocks_change_nothing(monkeypatch)
     np.testing.assert_allclose(again.coef_, model.coef_, atol=1e-12)
 
 
-@pytest.mark.parametrize("pixels", [0, -1, 1.5, True, "4", float("nan")])
+@pytest.mark.parametrize("pixels", [0, -1, 1.5, True, "4", float("nan"), float("inf")])
 def test_a_number_of_pixels_that_is_none_is_refused(pixels) -> None:
     with pytest.raises(UsageError, match="pixels must be a whole number"):
         SparseFieldRidge(pixels=pixels).fit(*stack(5, (4, 4, 1)))

@@ -18,7 +18,7 @@ from onnx_tools import build, convolution, save
 from PIL import Image
 
 from deep_onnx.session import Session
-from deep_onnx.translator import TOGETHER, OnnxTranslator, load
+from deep_onnx.translator import MOST_TOGETHER, TOGETHER, OnnxTranslator, load
 from pixelreg.errors import FaceError, ImageError
 from pixelreg.faces.locate import Locator
 from pixelreg.models.model import Frame
@@ -89,6 +89,11 @@ def test_crops_of_several_photos_share_runs(faces, runs, batch, count, expected)
         assert one.shape == given.shape
         assert np.abs(one.astype(int) - alone).max() <= 1
         assert (one != given).any()
+
+
+def test_a_large_fixed_batch_does_not_hold_as_many_photos(faces) -> None:
+    assert faces(mixing(4)).together == 4
+    assert faces(mixing(64)).together == MOST_TOGETHER < 64
 
 
 def test_floats_are_the_same_but_for_their_noise(faces, runs) -> None:

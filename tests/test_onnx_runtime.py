@@ -648,6 +648,7 @@ def test_a_gpu_that_is_full_is_one_line(open_on, machine, said) -> None:
         ("cuda:memory=much", "memory cannot be 'much'"),
         ("tensorrt:cache=", "cache cannot be ''"),
         ("cuda:device", "device cannot be ''"),
+        ("cuda:device=0,tf32=on,device=1", "device is set twice"),
     ],
 )
 def test_a_provider_that_cannot_be_meant_is_refused(text, says) -> None:

@@ -132,6 +132,18 @@ def test_nothing_is_written_over_without_a_word(
     assert "replaced" not in command(*inside).err
 
 
+def test_what_failed_has_replaced_nothing(model: Path, command: Command, tmp_path: Path) -> None:
+    for folder in ("in", "out"):
+        (tmp_path / folder).mkdir()
+        for name in ("a.png", "b.png"):
+            Image.new("RGB", (32, 32)).save(tmp_path / folder / name)
+    (tmp_path / "in" / "b.png").write_bytes(b"no picture")
+    words = ("--model", model, "--expr", "happy", "--no-align", "-o", tmp_path / "out")
+    done = command("apply", tmp_path / "in", *words)
+    assert done.code == 1
+    assert "1 replaced what was there" in done.err
+
+
 def test_a_model_is_not_written_over_without_a_word(model: Path, capsys, tmp_path: Path) -> None:
     from pixelreg.commands.options import MODEL_FILE
 

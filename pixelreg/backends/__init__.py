@@ -59,12 +59,14 @@ def get_backend(
     module, _, attribute = BACKENDS[name].partition(":")
     try:
         backend: ArrayBackend = getattr(import_module(module), attribute)(threads)
-    except ImportError as error:
-        if name not in EXTRAS:
+    except PixelregError:
+        raise
+    except Exception as error:
+        if name == GPU and _found(name):  # a CuPy that is broken raises whatever it likes
+            raise PixelregError(f"no GPU for the backend {name!r}: {in_words(error)}") from error
+        if name not in EXTRAS or not isinstance(error, ImportError):
             raise
         package, extra = EXTRAS[name]
-        if name == GPU and _found(name):
-            raise PixelregError(f"no GPU for the backend {name!r}: {in_words(error)}") from error
         raise MissingExtraError(package, extra, f"the backend {name!r}") from error
     return backend
 

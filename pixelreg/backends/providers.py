@@ -183,8 +183,12 @@ def asked(text: str) -> Asked:
         raise UnknownNameError("provider", name, NAMES)
     wanted = Asked(name, {})
     options: dict[str, str] = {}
+    seen: set[str] = set()
     for part in filter(None, given.split(",")):
         key, _, value = part.partition("=")
+        if key in seen:
+            raise UsageError(f"--provider {name}: {key} is set twice")
+        seen.add(key)
         settings = wanted.provider.settings
         if key not in settings:
             raise UnknownNameError(f"setting of {name}", key, settings)

@@ -183,7 +183,7 @@ def _batch(changing: Changing, files: list[Path], jobs: list[Job], locator: Loca
     """Change many pictures; what cannot be, and what is not tried, is counted and named."""
     keeping = changing.keeping
     wanted = [job for job in jobs if not (keeping.no_overwrite and job.output.exists())]
-    replaced = sum(keeping.replaces(job.output) for job in wanted)
+    replacing = {job for job in wanted if keeping.replaces(job.output)}
     notes: dict[Path, tuple[str, ...]] = {}
 
     def end(job: Job, make: Callable[[], Made]) -> None:
@@ -205,6 +205,7 @@ def _batch(changing: Changing, files: list[Path], jobs: list[Job], locator: Loca
             failures = run_jobs(wanted, work, update)
     there = len(jobs) - len(wanted)
     rest = [left_out(files, jobs), f"{there} exist already" if there else ""]
+    replaced = len(replacing.difference(job for job, _ in failures))
     rest.append(f"{replaced} replaced what was there" if replaced else "")
     code = _summary(wanted, failures, "; ".join([_found_by(locator), *filter(None, rest)]))
     for job in wanted:

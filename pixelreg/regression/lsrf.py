@@ -122,6 +122,8 @@ def pursue(design: Float64, wanted: Float64, alpha: float, pixels: int) -> Float
 def _chosen(gram: Float64, moment: Float64, free: Array, alpha: float, pixels: int) -> Float64:
     """Weights (..., k) of those of the ``free`` candidates that are chosen, zero for others."""
     length = np.sqrt(np.where(free, np.einsum("...kk->...k", gram), 1.0))
+    if pixels == moment.shape[-1]:  # all of them, in whatever order
+        return _solved(gram, moment, free[..., None, :] * np.eye(pixels), alpha)
     weights, left = np.zeros_like(moment), moment
     chosen = np.zeros((*moment.shape[:-1], 0, moment.shape[-1]))
     for _ in range(pixels):
@@ -147,6 +149,6 @@ def _count(pixels: Any) -> int:
     """How many pixels may be chosen; a cross-validation gives whole numbers as floats."""
     if isinstance(pixels, bool) or not isinstance(pixels, (int, float, np.number)):
         raise UsageError(f"pixels must be a whole number, 1 or more, not {pixels!r}")
-    if not (pixels >= 1 and pixels == int(pixels)):
+    if not (1 <= pixels < np.inf and pixels == int(pixels)):
         raise UsageError(f"pixels must be a whole number, 1 or more, not {pixels!r}")
     return int(pixels)
