@@ -408,6 +408,17 @@ def test_a_page_escapes_what_comes_in_and_asks_nobody() -> None:
     assert "default-src 'none'" in made
 
 
+def test_a_folder_that_cannot_be_is_refused_before_anything_is_measured(
+    faces: Path, tmp_path: Path, command: Command
+) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    words = ("bench", "--data", faces, "--quick", "--tables", "sizes", "--model", "rr")
+    done = command(*words, "-o", tmp_path / "file" / "report")
+    assert done.code == 2
+    assert f"{tmp_path / 'file'} is a file; -o takes a folder" in done.err
+    assert "measuring" not in done.err
+
+
 def test_the_command_writes_a_report(faces: Path, tmp_path: Path, command: Command) -> None:
     judge = tmp_path / "mine.py"
     judge.write_text("def bright(made, truth, source):\n    return made.mean(axis=(1, 2, 3))\n")

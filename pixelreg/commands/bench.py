@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shlex
 import time
 from collections.abc import Sequence
@@ -176,8 +177,7 @@ def bench(
 
     page.check()
     plots.check()
-    if not output.is_dir() and output.exists():
-        raise UsageError(f"{output} is a file; -o takes a folder")
+    _check_folder(output)
     chosen, bar = models + more or ("all",), Bar()
     with TemporaryDirectory() as scratch:
         setting = Setting(
@@ -212,6 +212,15 @@ def bench(
     text = "\n\n".join(f"{table.title}\n{table.text()}" for table in made)
     facts = {"report": str(written[0]), "tables": [table.facts() for table in made]}
     report(facts, as_json, text, f"wrote {written[0]}, and {len(written) - 1} files beside it")
+
+
+def _check_folder(output: Path) -> None:
+    """Refuse what cannot be written to before hours of measuring, not after."""
+    above = next(each for each in (output, *output.absolute().parents) if each.exists())
+    if not above.is_dir():
+        raise UsageError(f"{above} is a file; -o takes a folder")
+    if not os.access(above, os.W_OK):
+        raise UsageError(f"nothing can be written into {above}; name another folder with -o")
 
 
 def _measured(name: str, setting: Any, bar: Bar, command: Sequence[str]) -> Any:
