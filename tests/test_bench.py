@@ -208,6 +208,15 @@ def test_multiply_adds_are_those_that_pytorch_counts(name: str) -> None:
         assert count(network, *given)[1] == counter.get_total_flops() / 2
 
 
+def test_without_pytorch_sizes_are_told_but_for_networks(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    table = table_of("sizes")(setting)
+    assert table.rows
+    assert any("pixelreg[train" in note for note in table.notes)
+
+
 def test_closed_forms_have_the_sizes_that_equations_give(setting: Setting) -> None:
     learning, _ = setting.split(setting.folds()[0], 128, setting.frame)
     values = 128 * 128 * 3
