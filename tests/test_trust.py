@@ -132,6 +132,13 @@ def test_nothing_is_written_over_without_a_word(
     assert "replaced" not in command(*inside).err
 
 
+def test_a_file_is_said_to_be_replaced_once(command: Command, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    sheet.write_bytes(b"")
+    result = command("apply", tmp_path, "--sliders", sheet)
+    assert result.err.count("is there already") == 1
+
+
 def test_a_model_is_not_written_over_without_a_word(model: Path, capsys, tmp_path: Path) -> None:
     from pixelreg.commands.options import MODEL_FILE
 
