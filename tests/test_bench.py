@@ -23,6 +23,7 @@ from pixelreg.bench.setting import Setting
 from pixelreg.bench.sizes import WORK, plan_bytes_moved, plan_multiply_adds
 from pixelreg.bench.table import Column, Figure, Table
 from pixelreg.bench.timing import Taken, in_turn
+from pixelreg.commands.bench import _possible
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import pair
 from pixelreg.data.pools import scan_all
@@ -440,11 +441,25 @@ def test_the_command_writes_a_report(faces: Path, tmp_path: Path, command: Comma
     assert row["bright"] == pytest.approx(np.mean(means))
     text = (output / "report.html").read_text()
     assert facts["command"].startswith("pixelreg bench ")
+    assert "--models rr --models mr" in facts["command"]
     assert text.count("pixelreg bench ") == 1 + len(facts["figures"])
     again = command("bench", *facts["command"].split()[2:], "--json", "-o", tmp_path / "again")
     assert again.code == 0, again.err
     assert json.loads(again.out)["tables"][0]["rows"] == facts["rows"]
     assert (output / "quality.csv").read_text() == (tmp_path / "again/quality.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("absent", "left"), [("torch", TRAINED), ("cv2", ("ocnn",)), ("sklearn", ("ocnn",)), ("", ())]
+)
+def test_tables_that_cannot_be_made_are_left_out_before_the_work(
+    absent: str, left: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(name: str) -> object:
+        return None if name == absent else object()
+
+    monkeypatch.setattr("pixelreg.commands.bench.importlib.util.find_spec", found)
+    assert set(TABLES) - set(_possible()) == set(left)
 
 
 @pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
