@@ -241,7 +241,7 @@ def _command(context: click.Context) -> list[str]:
         given = context.get_parameter_source(str(param.name))
         if given is None or given.name != "COMMANDLINE" or param.name in ("tables", "as_json"):
             continue
-        value = context.params.get(str(param.name))
+        value: Any = context.params.get(str(param.name))
         if param.name == "models":
             value = (*value, *context.params["more"])  # ``--models rr kr``
         elif param.name == "more" and context.params["models"]:
