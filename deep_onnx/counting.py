@@ -91,11 +91,11 @@ def subjects() -> Mapping[str, Subject]:
 
 def counted() -> list[Counted]:
     """Every network of `subjects`, and the portrait framework."""
+    known, found = subjects(), []  # says where PyTorch is missing, so that it comes first
     import torch
 
-    found = []
     with torch.device("meta"):
-        for name, one in subjects().items():
+        for name, one in known.items():
             picture = torch.zeros(1, 3, one.size, one.size)
             given = (picture, torch.zeros(1, one.entries)) if one.entries else (picture,)
             found.append(Counted(name, one.what, one.size, *count(one.make(), *given)))
@@ -131,6 +131,7 @@ def write_networks(folder: Path, target: str) -> list[Path]:
 
     Whatever the weights, they take the same time. ``target`` is what they are to be asked for.
     """
+    known, written = subjects(), []  # as above
     import torch
 
     from deep_onnx.card import Card
@@ -138,7 +139,6 @@ def write_networks(folder: Path, target: str) -> list[Path]:
     from deep_onnx.file import finish
     from deep_onnx.training.algorithm import Export
 
-    known, written = subjects(), []
     for name, multiple in TIMED.items():
         one = known[name]
         torch.manual_seed(0)

@@ -23,6 +23,7 @@ from pixelreg.bench.setting import Setting
 from pixelreg.bench.sizes import WORK, plan_bytes_moved, plan_multiply_adds
 from pixelreg.bench.table import Column, Figure, Table
 from pixelreg.bench.timing import Taken, in_turn
+from pixelreg.commands.bench import _possible
 from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import pair
 from pixelreg.data.pools import scan_all
@@ -206,6 +207,15 @@ def test_multiply_adds_are_those_that_pytorch_counts(name: str) -> None:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             network(*given)
         assert count(network, *given)[1] == counter.get_total_flops() / 2
+
+
+def test_without_pytorch_sizes_are_told_but_for_networks(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    table = table_of("sizes")(setting)
+    assert table.rows
+    assert any("pixelreg[train" in note for note in table.notes)
 
 
 def test_closed_forms_have_the_sizes_that_equations_give(setting: Setting) -> None:
@@ -442,11 +452,25 @@ def test_the_command_writes_a_report(faces: Path, tmp_path: Path, command: Comma
     assert row["bright"] == pytest.approx(np.mean(means))
     text = (output / "report.html").read_text()
     assert facts["command"].startswith("pixelreg bench ")
+    assert "--models rr --models mr" in facts["command"]
     assert text.count("pixelreg bench ") == 1 + len(facts["figures"])
     again = command("bench", *facts["command"].split()[2:], "--json", "-o", tmp_path / "again")
     assert again.code == 0, again.err
     assert json.loads(again.out)["tables"][0]["rows"] == facts["rows"]
     assert (output / "quality.csv").read_text() == (tmp_path / "again/quality.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("absent", "left"), [("torch", TRAINED), ("cv2", ("ocnn",)), ("sklearn", ("ocnn",)), ("", ())]
+)
+def test_tables_that_cannot_be_made_are_left_out_before_the_work(
+    absent: str, left: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(name: str) -> object:
+        return None if name == absent else object()
+
+    monkeypatch.setattr("pixelreg.commands.bench.importlib.util.find_spec", found)
+    assert set(TABLES) - set(_possible()) == set(left)
 
 
 @pytest.mark.parametrize("package", ["jinja2", "matplotlib"])

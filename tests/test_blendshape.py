@@ -471,6 +471,14 @@ def test_a_lattice_rests_in_the_middles_of_squares() -> None:
             lattice(32, step)  # type: ignore[arg-type]
 
 
+def test_without_opencv_the_extra_for_blendshapes_is_named(
+    monkeypatch: pytest.MonkeyPatch, crops: tuple
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(PixelregError, match=r"learning blendshapes needs OpenCV.*\[shapes\]"):
+        flow_lattice(crops[0], crops[0])
+
+
 def test_flow_of_nothing_and_of_a_shift(opencv: None, crops: tuple) -> None:
     faces, _ = crops
     same = flow_lattice(faces[:2], faces[:2], 8)

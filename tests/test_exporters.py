@@ -109,6 +109,18 @@ def test_every_exporter_refuses_a_target_that_is_not_there(name, tmp_path) -> No
         export(model_of("affine"), name, tmp_path / "smile", ["angry"])
 
 
+def test_a_file_of_another_export_is_not_replaced_in_silence(
+    tmp_path: Path, command: Command
+) -> None:
+    save(model_of("affine"), tmp_path / "m.safetensors")
+    given = ("export", tmp_path / "m.safetensors", "-o", tmp_path / "smile", "--to")
+    first, other = command(*given, "c"), command(*given, "onnx")
+    assert (first.code, other.code) == (0, 0), first.err + other.err
+    assert "replaced" not in first.err
+    said = [line for line in other.err.splitlines() if line.startswith("replaced")]
+    assert said == [f"replaced what was there: {tmp_path / 'smile.README.md'}"]
+
+
 def test_command_line(tmp_path: Path, command: Command) -> None:
     file = tmp_path / "m.safetensors"
     save(model_of("affine"), file)

@@ -466,6 +466,13 @@ def test_numba_draws_what_numpy_draws(tmp_path: Path) -> None:
     assert RigTranslator().computed_by("happy") == "numpy"  # Numba is imported by now
 
 
+def test_whatever_draws_what_found_the_face_is_told(command: Command, tmp_path: Path) -> None:
+    for backend in ("auto", "numpy"):
+        output = tmp_path / f"{backend}.png"
+        result = command("apply", FACE, "--expr", "happy", "--backend", backend, "-o", output)
+        assert result.err == f"wrote {output} (face found by the bundled detector)\n"
+
+
 def test_backends_that_the_rig_does_not_draw_with_are_refused(command: Command) -> None:
     for option, reason in (("--backend magic", "not one of"), ("--threads 2", "one thread")):
         result = command("apply", FACE, "--expr", "sad", *option.split())

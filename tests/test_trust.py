@@ -144,6 +144,13 @@ def test_what_failed_has_replaced_nothing(model: Path, command: Command, tmp_pat
     assert "1 replaced what was there" in done.err
 
 
+def test_a_file_is_said_to_be_replaced_once(command: Command, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    sheet.write_bytes(b"")
+    result = command("apply", tmp_path, "--sliders", sheet)
+    assert result.err.count("is there already") == 1
+
+
 def test_a_model_is_not_written_over_without_a_word(model: Path, capsys, tmp_path: Path) -> None:
     from pixelreg.commands.options import MODEL_FILE
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "pixelreg",
     "numpy",
     "scipy",
     "pillow",

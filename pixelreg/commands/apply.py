@@ -165,21 +165,21 @@ def apply(
     if animate:
         return _animate(changing, jobs[0].input, animate)
     if not several:
-        return _one(changing, jobs[0], locator)
-    return _batch(changing, files, jobs, locator)
+        return _one(changing, jobs[0])
+    return _batch(changing, files, jobs)
 
 
-def _one(changing: Changing, job: Job, locator: Locator) -> int:
+def _one(changing: Changing, job: Job) -> int:
     changing.keeping.guard(job.output)
     made = changing.file(job.input, job.output)
     write_bytes(job.output, made.content, job.within)
-    say(f"wrote {job.output}{_found_by(locator)}")
+    say(f"wrote {job.output}{_found_by(changing)}")
     for note in made.notes:
         say(f"note: {job.input}: {note}")
     return 0
 
 
-def _batch(changing: Changing, files: list[Path], jobs: list[Job], locator: Locator) -> int:
+def _batch(changing: Changing, files: list[Path], jobs: list[Job]) -> int:
     """Change many pictures; what cannot be, and what is not tried, is counted and named."""
     keeping = changing.keeping
     wanted = [job for job in jobs if not (keeping.no_overwrite and job.output.exists())]
@@ -207,7 +207,7 @@ def _batch(changing: Changing, files: list[Path], jobs: list[Job], locator: Loca
     rest = [left_out(files, jobs), f"{there} exist already" if there else ""]
     replaced = len(replacing.difference(job for job, _ in failures))
     rest.append(f"{replaced} replaced what was there" if replaced else "")
-    code = _summary(wanted, failures, "; ".join([_found_by(locator), *filter(None, rest)]))
+    code = _summary(wanted, failures, "; ".join([_found_by(changing), *filter(None, rest)]))
     for job in wanted:
         for note in notes.get(job.input, ()):
             say(f"note: {job.input}: {note}")
@@ -229,7 +229,7 @@ def _target(
         return translator.likeness(like), name_part(f"like-{like.stem}")
     if slides:
         numbers = dict(map(_slide, slides))
-        label = name_part("-".join(slides).replace("=", ""))
+        label = name_part("-".join(slides))
         if expression is None:
             return numbers, label
         if expression not in translator.sliders:
@@ -365,8 +365,8 @@ def _pipe(changing: Changing, output: str | None) -> int:
     return 0
 
 
-def _found_by(locator: Locator) -> str:
-    used = locator.detector_used
+def _found_by(changing: Changing) -> str:
+    used = changing.translator.locator.detector_used  # the model may look by one of its own
     return f" (face found by the {used} detector)" if used else ""
 
 

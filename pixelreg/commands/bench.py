@@ -46,11 +46,18 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 
 
 def _possible() -> tuple[str, ...]:
-    """All tables, but those that train networks where there is nothing to train with."""
-    if importlib.util.find_spec("torch") is not None:
-        return tuple(TABLES)
-    say(f"without {', '.join(TRAINED)}: they train networks, which the extra train brings")
-    return tuple(name for name in TABLES if name not in TRAINED)
+    """All tables, but those that train networks where what they train with is not there."""
+    left = [] if _installed("torch") else list(TRAINED)
+    if left:
+        say(f"without {', '.join(left)}: they train networks, which the extra train brings")
+    elif not _installed("cv2", "sklearn"):
+        left = ["ocnn"]
+        say("without ocnn: it learns blendshapes, which the extra shapes brings")
+    return tuple(name for name in TABLES if name not in left)
+
+
+def _installed(*modules: str) -> bool:
+    return all(importlib.util.find_spec(name) is not None for name in modules)
 
 
 @click.command()
@@ -243,7 +250,12 @@ def _command(context: click.Context) -> list[str]:
         given = context.get_parameter_source(str(param.name))
         if given is None or given.name != "COMMANDLINE" or param.name in ("tables", "as_json"):
             continue
-        words += _words(param, context.params.get(str(param.name)))
+        value: Any = context.params.get(str(param.name))
+        if param.name == "models":
+            value = (*value, *context.params["more"])  # ``--models rr kr``
+        elif param.name == "more" and context.params["models"]:
+            continue
+        words += _words(param, value)
     return words
 
 

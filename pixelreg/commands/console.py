@@ -64,7 +64,8 @@ def say(message: str) -> None:
 
 def say_once(message: str) -> None:
     """`say`, but once a command: what every model that it loads would tell again."""
-    told = click.get_current_context().meta.setdefault(TOLD, set())
+    context = click.get_current_context(silent=True)
+    told: set[str] = set() if context is None else context.meta.setdefault(TOLD, set())
     if message not in told:
         told.add(message)
         say(message)
@@ -72,7 +73,7 @@ def say_once(message: str) -> None:
 
 def say_replaced(path: Path) -> None:
     """Tell that a file is there already: nothing is written over without a word."""
-    say(f"{path} is there already, and will be replaced")
+    say_once(f"{path} is there already, and will be replaced")
 
 
 def give(result: str) -> None:

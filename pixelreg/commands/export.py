@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import asdict
 from pathlib import Path
 
@@ -90,10 +91,19 @@ def export(
     if asked["layout"] not in ("", layout):
         raise UsageError(f"--single is --layout single, so --layout {asked['layout']} cannot be")
     wanted = Options(asked["dtype"], int(asked["detail"]), asked["mask"], layout)
+    before = _there(output)
     made = _exported(str(model), to, output, targets, wanted)
     facts = asdict(made) | {"files": [str(file) for file in made.files]}
     notes = [] if made.largest_error is not None else [f"not run: {made.ran_by}"]
+    notes += [f"replaced what was there: {file}" for file in made.files if file in before]
     report(facts, as_json, "\n".join(_lines(made)), *notes)
+
+
+def _there(output: Path) -> set[Path]:
+    """Files that may be written over: whose names begin as the output's, or that lie in it."""
+    named = output.parent.glob(f"{glob.escape(output.stem)}*")
+    inside = (file for depth in ("*", "*/*", "*/*/*") for file in output.glob(depth))
+    return {file for file in (*named, *inside) if file.is_file()}
 
 
 def _exported(
@@ -123,7 +133,8 @@ def _lines(made: Exported) -> list[str]:
     if made.largest_error is not None:
         near = "equal" if made.decibels is None else f"{made.decibels:.1f} dB"
         lines += [
-            f"largest error against pixelreg apply: {made.largest_error} grey levels",
+            f"largest error against pixelreg apply: {made.largest_error} "
+            f"grey level{'' if made.largest_error == 1 else 's'}",
             f"on built-in pictures: {near}, {made.share_off:.3%} off by more than 1",
         ]
     return lines

@@ -43,7 +43,7 @@ COMMANDS = {
         "pixelreg.commands.shapes:blendshape",
         "Learn sparse components of expressions.",
     ),
-    "export": ("pixelreg.commands.export:export", "Turn a model into C source."),
+    "export": ("pixelreg.commands.export:export", "Turn a model into C, ONNX or a web page."),
     "serve": ("pixelreg.commands.serve:serve", "Answer on this machine: a page and an API."),
     "info": ("pixelreg.commands.info:info", "Show what a model file holds."),
     "data": ("pixelreg.commands.data:data", "List, draw or download training pictures."),

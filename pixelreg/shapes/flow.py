@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pixelreg.arrays import Float64, Pixels
-from pixelreg.errors import InvalidArrayError, UsageError
+from pixelreg.errors import InvalidArrayError, UsageError, need
 from pixelreg.models.model import Frame
 from pixelreg.pictures.warp import fetch_linear
 from pixelreg.regression.flow import training_flows
@@ -54,6 +54,7 @@ def flow_lattice(sources: Pixels, targets: Pixels, step: int = STEP) -> Float64:
     size = sources.shape[1]
     resting = lattice(size, step)
     side = size // step
+    need("cv2", "OpenCV", "shapes", "learning blendshapes")  # the extra brings all that it takes
     result = np.empty((len(sources), *resting.shape))
     for first in range(0, len(sources), CHUNK):
         part = slice(first, first + CHUNK)
