@@ -196,9 +196,9 @@ def lay(
             across, down = (steps[y, x, 0], steps[y, x, 1]) if moves else (ZERO, ZERO)
             still = across == 0 and down == 0
             more = gain[y, x, 0] if gains else ONE
-            if still and more == ONE and not (adds and _any(colour, y, x)):
-                if not (covers and _any(layer, y, x)):
-                    continue
+            laid_on = (adds and _any(colour, y, x)) or (covers and _any(layer, y, x))
+            if still and more == ONE and not laid_on:
+                continue
             if not still:
                 u = np.float32(column) + (turn[0] * across - turn[1] * down)
                 v = np.float32(row) + (turn[1] * across + turn[0] * down)
@@ -218,10 +218,10 @@ def lay(
 @compiled_in_order
 def _any(field: Floats, y: int, x: int) -> bool:
     """Whether a field has anything at a pixel."""
-    for k in range(field.shape[2]):  # noqa: SIM110: there is no any() of numbers one by one
-        if field[y, x, k] != 0:
-            return True
-    return False
+    found = False
+    for k in range(field.shape[2]):
+        found = found or field[y, x, k] != 0
+    return found
 
 
 @compiled_in_order
