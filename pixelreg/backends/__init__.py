@@ -26,7 +26,8 @@ EXTRAS = {"numba": ("Numba", "fast"), "cupy": ("CuPy", "gpu")}
 # about this many operations on single values in that time, so less work is quicker without.
 NUMBA_WORK = 1_000_000_000
 LOADED_WORK = 10_000_000  # the same where Numba and the loops are imported already
-PICTURE_WORK = 60_000_000  # of finding a face and its landmarks, and of pasting a change
+# What compiled loops save on a photo: of finding a face; of its landmarks too; of a paste as well.
+FIND_WORK, LOOK_WORK, PICTURE_WORK = 10_000_000, 20_000_000, 60_000_000
 QUICKEST, GPU = "numba", "cupy"
 EXACT = "loops_faces"
 
@@ -125,9 +126,9 @@ def exact_loops(backend: str = "auto") -> Any:
     return import_module(module) if module in sys.modules else None
 
 
-def load_for(pictures: int) -> None:
+def load_for(pictures: int, work: float = PICTURE_WORK) -> None:
     """Import what `exact_loops` gives, where so many pictures are worth it and Numba is there."""
-    if pictures * PICTURE_WORK >= NUMBA_WORK and _found(QUICKEST):
+    if pictures * work >= NUMBA_WORK and _found(QUICKEST):
         compiled_loops(EXACT)
 
 
