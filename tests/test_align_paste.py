@@ -459,3 +459,29 @@ def test_compiled_loops_paste_what_numpy_does(overlay: Similarity) -> None:
             assert apart.max() <= 1
             assert (apart > 0).mean() < 1e-3
             assert (wanted != photo).any()
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
+@pytest.mark.parametrize("fields", ["displacement", "gain layer", "colour", "displacement gain "])
+@pytest.mark.parametrize("similarity", [turned(2.7, 20, (70, 60), 32), turned(3, 0, (40, 90), 32)])
+def test_compiled_loops_paste_the_same_bytes(fields, similarity, monkeypatch) -> None:
+    from pixelreg.backends import loops_faces
+
+    rng = np.random.default_rng(len(fields))
+    photo = rng.integers(0, 256, (130, 111, 3), dtype=np.uint8)
+    some = {
+        "displacement": rng.normal(0, 3, (32, 32, 2)),
+        "gain": rng.uniform(0.5, 1.5, (32, 32)),
+        "layer": rng.uniform(0, 0.6, (32, 32, 4)) * (rng.random((32, 32, 1)) > 0.7),
+        "colour": rng.normal(0, 0.2, (32, 32, 3)),
+    }
+    given = {name: some[name].astype(np.float32) for name in fields.split()}
+    for field in given.values():
+        field[10:20] = 1 if field.ndim == 2 else 0  # where nothing is done
+    change = Change(**{"colour": np.zeros((32, 32, 3), np.float32), **given})
+    made = []
+    for loops in (None, loops_faces):
+        monkeypatch.setattr("pixelreg.faces.paste.exact_loops", lambda loops=loops: loops)
+        made.append(paste_change(photo, change, similarity, 0.8))
+    assert (made[0] != photo).mean() > 0.1
+    np.testing.assert_array_equal(*made)

@@ -398,6 +398,18 @@ def test_what_is_imported_changes_the_time_of_a_fit_and_no_bit(estimator, monkey
     assert sums["numpy"] == sums["numba"]
 
 
+@pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
+def test_loops_of_the_same_bits_come_with_many_pictures(monkeypatch) -> None:
+    from pixelreg.backends import exact_loops, load_for
+
+    monkeypatch.delitem(sys.modules, "pixelreg.backends.loops_faces", raising=False)
+    load_for(1)
+    assert exact_loops() is exact_loops("numpy") is None  # half a second for one would be lost
+    load_for(1000)
+    assert exact_loops() is exact_loops("numba") is not None
+    assert exact_loops("numpy") is None
+
+
 def test_sums_of_many_pictures_do_not_overflow() -> None:
     X, T = (np.full((70_000, 3), 255, np.uint8) for _ in range(2))
     found = get_backend("numpy").pixel_sums(X, T)

@@ -7,6 +7,7 @@ import io
 import os
 import resource
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,3 +159,21 @@ def test_an_interrupt_while_fitting(face: np.ndarray, tmp_path: Path) -> None:
     )
     interrupted(words, reading, wait=1.0)
     assert files_in(tmp_path / "out") == set()
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "threads"),
+    [("apply", {}, "1"), ("apply", {"OMP_NUM_THREADS": "2"}, None), ("evaluate", {}, None)],
+)
+def test_photos_are_changed_by_one_thread_each_unless_told(command, given, threads) -> None:
+    code = (
+        "import atexit, os, sys; from pixelreg.commands.main import run;"
+        "atexit.register(lambda: print('it has', os.environ.get('OPENBLAS_NUM_THREADS')));"
+        f"sys.argv[1:] = ['{command}', '--help']; run()"
+    )
+    kept = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_NUM_THREADS", *given)}
+    kept.pop("OMP_NUM_THREADS", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=kept | given, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == f"it has {threads}"

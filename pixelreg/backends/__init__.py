@@ -26,7 +26,10 @@ EXTRAS = {"numba": ("Numba", "fast"), "cupy": ("CuPy", "gpu")}
 # about this many operations on single values in that time, so less work is quicker without.
 NUMBA_WORK = 1_000_000_000
 LOADED_WORK = 10_000_000  # the same where Numba and the loops are imported already
+# What compiled loops save on a photo: of finding a face; of its landmarks too; of a paste as well.
+FIND_WORK, LOOK_WORK, PICTURE_WORK = 10_000_000, 20_000_000, 60_000_000
 QUICKEST, GPU = "numba", "cupy"
+EXACT = "loops_faces"
 
 
 def get_backend(
@@ -112,6 +115,23 @@ def compiled_loops(name: str) -> Any:
 def loops_by(backend: str, name: str) -> Any:
     """The compiled loops that a backend brings, or None for NumPy alone, as ``auto`` has it."""
     return get_backend(backend).loops(name)
+
+
+def exact_loops(backend: str = "auto") -> Any:
+    """Compiled loops that give NumPy's bits; ``auto`` has them once they are imported.
+
+    See `load_for`.
+    """
+    if backend != "auto":
+        return loops_by(backend, EXACT)
+    module = f"pixelreg.backends.{EXACT}"
+    return import_module(module) if module in sys.modules else None
+
+
+def load_for(pictures: int, work: float = PICTURE_WORK) -> None:
+    """Import what `exact_loops` gives, where so many pictures are worth it and Numba is there."""
+    if pictures * work >= NUMBA_WORK and _found(QUICKEST):
+        compiled_loops(EXACT)
 
 
 def plan_work(plan: Any, pictures: int = 1) -> float:

@@ -1,7 +1,7 @@
-"""Compiled loops for finding faces and their landmarks: sampling, gradients, small convolutions.
+"""Compiled loops for finding faces, their landmarks, and for pasting changes: the reference's bits.
 
-What they compute is written down in `pixelreg.faces.cascade` and `pixelreg.faces.facemesh`; sums
-are taken in the same order, so that the bits are the same.
+What they compute is written down in `pixelreg.faces.cascade`, `pixelreg.faces.facemesh` and
+`pixelreg.faces.paste`; sums are taken in the same order, so that the bits are the same.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from pixelreg.arrays import Array, Float64, Floats
+from pixelreg.arrays import Array, Float64, Floats, Pixels
 from pixelreg.backends.loops import compiled_in_order
 
 ZERO, HALF, TINY = np.float32(0), np.float32(0.5), np.float32(1 / 16)
 DIAGONAL, NINTH = np.float32(np.sqrt(0.5)), np.float32(1 / 9)
 CELL, CHANNELS = 4, 8
+ONE, TWO, WHITE = np.float32(1), np.float32(2), np.float32(255)
 
 
 @compiled_in_order
@@ -165,3 +166,99 @@ def finish(y: Floats, offset: Floats, x: Floats, step: int, slope: Floats) -> No
                 line[k] += kept
             for k in range(len(line)):
                 line[k] += min(line[k], ZERO) * (slope[k] - np.float32(1))
+
+
+@compiled_in_order
+def lay(
+    values: Pixels,
+    steps: Floats,
+    gain: Floats,
+    colour: Floats,
+    layer: Floats,
+    turn: tuple[Any, Any],
+    corner: tuple[int, int],
+    steepness: Any,
+    out: Pixels,
+) -> None:
+    """A change laid on a strip of a photo; see `pixelreg.faces.paste`.
+
+    values : (H, W, 3) uint8, the photo. out : (h, w, 3) uint8, the strip of a copy of it.
+    steps, gain, colour, layer : (h, w, 2), (h, w, 1), (h, w, 3) and (h, w, 4) float32; without any
+        rows where there is none.
+    turn : a and b of the similarity, float32. corner : of the strip, its column and row.
+    steepness : float32, of the kernel.
+    """
+    moves, gains, adds, covers = len(steps) > 0, len(gain) > 0, len(colour) > 0, len(layer) > 0
+    pixel = np.empty(3, np.float32)
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            row, column = corner[1] + y, corner[0] + x
+            across, down = (steps[y, x, 0], steps[y, x, 1]) if moves else (ZERO, ZERO)
+            still = across == 0 and down == 0
+            more = gain[y, x, 0] if gains else ONE
+            laid_on = (adds and _any(colour, y, x)) or (covers and _any(layer, y, x))
+            if still and more == ONE and not laid_on:
+                continue
+            if not still:
+                u = np.float32(column) + (turn[0] * across - turn[1] * down)
+                v = np.float32(row) + (turn[1] * across + turn[0] * down)
+                _cubic(values, u, v, steepness, pixel)
+            else:
+                for k in range(3):
+                    pixel[k] = np.float32(values[row, column, k])
+            for k in range(3):
+                one = pixel[k] / WHITE * more
+                if adds:
+                    one = one + colour[y, x, k]
+                if covers:
+                    one = one * (ONE - layer[y, x, 3]) + layer[y, x, k]
+                out[y, x, k] = np.uint8(min(max(np.rint(one * WHITE), ZERO), WHITE))
+
+
+@compiled_in_order
+def _any(field: Floats, y: int, x: int) -> bool:
+    """Whether a field has anything at a pixel."""
+    found = False
+    for k in range(field.shape[2]):
+        found = found or field[y, x, k] != 0
+    return found
+
+
+@compiled_in_order
+def _cubic(values: Pixels, u: Any, v: Any, steepness: Any, out: Floats) -> None:
+    """See `pixelreg.pictures.warp.fetch_cubic`: one place, the colours on [0, 255]."""
+    height, width, _ = values.shape
+    left, top = np.floor(u), np.floor(v)
+    a, d = _taps(np.float32(u - left), steepness), _taps(np.float32(v - top), steepness)
+    i, j = np.intp(top) - 1, np.intp(left) - 1
+    j0, j1 = min(max(j, 0), width - 1), min(max(j + 1, 0), width - 1)
+    j2, j3 = min(max(j + 2, 0), width - 1), min(max(j + 3, 0), width - 1)
+    r, g, b = ZERO, ZERO, ZERO
+    for k in range(4):
+        row = min(max(i + k, 0), height - 1)
+        line = np.float32(values[row, j0, 0]) * a[0] + np.float32(values[row, j1, 0]) * a[1]
+        line = line + np.float32(values[row, j2, 0]) * a[2]
+        r += (line + np.float32(values[row, j3, 0]) * a[3]) * d[k]
+        line = np.float32(values[row, j0, 1]) * a[0] + np.float32(values[row, j1, 1]) * a[1]
+        line = line + np.float32(values[row, j2, 1]) * a[2]
+        g += (line + np.float32(values[row, j3, 1]) * a[3]) * d[k]
+        line = np.float32(values[row, j0, 2]) * a[0] + np.float32(values[row, j1, 2]) * a[1]
+        line = line + np.float32(values[row, j2, 2]) * a[2]
+        b += (line + np.float32(values[row, j3, 2]) * a[3]) * d[k]
+    out[0], out[1], out[2] = r, g, b
+
+
+@compiled_in_order
+def _taps(share: Any, a: Any) -> tuple[Any, Any, Any, Any]:
+    """Of Keys' kernel at 1 + share, share, 1 - share and 2 - share."""
+    return _far(ONE + share, a), _near(share, a), _near(ONE - share, a), _far(TWO - share, a)
+
+
+@compiled_in_order
+def _near(d: Any, a: Any) -> Any:
+    return ((a + TWO) * d - (a + np.float32(3))) * d * d + ONE
+
+
+@compiled_in_order
+def _far(d: Any, a: Any) -> Any:
+    return ((a * d - np.float32(5) * a) * d + np.float32(8) * a) * d - np.float32(4) * a

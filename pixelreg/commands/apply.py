@@ -11,6 +11,7 @@ import click
 
 from pixelreg.api import default_model
 from pixelreg.arrays import Pixels
+from pixelreg.backends import load_for
 from pixelreg.commands import options
 from pixelreg.commands.changing import Begun, Changing, Made
 from pixelreg.commands.console import progress, quiet, say
@@ -198,6 +199,7 @@ def _batch(changing: Changing, files: list[Path], jobs: list[Job]) -> int:
         end(job, lambda: changing.file(job.input, job.output))
 
     together = changing.translator.together
+    load_for(len(wanted))
     with progress("applying") as update:
         if together > 1:
             failures = run_together(wanted, begin, changing.changed, end, update, together)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from pixelreg.arrays import Pixels
+from pixelreg.backends import LOOK_WORK, load_for
 from pixelreg.commands import options
 from pixelreg.commands.console import progress, say
 from pixelreg.commands.jobs import Job, left_out, plan_jobs, run_jobs
@@ -74,6 +75,7 @@ def landmarks(
     if len(jobs) == 1 and not Path(inputs[0]).is_dir():
         work(jobs[0])
         return _summary(jobs, [], doubtful, finding.finder.unsure)
+    load_for(len(jobs), LOOK_WORK)
     with progress("finding landmarks") as update:
         failures = run_jobs(jobs, work, update)
     code = _summary(jobs, failures, doubtful, finding.finder.unsure)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ def load_weights(path: Path | None = None) -> DetectorWeights:
     """Read weights from a .safetensors file; without a path, those that come with the package."""
     name = str(path or "the bundled detector's weights")
     complaint = f"{name} cannot be read as a face detector"
-    packaged = resources.files("pixelreg.faces") / "weights" / "detector.safetensors"
+    packaged = Path(__file__).parent / "weights" / "detector.safetensors"
     arrays = read_tensors(packaged.read_bytes() if path is None else path, complaint)
     try:
         weights = DetectorWeights(**{k: v.astype(np.float32) for k, v in arrays.items()})

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from pixelreg.arrays import Float64, Pixels
-from pixelreg.backends import loops_by
+from pixelreg.backends import exact_loops
 from pixelreg.errors import UnknownNameError, UnknownTemplateError
 from pixelreg.faces.landmarks import Face, read_points
 from pixelreg.faces.locate import Locator
@@ -137,8 +137,7 @@ class DenseFinder:
     @cached_property
     def _made(self) -> DenseMethod:
         module, _, attribute = METHODS.get(self.method, AUTO).partition(":")
-        loops = loops_by(self.backend, "loops_faces")
-        made: Any = getattr(import_module(module), attribute)(loops=loops)
+        made: Any = getattr(import_module(module), attribute)(loops=exact_loops(self.backend))
         return made  # type: ignore[no-any-return]
 
 

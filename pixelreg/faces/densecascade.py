@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -242,7 +241,7 @@ def save_cascade(cascade: Cascade, path: Path) -> int:
 @lru_cache(maxsize=2)
 def load_cascade(path: Path | None = None) -> Cascade:
     """Read a cascade, or the one that comes with pixelreg."""
-    packaged = resources.files("pixelreg.faces") / "weights" / "landmarks.safetensors"
+    packaged = Path(__file__).parent / "weights" / "landmarks.safetensors"
     source = packaged.read_bytes() if path is None else path
     return store.read_as(source, FORMAT, _assemble, str(path or "the bundled landmark cascade"))
 

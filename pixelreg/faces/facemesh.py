@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -269,7 +268,7 @@ def _prelu(x: Floats, slope: Floats) -> Floats:
 
 def load_facemesh(path: Path | None = None) -> FaceMesh:
     """Read the network, or the one that comes with pixelreg."""
-    packaged = resources.files("pixelreg.faces") / "weights" / "facemesh.safetensors"
+    packaged = Path(__file__).parent / "weights" / "facemesh.safetensors"
     source = packaged.read_bytes() if path is None else path
     return store.read_as(source, FORMAT, _assemble, str(path or "the bundled FaceMesh"))
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pixelreg.arrays import Float64, Pixels
-from pixelreg.backends import loops_by
+from pixelreg.backends import exact_loops
 from pixelreg.errors import FaceError, UnknownTemplateError
 from pixelreg.faces.align import Similarity, similarity_from_eyes, similarity_from_square
 from pixelreg.faces.detect import Detector, choose_faces, make_detector
@@ -214,8 +214,7 @@ class Locator:
 
     @cached_property
     def _made(self) -> Detector:
-        loops = loops_by(self.backend, "loops_faces")
-        return make_detector(self.detector, self.detector_file, loops)
+        return make_detector(self.detector, self.detector_file, exact_loops(self.backend))
 
 
 def _mouth_below(face: Face) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from pixelreg.arrays import Array, Floats
+from pixelreg.backends import exact_loops
 from pixelreg.faces.align import Similarity
 from pixelreg.models.plans import Change, as_unit, to_bytes
 from pixelreg.pictures.warp import fetch_cubic
@@ -67,6 +68,7 @@ def paste_change(
     window = _Window(similarity, left, top, right - left, bottom - top)
     fields = _Fields.of(change, window, np.float32(strength))
     compiled = loops is not None and fields.colour is None and values.dtype == np.uint8
+    exact = exact_loops() if values.dtype == np.uint8 else None
     step = COMPILED_STRIP if compiled else STRIP
     for first in range(0, window.height, step):
         strip = fields.part(first, min(first + step, window.height))
@@ -75,6 +77,9 @@ def paste_change(
             strip.lay(values, similarity, corner, loops, result)
             continue
         here = np.s_[top + first : top + first + strip.height, left:right]
+        if exact is not None and strip.single:
+            strip.lay_exactly(values, similarity, corner, exact, result[here])
+            continue
         moved = as_unit(values[here])
         if strip.steps is not None:
             _move(values, moved, similarity, corner, strip.steps, strip.steepness)
@@ -169,6 +174,24 @@ class _Strip:
             np.ascontiguousarray(over), turn, corner, np.float32(self.steepness), result,
         )  # fmt: skip
 
+    @property
+    def single(self) -> bool:
+        """Whether all that is to be done is known in float32."""
+        fields = (self.steps, self.gain, self.colour, self.layer)
+        return all(field is None or field.dtype == np.float32 for field in fields)
+
+    def lay_exactly(
+        self, values: Array, similarity: Similarity, corner: tuple[int, int], loops: Any, out: Array
+    ) -> None:
+        """`_move` and `laid_on` at once, by compiled loops that give the same bytes."""
+        fields = zip((self.steps, self.gain, self.colour, self.layer), (2, 1, 3, 4), strict=True)
+        given = [
+            np.zeros((0, 0, k), np.float32) if field is None else np.ascontiguousarray(field)
+            for field, k in fields
+        ]
+        turn = np.float32(similarity.a), np.float32(similarity.b)
+        loops.lay(values, *given, turn, corner, np.float32(self.steepness), out)
+
     def laid_on(self, moved: Floats) -> Floats:
         """What was moved, (h, w, 3) on [0, 1], with all else that is to be done to it."""
         if self.gain is not None:
@@ -238,18 +261,18 @@ class _Window:
         shape = times * part.shape[1], times * part.shape[0]
         rows = slice(top - times * start, bottom - times * start)
         planes = [
-            _resized(part[..., k], shape)[rows, left : left + self.width]
+            np.asarray(_resized(part[..., k], shape))[rows, left : left + self.width]
             for k in range(field.shape[2])
         ]
         return np.stack(planes, axis=-1)
 
-    def _read(self, fine: Floats, first: int, last: int) -> Floats:
+    def _read(self, fine: Image.Image, first: int, last: int) -> Floats:
         similarity, corner = self.similarity, np.array([float(self.left), float(self.top + first)])
         x, y = similarity.to_crop(corner)
         square = similarity.a**2 + similarity.b**2
         a, b = similarity.a / square, similarity.b / square
         return np.asarray(
-            Image.fromarray(fine).transform(
+            fine.transform(
                 (self.width, last - first),
                 Image.Transform.AFFINE,
                 tuple(FINER * value for value in (a, b, float(x), -b, a, float(y))),
@@ -258,9 +281,9 @@ class _Window:
         )
 
 
-def _resized(plane: Floats, size: tuple[int, int]) -> Floats:
+def _resized(plane: Floats, size: tuple[int, int]) -> Image.Image:
     image = Image.fromarray(np.ascontiguousarray(plane))
-    return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+    return image.resize(size, Image.Resampling.BICUBIC)
 
 
 def _bounds(

@@ -74,8 +74,9 @@ def cache_folder() -> Path:
     home = os.environ.get("PIXELREG_HOME")
     if home:
         return Path(home).expanduser()
-    pooch = need("pooch", "pooch", "align", "the cache of downloaded detectors")
-    return Path(pooch.os_cache("pixelreg"))
+    # What pooch.os_cache gives; pooch itself takes longer to import than a crop to change.
+    folders = need("platformdirs", "platformdirs", "align", "the cache of downloaded detectors")
+    return Path(folders.user_cache_dir("pixelreg"))
 
 
 def cached_file() -> Path | None:

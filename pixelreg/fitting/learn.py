@@ -251,7 +251,7 @@ class LocalWorkers:
 def local_workers(cutter: Cutter, pairs: int) -> Iterator[LocalWorkers]:
     """Workers of this machine: threads for a small set, else a process a core."""
     count = max(2, cores())
-    with pool(count, processes=pairs >= SMALL) as executor:
+    with pool(count, pairs >= SMALL, 2 * pairs // count) as executor:
         yield LocalWorkers(cutter, executor, count)
 
 

@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from pixelreg.backends import FIND_WORK, load_for
 from pixelreg.errors import PixelregError
 
 T = TypeVar("T")
@@ -25,8 +26,10 @@ _ONE_THREAD = (
 
 
 @contextmanager
-def pool(workers: int, processes: bool) -> Iterator[Executor]:
+def pool(workers: int, processes: bool, photos: int = 0) -> Iterator[Executor]:
     """Worker processes, or threads for work that is over before processes have started.
+
+    photos : how many each is to look for faces in.
 
     Processes end with this one, even where it is killed, and on Ctrl-C at once.
     """
@@ -42,7 +45,7 @@ def pool(workers: int, processes: bool) -> Iterator[Executor]:
     before = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     with _single_threaded():
-        executor = ProcessPoolExecutor(workers, context, initializer=_start_worker)
+        executor = ProcessPoolExecutor(workers, context, _start_worker, (photos,))
         with sigint_blocked():
             for _ in range(workers):
                 executor.submit(os.getpid)
@@ -104,7 +107,7 @@ def _single_threaded() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _start_worker() -> None:
+def _start_worker(photos: int) -> None:
     from multiprocessing import parent_process
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -117,3 +120,4 @@ def _start_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=end_with_it, daemon=True).start()
+    load_for(photos, FIND_WORK)
