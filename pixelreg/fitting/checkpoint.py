@@ -76,8 +76,14 @@ class Checkpoint:
         self.fingerprint = fingerprint
         self.resume = resume
         self.seconds = SECONDS if seconds is None else seconds
-        self.written = False
+        self._before = _identity(path)
+        self._gone_on_from = False
         self._due = time.monotonic() + self.seconds
+
+    @property
+    def written(self) -> bool:
+        """Whether the file keeps what this fit has read, to the moment at which it is stopped."""
+        return self._gone_on_from or _identity(self.path) not in (None, self._before)
 
     def load(self, tally: Tally) -> None:
         """Fill an empty tally with what the file holds, if that is to be gone on from."""
@@ -102,7 +108,7 @@ class Checkpoint:
             raise ModelFileError(
                 f"{self.path} is damaged ({error}); start anew without --resume"
             ) from error
-        self.written = True
+        self._gone_on_from = True
 
     def save_if_due(self, tally: Tally) -> None:
         """Write the tally if the last time is long enough ago."""
@@ -124,7 +130,6 @@ class Checkpoint:
         for part, kept in tally.kept.items():
             tensors.update(tensors_of(str(part), kept.sums))
         store.write(self.path, FORMAT, tensors, values, scratch_of(self.path))
-        self.written = True
 
     def remove(self) -> None:
         """Delete the file, and what an interrupted writing of it left."""
@@ -157,3 +162,12 @@ def _state(path: Path | None, folder: Path) -> bytes:
     except OSError:
         state = "unreadable"
     return f"\0{name.as_posix()}\0{state}".encode("utf-8", "surrogateescape")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one of its name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
