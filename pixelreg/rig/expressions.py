@@ -67,9 +67,9 @@ EXPRESSIONS: Mapping[str, Expression] = {
     ),
     "afraid": Expression(
         {
-            **{"browInnerUp": 1.22, "browDown": 1.0, "eyeWide": 0.9, "mouthStretch": 0.62},
-            **{"jawOpen": 0.36, "mouthLowerDown": 0.7, "mouthRollLower": 0.35},
-            **{"mouthFrown": 0.5, "noseSneer": 0.2, "mouthFunnel": 0.08},
+            **{"browInnerUp": 1.165, "browDown": 0.955, "eyeWide": 0.86, "mouthStretch": 0.592},
+            **{"jawOpen": 0.344, "mouthLowerDown": 0.668, "mouthRollLower": 0.334},
+            **{"mouthFrown": 0.478, "noseSneer": 0.191, "mouthFunnel": 0.076},
         },
         wrinkles=0.3,
     ),
