@@ -56,7 +56,7 @@ def get_backend(
             return on_gpu
         loaded = exact and "pixelreg.backends.numba" in sys.modules
         enough = work >= (LOADED_WORK if loaded else NUMBA_WORK)
-        name = QUICKEST if enough and find_spec(QUICKEST) else "numpy"
+        name = quickest() if enough else "numpy"
     if name not in BACKENDS:
         raise UnknownNameError("backend", str(name), ("auto", *BACKENDS))
     module, _, attribute = BACKENDS[name].partition(":")
@@ -109,7 +109,7 @@ def compiled_loops(name: str) -> Any:
 
     For what goes on for long, as a video does: see `NUMBA_WORK`.
     """
-    return import_module(f"pixelreg.backends.{name}") if find_spec(QUICKEST) else None
+    return import_module(f"pixelreg.backends.{name}") if _found(QUICKEST) else None
 
 
 def loops_by(backend: str, name: str) -> Any:

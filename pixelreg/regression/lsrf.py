@@ -17,9 +17,7 @@ import numpy as np
 
 from pixelreg.arrays import Array, Float64
 from pixelreg.errors import UsageError
-from pixelreg.regression.estimator import check_positive
-from pixelreg.regression.masked import MaskedRidge, each_block, patch_offsets
-from pixelreg.regression.samples import as_unit
+from pixelreg.regression.masked import MaskedRidge, each_block
 
 NOTHING = 1e-9  # of a pixel's sum of squares, left beside the bias: it never changes
 
@@ -65,31 +63,12 @@ class SparseFieldRidge(MaskedRidge):
         super().__init__(alpha, receptive_field, shape, scale)
         self.pixels = pixels
 
-    def fit(self, X: Any, y: Any) -> SparseFieldRidge:
-        """Learn from X and y, (n_samples, n_pixels) uint8 or numbers.
-
-        A y of one column is learnt by every pixel; predictions are then the pixels' mean.
-
-        Raises
-        ------
-        InvalidArrayError
-            If the arrays do not fit each other or the shape, or hold anything but finite values.
-        UsageError
-            If a parameter is out of range.
-        """
-        inputs, targets, facts = self._pairs(X, y)
-        alpha, pixels = check_positive("alpha", self.alpha), _count(self.pixels)
-        shape = self._picture_shape(inputs)
-        self.offsets_ = patch_offsets(self.receptive_field)
-        x, t = (as_unit(side).reshape(-1, *shape) for side in (inputs, targets))
-        solved = np.empty((len(self.offsets_) + 1, *shape))
+    def _solved(self, x: Float64, t: Float64, alpha: float) -> Float64:
+        pixels = _count(self.pixels)
+        solved = np.empty((len(self.offsets_) + 1, *x.shape[1:]))
         for rows, design, wanted in each_block(x, t, self.offsets_):
             solved[:, rows] = pursue(design, wanted, alpha, pixels)
-        self.coef_ = solved[:-1].reshape(len(self.offsets_), -1)
-        self.intercept_ = solved[-1].reshape(-1)
-        self.shape_ = shape
-        self.n_features_in_ = inputs.shape[1]
-        return self._note(facts)
+        return solved
 
     @classmethod
     def paper_settings(cls, target: str) -> dict[str, Any] | None:

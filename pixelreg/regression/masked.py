@@ -72,17 +72,17 @@ class MaskedRidge(Estimator):
         alpha = check_positive("alpha", self.alpha)
         shape = self._picture_shape(inputs)
         self.offsets_ = patch_offsets(self.receptive_field)
-        solved = solve_masked(
-            as_unit(inputs).reshape(-1, *shape),
-            as_unit(targets).reshape(-1, *shape),
-            self.offsets_,
-            alpha,
-        )
+        x, t = (as_unit(side).reshape(-1, *shape) for side in (inputs, targets))
+        solved = self._solved(x, t, alpha)
         self.coef_ = solved[:-1].reshape(len(self.offsets_), -1)
         self.intercept_ = solved[-1].reshape(-1)
         self.shape_ = shape
         self.n_features_in_ = inputs.shape[1]
         return self._note(facts)
+
+    def _solved(self, x: Float64, t: Float64, alpha: float) -> Float64:
+        """(k + 1, *shape) weights and bias, of pictures (n_samples, *shape) on [0, 1]."""
+        return solve_masked(x, t, self.offsets_, alpha)
 
     def predict(self, X: Any) -> Float64:
         """Predict from (n_samples, n_pixels): float64 on [0, 1], unclipped; see `Estimator`."""
