@@ -47,9 +47,10 @@ GIVE = """([kind, text, name, type, others]) => {
 
 
 @contextmanager
-def browser(camera: Path) -> Iterator[Any]:
-    """Chromium, whose camera shows a film of JPEGs one after the other."""
-    arguments = [*ARGUMENTS, f"--use-file-for-fake-video-capture={camera}"]
+def browser(camera: Path | None = None) -> Iterator[Any]:
+    """Chromium, whose camera shows a film of JPEGs one after the other, or a test pattern."""
+    film = [f"--use-file-for-fake-video-capture={camera}"] if camera else []
+    arguments = [*ARGUMENTS, *film]
     with playwright.sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield opened

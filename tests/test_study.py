@@ -9,7 +9,6 @@ import random
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import numpy as np
@@ -222,15 +221,13 @@ def test_a_study_of_one_model_is_none(model: Path, drawn: Path, command: Command
 @pytest.fixture
 def rater(study: Path):
     """The study's page in a browser the size of a phone, which asked nobody for anything."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    chromium = which("chromium")
-    if chromium is None:
+    pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    from browser_tools import CHROMIUM, browser
+
+    if CHROMIUM is None:
         pytest.skip("there is no Chromium")
     wrong: list[str] = []
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(
-            executable_path=chromium, args=["--headless", "--no-sandbox", "--disable-gpu"]
-        )
+    with browser() as opened:
         seen = opened.new_context(viewport={"width": 390, "height": 844}, accept_downloads=True)
         page = seen.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -247,7 +244,6 @@ def rater(study: Path):
         page.wait_for_selector("html[data-ready]")
         yield page
         assert wrong == []
-        opened.close()
 
 
 def test_a_rater_answers_by_key_and_by_hand(
