@@ -375,6 +375,38 @@ def test_forked_processes_translate_as_their_parent_does(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr.decode()
 
 
+FITS = """
+import sys
+from pathlib import Path
+from pixelreg.commands.main import main
+place, out = Path(sys.argv[1]), Path(sys.argv[2])
+for kind in sys.argv[3:]:
+    words = ["fit", "--data", place, "--model", kind, "--no-align", "--size", "48"]
+    words += ["--expr", "happy", "--holdout", "0", "-o", out / f"{kind}.safetensors"]
+    assert main(list(map(str, words))) == 0, kind
+"""
+
+
+def test_one_and_two_threads_of_blas_write_the_same_model(tmp_path: Path) -> None:
+    from pixelreg.data.synthetic import synthesise
+    from pixelreg.regression import ESTIMATORS
+
+    synthesise(tmp_path / "faces", people=12, size=48, seed=1)
+    written = []
+    for threads in ("1", "2"):
+        out = tmp_path / threads
+        out.mkdir()
+        names = ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMBA")
+        count = {f"{name}_NUM_THREADS": threads for name in names}
+        environment = {**os.environ, **count, "PYTHONPATH": str(ROOT), "SOURCE_DATE_EPOCH": "0"}
+        line = [sys.executable, "-W", "ignore", "-c", FITS, tmp_path / "faces", out, *ESTIMATORS]
+        subprocess.run(line, env=environment, timeout=120, check=True)
+        written.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert len(written[0]) == len(ESTIMATORS)
+    for name, content in written[0].items():
+        assert written[1][name] == content, name
+
+
 def test_sixteen_threads_translate_as_one() -> None:
     """The bundled flow on a photo: detection, alignment, flow and pasting, all at once."""
     import pixelreg
