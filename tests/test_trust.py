@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -235,6 +236,55 @@ def test_a_full_disk_while_a_training_is_saved(tmp_path: Path, monkeypatch) -> N
 
 
 # ---- checkpoints
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("best_step", math.inf), ("step", math.inf), ("seconds", 10**400), ("names", {"train": 3})],
+)
+def test_a_training_with_impossible_numbers_is_one_line(key: str, value, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is absent; the extra 'train' brings it")
+    from deep_onnx.training import checkpoint
+    from pixelreg.models import store
+
+    path, algorithm = tmp_path / "last.safetensors", small_training()
+    checkpoint.save(path, algorithm, checkpoint.Progress(1), MARK)
+    values, arrays = store.read(path, checkpoint.FORMAT)
+    store.write(path, checkpoint.FORMAT, arrays, {**values, key: value})
+    line_of(PixelregError, lambda: checkpoint.load(path, algorithm, MARK), "is damaged")
+    if key == "step":
+        line_of(PixelregError, lambda: checkpoint.peek(path), "is damaged")
+
+
+def test_a_training_whose_losses_are_of_no_step_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is absent; the extra 'train' brings it")
+    from deep_onnx.training import checkpoint
+    from deep_onnx.training.loop import _Loop
+    from deep_onnx.training.losses_file import History
+
+    path, algorithm = tmp_path / "last.safetensors", small_training()
+    rows = {"train": np.array([[math.inf, 0.5]]), "validation": np.zeros((0, 1))}
+    progress = checkpoint.Progress(1, losses=rows, names={"train": ["l1"], "validation": []})
+    checkpoint.save(path, algorithm, progress, MARK)
+    loop = SimpleNamespace(run=SimpleNamespace(last=path), algorithm=algorithm, mark=MARK)
+    loop.losses = History(tmp_path / "losses.csv")
+    line_of(PixelregError, lambda: _Loop._resume(loop), "is damaged")
+
+
+@pytest.mark.parametrize("take", ["box", "shapes", "penguin"])
+def test_whole_numbers_beyond_floats_are_one_line(take: str) -> None:
+    from pixelreg.faces.landmarks import face_from_box
+    from pixelreg.shapes.components import finite
+
+    huge = [10**400] * 4
+    if take == "penguin":
+        pytest.importorskip("torch", reason="PyTorch is absent; the extra 'train' brings it")
+        from deep_onnx.architectures.penguin import _numbers
+
+        line_of(PixelregError, lambda: _numbers("start", huge), "numbers")
+    else:
+        call = (lambda: face_from_box(huge)) if take == "box" else (lambda: finite("x", huge))
+        line_of(PixelregError, call, "numbers")
 
 
 def zipped(**held: bytes) -> bytes:

@@ -301,8 +301,9 @@ def trainings() -> Seeds:
     """The checkpoint of a training."""
     from deep_onnx.training import checkpoint
 
-    losses = {"train": np.array([[1.0, 0.5]])}
-    progress = checkpoint.Progress(1, 0.5, False, 0.25, 1, losses, {"train": ["l1"]})
+    losses = {"train": np.array([[1.0, 0.5]]), "validation": np.array([[1.0, 0.25]])}
+    names = {"train": ["l1"], "validation": ["l1"]}
+    progress = checkpoint.Progress(1, 0.5, False, 0.25, 1, losses, names)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "last.safetensors"
         checkpoint.save(path, small_training(), progress, MARK)
