@@ -40,6 +40,62 @@ def line_of(error: type[Exception], work: Callable[[], object], says: str = "") 
     return str(caught.value)
 
 
+# ---- texts that make a search go back again and again
+
+LONG = 1_000_000
+BEGUN = [
+    *(b" ", b"<xmp:Thumbnails ", b"<xmp:Thumbnails>", b"<exif:GPSa ", b"<exif:GPSa>"),
+    *(b" exif:GPSa=' ", b"<Iptc4xmpExt:DigitalSourceType ", b"<?xpacket end", b"pixelreg"),
+    *(b'<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="" ', b"tiff:Orientation   "),
+]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("begun", BEGUN, ids=str)
+def test_xmp_that_begins_and_never_ends_is_read_once(begun: bytes) -> None:
+    from pixelreg.pictures import about
+
+    xmp = begun * (LONG // len(begun))
+    for work in (about._short, about._upright_xmp, about._placeless_xmp, about._marked_xmp):
+        assert work(xmp)
+    assert not about._marked(xmp)
+    names = b"".join(b"<exif:GPS%d>" % k for k in range(50_000))  # each of another name
+    assert about._placeless_xmp(names) == names
+
+
+def test_properties_are_left_out_as_attributes_and_as_elements() -> None:
+    from pixelreg.pictures.about import _placeless_xmp, _short, _upright_xmp
+
+    places = b"<a exif:GPSLatitude='1,2N' b=\"c\"><exif:GPSAltitude>3</exif:GPSAltitude >d"
+    places += b'<exif:GPSMapDatum x="/"/>e<exif:GPSTrack>f<exif:GPSTrack>g</exif:GPSTrack>h</a>'
+    assert _placeless_xmp(places) == b'<a b="c">deh</a>'
+    thumbs = b"<a><xap:Thumbnails><b>c</b></xap:Thumbnails><xmp:Thumbnails>d</a>"
+    assert _upright_xmp(thumbs) == b"<a><xmp:Thumbnails>d</a>"
+    assert _short(b"<a/>" + b" " * 2000 + b'<?xpacket end="w"?>') == b'<a/>\n<?xpacket end="w"?>'
+
+
+@pytest.mark.timeout(60)
+def test_blanks_in_the_head_of_a_ppm_are_read_once(tmp_path: Path) -> None:
+    from pixelreg.pictures.image import read_file
+
+    path = tmp_path / "x.ppm"
+    path.write_bytes(b"P6" + b" " * 60 + b"2 1 # so wide\n# and deep\n255 abcdef")
+    assert read_file(path).pixels.shape == (1, 2, 3)
+
+
+@pytest.mark.timeout(60)
+def test_a_graph_of_endless_names_is_one_line(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    import pixelreg
+    from benchmarks.hostile.corpus import graphs
+
+    graph = onnx.load_from_string(graphs()["onnx"])
+    graph.graph.node[0].input[1] = "/a" * 50_000
+    (tmp_path / "x.onnx").write_bytes(graph.SerializeToString())
+    load = lambda: pixelreg.load(tmp_path / "x.onnx", provider="cpu", threads=1)  # noqa: E731
+    assert len(line_of(ModelFileError, load, "refused by onnxruntime")) < 1000
+
+
 # ---- studies
 
 
