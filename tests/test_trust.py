@@ -201,20 +201,32 @@ def test_what_failed_has_replaced_nothing(model: Path, command: Command, tmp_pat
     assert "1 replaced what was there" in done.err
 
 
-def test_a_file_is_said_to_be_replaced_once(command: Command, tmp_path: Path) -> None:
-    sheet = tmp_path / "sheet.png"
-    sheet.write_bytes(b"")
-    result = command("apply", tmp_path, "--sliders", sheet)
+def test_a_file_is_said_to_be_replaced_once(model: Path, command: Command, tmp_path: Path) -> None:
+    for name in ("in.png", "out.gif"):
+        Image.new("RGB", (32, 32)).save(tmp_path / name)
+    line = ("apply", tmp_path / "in.png", "--expr", "happy", "--model", model, "--no-align")
+    result = command(*line, "--animate", tmp_path / "out.gif")
     assert result.err.count("is there already") == 1
+    assert "is there already" not in command(*line, "-o", tmp_path / "out.xyz").err
 
 
-def test_a_model_is_not_written_over_without_a_word(model: Path, capsys, tmp_path: Path) -> None:
-    from pixelreg.commands.options import MODEL_FILE
+def test_a_model_is_not_written_over_without_a_word(
+    model: Path, command: Command, tmp_path: Path
+) -> None:
+    from pixelreg.data.synthetic import synthesise
 
-    MODEL_FILE.convert(str(tmp_path / "new.safetensors"), None, None)
-    assert capsys.readouterr().err == ""
-    MODEL_FILE.convert(str(model), None, None)
-    assert capsys.readouterr().err == f"{model} is there already, and will be replaced\n"
+    synthesise(tmp_path / "faces", people=3, size=32, seed=1)
+    fit = ("fit", "--data", tmp_path / "faces", "--no-align", "--size", "16", "--holdout", "0")
+    fit += ("--expr", "happy", "-o", model)
+    told = f"{model} is there already, and will be replaced\n"
+    for wrong in (("--model", "kr", "--sigma", "-1"), ("--nothing",)):
+        result = command(*fit, *wrong)
+        assert result.code == 2
+        assert told not in result.err  # as it is not
+    again = command(*fit)
+    assert again.code == 0
+    assert again.err.count(told) == 1
+    assert again.err.index(told) < again.err.index("wrote")
 
 
 # ---- full disks
@@ -525,3 +537,36 @@ def test_sixteen_threads_translate_as_one() -> None:
     with ThreadPoolExecutor(16) as pool:
         made = list(pool.map(lambda _: model.translate(face, "happy"), range(32)))
     assert all(np.array_equal(each, expected) for each in made)
+
+
+# ---- packages that are there and broken
+
+BROKEN = """
+import warnings
+from pixelreg.backends import compiled_loops, get_backend, load_for, quickest
+from pixelreg.errors import PixelregError
+try:
+    get_backend("numba")
+except PixelregError as error:
+    print(error)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    assert quickest() == get_backend("auto", 1e12).name == "numpy"
+    assert compiled_loops("loops_rig") is None
+    load_for(10**9)
+print({str(each.message) for each in told})
+"""
+
+
+def test_a_broken_numba_is_one_line_and_not_needed(tmp_path: Path) -> None:
+    (tmp_path / "numba").mkdir()
+    (tmp_path / "numba" / "__init__.py").write_text("raise AttributeError('no llvm\\nhere')")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "no Numba for the backend 'numba': AttributeError: no llvm here",
+        "{'computing without Numba: AttributeError: no llvm here'}",
+    ]
