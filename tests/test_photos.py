@@ -290,7 +290,9 @@ def test_a_face_cut_by_the_border(side: str, london: Path, smile, tmp_path: Path
 def test_half_a_face_is_none(london: Path, smile, tmp_path: Path) -> None:
     """With one eye outside there is nothing to align by; that is told."""
     middle = int(truth(london, side=PUBLISHED)[:2, 0].mean())
-    Image.fromarray(photo(london, side=PUBLISHED)[:, :middle]).save(tmp_path / "in.png", compress_level=1)
+    Image.fromarray(photo(london, side=PUBLISHED)[:, :middle]).save(
+        tmp_path / "in.png", compress_level=1
+    )
     result = smile(tmp_path / "in.png", tmp_path / "out.png")
     assert result.code == 1
     assert "no face was found" in result.error
