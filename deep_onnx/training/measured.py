@@ -27,7 +27,7 @@ from deep_onnx.training.tools import in_parts, to_pixels, to_tensor
 from pixelreg.arrays import Pixels
 from pixelreg.data.crops import Stack
 from pixelreg.data.photos import Listing
-from pixelreg.errors import DataError, PixelregError
+from pixelreg.errors import DataError
 from pixelreg.faces.locate import Locator
 
 LOOKS = 20  # at held-out people in a training
@@ -133,7 +133,7 @@ class Classroom:
             )
             trained = train(algorithm, arguments, learning, held_out, run)
             if not trained.progress.finished:
-                raise PixelregError(f"stopped after {trained.progress.step} steps of {name}")
+                raise KeyboardInterrupt  # the loop heard it, and saved; the table hears it too
             seconds = time.process_time() - started
             found.append(_learnt(trained, held_out, target, seconds))
         shutil.rmtree(folder)
