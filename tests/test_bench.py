@@ -135,6 +135,14 @@ def test_a_network_looked_at_on_the_way_is_one_that_was_trained_for_so_long(room
     assert not list(room.folder.iterdir())
 
 
+def test_networks_that_learn_from_the_same_pictures_read_them_once(room: Any) -> None:
+    from deep_onnx.training.data import Learns
+
+    labels = room.examples(Learns.LABELS, "neutral", "happy")
+    assert room.examples(Learns.SEVERAL, "neutral", "happy") is labels
+    assert room.examples(Learns.SEVERAL, "happy", "neutral") is not labels
+
+
 def test_nobody_is_judged_whom_a_network_has_learnt_from(room: Any) -> None:
     for learns in type(next(iter(room.kept))[0]):
         if learns.name not in ("PICTURES", "MASKS"):
@@ -274,6 +282,24 @@ def test_all_people_of_few_are_those_of_quality(tables: Lazily) -> None:
     assert sigmas == [0.1, 0.3, 1.0, 3.0, 5.0, 10.0, None, None]
 
 
+def test_a_model_is_fitted_to_the_same_people_once_for_all_tables(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[tuple[str, int, int]] = []
+    fit = Recipe.fit
+
+    def counted(recipe: Recipe, learning: Any) -> Any:
+        fitted.append((recipe.kind, recipe.size, len(learning.pairs)))
+        return fit(recipe, learning)
+
+    monkeypatch.setattr(Recipe, "fit", counted)
+    for name in ("sizes", "latency", "quality", "expressions", "outside"):
+        table_of(name)(setting)
+    assert sorted(fitted) == [(kind, size, 6) for kind in ("kr", "rr") for size in (32, 128)]
+    table_of("few")(setting)
+    assert sorted(fitted[4:]) == [("kr", 32, 5), ("rr", 32, 5)]
+
+
 def test_held_out_people_are_those_of_fit(faces: Path, tmp_path: Path) -> None:
     setting = Setting(tmp_path, (faces,), QUICK, size=32, holdout=0.25, seed=3)
     listing = scan_all((faces,))
@@ -320,7 +346,7 @@ def test_that_the_rig_made_the_truth_is_said(faces: Path, tmp_path: Path) -> Non
 
 
 def test_what_all_means_and_what_is_refused() -> None:
-    made, absent = contenders((ALL,), 32, None, "happy")
+    made, absent = contenders(ALL, 32, None, "happy")
     assert {one.name for one in made} | {line.split()[0] for line in absent} == {
         *ESTIMATORS,
         *READY,

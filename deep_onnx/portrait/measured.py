@@ -122,7 +122,7 @@ def _trained(
     steps: int,
 ) -> Portrait:
     folder = Path(mkdtemp(prefix="portrait", dir=scratch))
-    run = Run(folder, Schedule(steps=steps), "portrait", validate_every=steps, sample_every=steps)
+    run = Run(folder, Schedule(steps=steps), "portrait", validate_every=steps, pictures=False)
     trained = train(Portrait, arguments, learning, held_out, run)
     shutil.rmtree(folder)
     if not trained.progress.finished:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from pixelreg.regression import ESTIMATORS, estimator_class
 from pixelreg.translator import PlanTranslator, Translator
 
 ALL, CUDA = "all", "cuda"
+KEPT = 2  # plans of a contender: the first split's, which most tables ask for, perhaps at two sizes
 EACH = "{expr}"  # in a file's name: the expression, where each has a file of its own
 SETTING = re.compile(r"\w+=")  # of a kind, after another one
 # Names of what comes along that are no kinds: what was fitted elsewhere has seen other people.
@@ -86,6 +87,7 @@ class Fitted(Contender):
 
     recipe: Recipe
     eyes: Frame | None
+    plans: dict[Any, Plan] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def size(self) -> int:
@@ -105,8 +107,14 @@ class Fitted(Contender):
         )
 
     def plan(self, learning: Stack) -> Plan:
-        """What it learns."""
-        return self.recipe.fit(learning)
+        """What it learns; of whom it learnt from first, that is kept."""
+        key = self.size, learning.pairs
+        if key in self.plans:
+            return self.plans[key]
+        plan = self.recipe.fit(learning)
+        if len(self.plans) < KEPT:
+            self.plans[key] = plan
+        return plan
 
     def at(self, size: int) -> Fitted:
         """The same at another size."""
@@ -204,25 +212,23 @@ def _is_file_name(word: str) -> bool:
 
 
 def contenders(
-    words: Sequence[str], size: int, frame: Frame | None, target: str, provider: str = "auto"
+    word: str, size: int, frame: Frame | None, target: str, provider: str = "auto"
 ) -> tuple[tuple[Contender, ...], tuple[str, ...]]:
-    """The models that words mean, and why some of ``all`` cannot take part.
+    """The models that a word means, and why some of ``all`` cannot take part.
 
-    words : keys of `ESTIMATORS`, which are fitted, perhaps with settings (``kr:sigma=1``); ``rig``;
-        model files; ``all`` for all kinds and what comes along.
+    word : a key of `ESTIMATORS`, which is fitted, perhaps with settings (``kr:sigma=1``); ``rig``;
+        a model file; ``all`` for all kinds and what comes along.
     """
-    found: dict[str, Contender] = {}
+    if word != ALL:
+        return (contender(word, size, frame, target, provider),), ()
+    found: list[Contender] = []
     absent: list[str] = []
-    for word in words:
-        for name in (*ESTIMATORS, *READY) if word == ALL else (word,):
-            try:
-                made = contender(name, size, frame, target, provider)
-                found.setdefault(made.name, made)
-            except MissingExtraError as error:
-                if word != ALL:
-                    raise
-                absent.append(f"{name} does not take part: {error}")
-    return tuple(found.values()), tuple(absent)
+    for name in (*ESTIMATORS, *READY):
+        try:
+            found.append(contender(name, size, frame, target, provider))
+        except MissingExtraError as error:
+            absent.append(f"{name} does not take part: {error}")
+    return tuple(found), tuple(absent)
 
 
 def contender(
