@@ -226,8 +226,11 @@ def bench(
             count = write_pictures(setting, output / "pictures")
             say(f"wrote {count} pictures to {output / 'pictures'}")
     text = "\n\n".join(f"{table.title}\n{table.text()}" for table in made.tables)
-    facts = {"report": str(made.path), "tables": [table.facts() for table in made.tables]}
-    facts["failed"] = made.failed
+    facts = {
+        "report": str(made.path),
+        "tables": [table.facts() for table in made.tables],
+        "failed": made.failed,
+    }
     files = 1 + sum(1 + len(table.figures) for table in made.tables)
     notes = [f"wrote {made.path}, and {files} files beside it"]
     if made.failed:
