@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +19,8 @@ from PIL import Image
 
 from pixelreg.backends import get_backend
 from pixelreg.bench import TABLES, TRAINED, table_of
-from pixelreg.bench.models import ALL, READY, contender, contenders
-from pixelreg.bench.page import page
+from pixelreg.bench.models import ALL, READY, contender, contenders, words_of
+from pixelreg.bench.page import Report
 from pixelreg.bench.setting import Setting
 from pixelreg.bench.sizes import WORK, plan_bytes_moved, plan_multiply_adds
 from pixelreg.bench.table import Column, Figure, Table
@@ -28,7 +30,7 @@ from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import pair
 from pixelreg.data.pools import scan_all
 from pixelreg.data.synthetic import synthesise
-from pixelreg.errors import UnknownNameError, UsageError
+from pixelreg.errors import DataError, UnknownNameError, UsageError
 from pixelreg.evaluation.features import frechet, kernel_distance
 from pixelreg.evaluation.metrics import sharpness
 from pixelreg.fitting.recipe import Recipe, choose_held_out
@@ -131,6 +133,14 @@ def test_a_network_looked_at_on_the_way_is_one_that_was_trained_for_so_long(room
     assert (early.steps, late.steps) == (2, 4)
     assert late.epochs == pytest.approx(4 / 3)  # of six people
     assert not list(room.folder.iterdir())
+
+
+def test_networks_that_learn_from_the_same_pictures_read_them_once(room: Any) -> None:
+    from deep_onnx.training.data import Learns
+
+    labels = room.examples(Learns.LABELS, "neutral", "happy")
+    assert room.examples(Learns.SEVERAL, "neutral", "happy") is labels
+    assert room.examples(Learns.SEVERAL, "happy", "neutral") is not labels
 
 
 def test_nobody_is_judged_whom_a_network_has_learnt_from(room: Any) -> None:
@@ -272,6 +282,24 @@ def test_all_people_of_few_are_those_of_quality(tables: Lazily) -> None:
     assert sigmas == [0.1, 0.3, 1.0, 3.0, 5.0, 10.0, None, None]
 
 
+def test_a_model_is_fitted_to_the_same_people_once_for_all_tables(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[tuple[str, int, int]] = []
+    fit = Recipe.fit
+
+    def counted(recipe: Recipe, learning: Any) -> Any:
+        fitted.append((recipe.kind, recipe.size, len(learning.pairs)))
+        return fit(recipe, learning)
+
+    monkeypatch.setattr(Recipe, "fit", counted)
+    for name in ("sizes", "latency", "quality", "expressions", "outside"):
+        table_of(name)(setting)
+    assert sorted(fitted) == [(kind, size, 6) for kind in ("kr", "rr") for size in (32, 128)]
+    table_of("few")(setting)
+    assert sorted(fitted[4:]) == [("kr", 32, 5), ("rr", 32, 5)]
+
+
 def test_held_out_people_are_those_of_fit(faces: Path, tmp_path: Path) -> None:
     setting = Setting(tmp_path, (faces,), QUICK, size=32, holdout=0.25, seed=3)
     listing = scan_all((faces,))
@@ -318,7 +346,7 @@ def test_that_the_rig_made_the_truth_is_said(faces: Path, tmp_path: Path) -> Non
 
 
 def test_what_all_means_and_what_is_refused() -> None:
-    made, absent = contenders((ALL,), 32, None, "happy")
+    made, absent = contenders(ALL, 32, None, "happy")
     assert {one.name for one in made} | {line.split()[0] for line in absent} == {
         *ESTIMATORS,
         *READY,
@@ -331,6 +359,30 @@ def test_what_all_means_and_what_is_refused() -> None:
     ):
         with pytest.raises(error):
             contender(word, 32, None, "happy")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("rr,mr", "flow"), ("rr", "mr", "flow")),
+        (("kr:sigma=1,alpha=0.01",), ("kr:sigma=1,alpha=0.01",)),
+        (("rr,kr:sigma=1,alpha=0.01,mr,",), ("rr", "kr:sigma=1,alpha=0.01", "mr")),
+        (("kr:sigma=1,a=b.onnx",), ("kr:sigma=1", "a=b.onnx")),
+        (("a,b.onnx", "a,b-{expr}.onnx,rr"), ("a,b.onnx", "a", "b-{expr}.onnx", "rr")),
+        (("c,d-{expr}.onnx",), ("c,d-{expr}.onnx",)),
+        ((), ()),
+    ],
+)
+def test_models_may_stand_in_one_word_with_commas(
+    given: tuple[str, ...],
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a,b.onnx", "c,d-sad.onnx"):
+        Path(name).write_bytes(b"")
+    assert words_of(given) == words
 
 
 def test_an_onnx_file_takes_part(setting: Setting, tiny_onnx) -> None:
@@ -411,7 +463,7 @@ def test_a_page_escapes_what_comes_in_and_asks_nobody() -> None:
     bad = "<script>alert(1)</script>"
     figure = Figure("f", bad, b"\x89PNG")
     table = Table("sizes", bad, bad, (Column(bad),), ((bad,),), (bad,), (figure,), bad)
-    made = page([table], bad, bad)
+    made = Report(Path(), bad, bad, (bad,), [table], {bad: bad}).html()
     assert "<script" not in made
     assert "&lt;script&gt;" in made
     assert not re.search(r"(src|href)=\"(?!data:|#)", made)
@@ -458,6 +510,100 @@ def test_the_command_writes_a_report(faces: Path, tmp_path: Path, command: Comma
     assert again.code == 0, again.err
     assert json.loads(again.out)["tables"][0]["rows"] == facts["rows"]
     assert (output / "quality.csv").read_text() == (tmp_path / "again/quality.csv").read_text()
+
+
+def _page(folder: Path) -> tuple[str, dict[str, Any]]:
+    return (folder / "report.html").read_text(), json.loads((folder / "report.json").read_text())
+
+
+def _in_place_of(name: str, act: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a table do something else than measure."""
+    monkeypatch.setattr(
+        "pixelreg.commands.bench.table_of", lambda n: act if n == name else table_of(n)
+    )
+
+
+def test_every_table_is_on_the_page_as_soon_as_it_is_measured(
+    faces: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, dict[str, Any]]] = []
+
+    def looks(setting: Setting) -> Table:
+        seen.append(_page(tmp_path))
+        return table_of("sigma")(setting)
+
+    _in_place_of("sigma", looks, monkeypatch)
+    words = ("--data", faces, "--size", 32, "--quick", "--models", "rr,kr:sigma=1")
+    done = command("bench", *words, "--tables", "quality,sigma,few", "-o", tmp_path)
+    assert done.code == 0, done.err
+    (text, facts), (last, whole) = seen[0], _page(tmp_path)
+    assert [table["table"] for table in facts["tables"]] == ["quality", "few"]
+    assert facts["left"] == ["sigma"]
+    assert "Still to come: sigma." in text
+    assert "Still to come" not in last
+    assert whole["left"] == []
+    assert whole["tables"][:2] == facts["tables"]
+    assert {row["model"] for row in facts["tables"][0]["rows"]} >= {"rr", "kr:sigma=1"}
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(DataError("no <such> thing"), "no <such> thing"), (MemoryError(), "out of memory")],
+)
+def test_a_table_that_fails_is_named_and_the_others_go_on(
+    error: Exception,
+    reason: str,
+    faces: Path,
+    tmp_path: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(setting: Setting) -> Table:
+        raise error
+
+    _in_place_of("few", fails, monkeypatch)
+    words = ("--data", faces, "--size", 32, "--quick", "--models", "rr", "--json")
+    done = command("bench", *words, "--tables", "quality,few,sigma", "-o", tmp_path)
+    assert done.code == 1
+    assert f"failed: few: {reason}" in done.err.splitlines()
+    text, facts = _page(tmp_path)
+    assert [table["table"] for table in facts["tables"]] == ["quality", "sigma"]
+    assert facts["failed"] == json.loads(done.out)["failed"] == {"few": reason}
+    assert f"few could not be measured: {html.escape(reason)}" in text
+    alone = command("bench", *words, "--tables", "few", "-o", tmp_path / "alone")
+    assert alone.code == 1
+    assert reason in alone.error
+    assert not (tmp_path / "alone").exists()
+
+
+def test_what_is_measured_stays_when_a_person_stops_it(
+    faces: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(setting: Setting) -> Table:
+        raise KeyboardInterrupt
+
+    _in_place_of("few", stopped, monkeypatch)
+    words = ("--data", faces, "--size", 32, "--quick", "--models", "rr")
+    done = command("bench", *words, "--tables", "quality,few,sigma", "-o", tmp_path)
+    assert done.code == 1
+    assert done.error == (
+        f"stopped before the end; what there is (quality) is in {tmp_path / 'report.html'}"
+    )
+    text, facts = _page(tmp_path)
+    assert [table["table"] for table in facts["tables"]] == ["quality"]
+    assert "Not measured, as it was stopped before: few, sigma." in text
+    none = command("bench", *words, "--tables", "few,sigma", "-o", tmp_path / "none")
+    assert "stopped before the end" in none.error
+    assert not (tmp_path / "none").exists()
+
+
+def test_who_stops_a_training_stops_the_report(room: Any) -> None:
+    def press(done: int, total: int) -> None:
+        if done == 1:
+            signal.raise_signal(signal.SIGTERM)  # the loop hears it, and ends its step
+
+    with pytest.raises(KeyboardInterrupt):
+        replace(room, update=press).teach("pix2pix", [3], "happy", width=4, batch=2)
 
 
 @pytest.mark.parametrize(

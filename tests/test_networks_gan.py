@@ -89,6 +89,17 @@ def test_stargan_critic_has_the_published_layers(size: int) -> None:
     assert seen.shape == (2, 5)
 
 
+@pytest.mark.parametrize("width", [16, 64])
+def test_a_critic_begins_near_the_slope_that_its_penalty_wants(width: int) -> None:
+    """PyTorch's own first weights give 0.005, and a critic that guesses for minutes."""
+    torch.manual_seed(0)
+    network = stargan.Discriminator(64, 8, width, 5)
+    pictures = torch.rand(8, 3, 64, 64, generator=torch.manual_seed(1)) * 2 - 1
+    pictures.requires_grad_(True)
+    (slopes,) = torch.autograd.grad(network(pictures)[0].sum(), pictures)
+    assert 0.2 < float(slopes.flatten(1).norm(dim=1).mean()) < 2
+
+
 def test_a_critic_refuses_pictures_that_it_cannot_halve() -> None:
     with pytest.raises(ValueError, match="32 pixels cannot be halved 6 times"):
         stargan.Discriminator(32, 5)

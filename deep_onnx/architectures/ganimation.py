@@ -88,11 +88,7 @@ class Arguments(conditional.Arguments):
 
 
 class GANimation(ConditionalAlgorithm):
-    """Learns to give any of the pictures' action units to a face.
-
-    Weights start as PyTorch's do: the paper names no other way, and N(0, 0.02^2), common with
-    norms, lets the signal fade in a narrow critic, which has none.
-    """
+    """Learns to give any of the pictures' action units to a face."""
 
     Arguments = Arguments
     paper = papers(size=128, epochs=30)

@@ -31,7 +31,6 @@ from deep_onnx.training.data import split
 from deep_onnx.training.loop import Run, Schedule, train
 from deep_onnx.training.tools import evaluating, to_pixels, to_tensor
 from pixelreg.arrays import Float64, Pixels
-from pixelreg.errors import PixelregError
 from pixelreg.evaluation.features import frechet, kernel_distance
 
 FEW = 1e-6  # a feature that spreads less says nothing
@@ -123,11 +122,11 @@ def _trained(
     steps: int,
 ) -> Portrait:
     folder = Path(mkdtemp(prefix="portrait", dir=scratch))
-    run = Run(folder, Schedule(steps=steps), "portrait", validate_every=steps, sample_every=steps)
+    run = Run(folder, Schedule(steps=steps), "portrait", validate_every=steps, pictures=False)
     trained = train(Portrait, arguments, learning, held_out, run)
     shutil.rmtree(folder)
     if not trained.progress.finished:
-        raise PixelregError(f"stopped after {trained.progress.step} steps of portrait")
+        raise KeyboardInterrupt  # the loop heard it, and saved; the table hears it too
     assert isinstance(trained.algorithm, Portrait)
     return trained.algorithm
 

@@ -173,6 +173,7 @@ class Run:
         it has validated.
     checkpoint_seconds : between two checkpoints; they take a twentieth of the time at most.
     device : what torch computes on. Only ``"cpu"`` gives the same bits every time.
+    pictures : whether samples and curves are drawn.
     """
 
     folder: Path
@@ -183,6 +184,7 @@ class Run:
     sample_every: int | None = None
     checkpoint_seconds: float = SECONDS
     device: str = "cpu"
+    pictures: bool = True
     watch: Callable[[Moment], object] = lambda moment: None
 
     @property
@@ -327,6 +329,8 @@ class _Loop:
         return found
 
     def _sample(self) -> None:
+        if not self.run.pictures:
+            return
         torch.manual_seed(seed_of(self.seed, "sample"))
         shown = self.held_out if len(self.held_out.pictures) else self.algorithm.examples
         columns = self.algorithm.sample(shown)
@@ -335,7 +339,7 @@ class _Loop:
             write_bytes(path, encode(Picture(contact_sheet(columns)), "PNG"))
 
     def _draw(self, due: bool = False) -> None:
-        if find_spec("matplotlib") is None or not self.losses.names["train"]:
+        if not (self.run.pictures and find_spec("matplotlib") and self.losses.names["train"]):
             return
         now = time.monotonic()
         if due or now >= self._curves_due:

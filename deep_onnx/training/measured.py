@@ -20,17 +20,17 @@ import torch
 
 from deep_onnx.registry import ARCHITECTURES
 from deep_onnx.training.algorithm import Algorithm, Export
-from deep_onnx.training.data import Examples, Learns, choose, load_examples
+from deep_onnx.training.data import Choice, Examples, Learns, choose, load_examples
 from deep_onnx.training.loop import Order, Run, Schedule, Trained, train
 from deep_onnx.training.losses_file import History
 from deep_onnx.training.tools import in_parts, to_pixels, to_tensor
 from pixelreg.arrays import Pixels
 from pixelreg.data.crops import Stack
 from pixelreg.data.photos import Listing
-from pixelreg.errors import DataError, PixelregError
+from pixelreg.errors import DataError
 from pixelreg.faces.locate import Locator
 
-LOOKS = 20  # at held-out people in a training
+LOOKS, APART = 20, 5  # at held-out people in a training, and steps between two at the least
 Curve = list[tuple[float, float]]
 
 
@@ -92,19 +92,27 @@ class Classroom:
     locator: Locator
     update: Callable[[int, int], Any]
     kept: dict[Any, tuple[Examples, Examples]] = field(default_factory=dict, repr=False)
+    read: dict[Any, tuple[Examples, Examples]] = field(default_factory=dict, repr=False)
 
     def examples(self, learns: Learns, source: str, target: str) -> tuple[Examples, Examples]:
-        """Those to learn from, and those who are judged; read once."""
+        """Those to learn from, and those who are judged; the same pictures are read once."""
         key = learns, source, target
         if key not in self.kept:
-            choice = choose(learns, self.listing, source, (target,))
+            self.kept[key] = self._read(choose(learns, self.listing, source, (target,)), target)
+        return self.kept[key]
+
+    def _read(self, choice: Choice, target: str) -> tuple[Examples, Examples]:
+        pairs = tuple((name, each.pairs) for name, each in choice.pairings.items())
+        paired = {photo for _, some in pairs for one in some for photo in (one.source, one.target)}
+        key = choice.source, pairs, tuple(one for one in choice.singles if one not in paired)
+        if key not in self.read:
             whole = load_examples(self.listing, choice, self.size, self.locator).examples
             people = frozenset(whole.people)
             learning, held_out = whole.only(people - self.judged), whole.only(self.judged)
             if not (learning.pictures.size and held_out.stacks[target].pairs):
                 raise DataError(f"{self.listing.root}: too few pictures could be read to judge")
-            self.kept[key] = learning, held_out
-        return self.kept[key]
+            self.read[key] = learning, held_out
+        return self.read[key]
 
     def teach(
         self,
@@ -127,13 +135,13 @@ class Classroom:
                 Schedule(steps=length),
                 name,
                 resume=bool(found),
-                validate_every=max(1, steps[-1] // LOOKS),
-                sample_every=steps[-1] + 1,
+                validate_every=max(APART, steps[-1] // LOOKS),
+                pictures=False,
                 watch=lambda moment: self.update(moment.step, steps[-1]),
             )
             trained = train(algorithm, arguments, learning, held_out, run)
             if not trained.progress.finished:
-                raise PixelregError(f"stopped after {trained.progress.step} steps of {name}")
+                raise KeyboardInterrupt  # the loop heard it, and saved; the table hears it too
             seconds = time.process_time() - started
             found.append(_learnt(trained, held_out, target, seconds))
         shutil.rmtree(folder)

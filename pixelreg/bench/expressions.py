@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pixelreg.arrays import Float64, Pixels
-from pixelreg.bench.models import Contender, Fitted, contenders
+from pixelreg.bench.models import Contender, Fitted
 from pixelreg.bench.quality import SURE, TRUTH, asked, scores
 from pixelreg.bench.setting import Setting
 from pixelreg.bench.table import Cell, Column, Figure, Table
@@ -99,7 +99,10 @@ class Judges:
 
 def measure(setting: Setting) -> Table:
     """Fit every model to every expression on all but a fold, judge it on the fold."""
-    settings = {name: replace(setting, target=name, kept={}) for name in setting.targets}
+    settings = {
+        name: setting if name == setting.target else replace(setting, target=name, kept={})
+        for name in setting.targets
+    }
     kept: dict[str, Kept] = defaultdict(Kept)
     notes = [_told(setting, settings), *_truths(setting), *NOTES]
     for fold in setting.folds():
@@ -149,9 +152,7 @@ def _able(setting: Setting, notes: list[str]) -> list[Contender]:
     found: dict[str, Contender] = {}
     for word in setting.models:
         try:
-            made, absent = contenders(
-                (word,), setting.size, setting.frame, setting.target, setting.provider
-            )
+            made, absent = setting.meant(word)
         except PixelregError as error:
             notes.append(f"{word}, {setting.target}: {error}")
             continue

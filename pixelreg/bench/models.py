@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from pixelreg.api import LOADERS, load
 from pixelreg.arrays import Pixels
 from pixelreg.backends import get_backend
 from pixelreg.data.crops import Stack
+from pixelreg.data.expressions import CANONICAL
 from pixelreg.errors import MissingExtraError, UnknownNameError, UsageError, need
 from pixelreg.faces.locate import Locator
+from pixelreg.files import is_file
 from pixelreg.fitting.recipe import Recipe
 from pixelreg.models import NAMED
 from pixelreg.models.file import save
@@ -23,7 +26,9 @@ from pixelreg.regression import ESTIMATORS, estimator_class
 from pixelreg.translator import PlanTranslator, Translator
 
 ALL, CUDA = "all", "cuda"
+KEPT = 2  # plans of a contender: the first split's, which most tables ask for, perhaps at two sizes
 EACH = "{expr}"  # in a file's name: the expression, where each has a file of its own
+SETTING = re.compile(r"\w+=")  # of a kind, after another one
 # Names of what comes along that are no kinds: what was fitted elsewhere has seen other people.
 READY = tuple(name for name in NAMED if name not in ESTIMATORS)
 
@@ -82,6 +87,7 @@ class Fitted(Contender):
 
     recipe: Recipe
     eyes: Frame | None
+    plans: dict[Any, Plan] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def size(self) -> int:
@@ -101,8 +107,14 @@ class Fitted(Contender):
         )
 
     def plan(self, learning: Stack) -> Plan:
-        """What it learns."""
-        return self.recipe.fit(learning)
+        """What it learns; of whom it learnt from first, that is kept."""
+        key = self.size, learning.pairs
+        if key in self.plans:
+            return self.plans[key]
+        plan = self.recipe.fit(learning)
+        if len(self.plans) < KEPT:
+            self.plans[key] = plan
+        return plan
 
     def at(self, size: int) -> Fitted:
         """The same at another size."""
@@ -169,26 +181,54 @@ class Ready(Contender):
         return self.path
 
 
-def contenders(
-    words: Sequence[str], size: int, frame: Frame | None, target: str, provider: str = "auto"
-) -> tuple[tuple[Contender, ...], tuple[str, ...]]:
-    """The models that words mean, and why some of ``all`` cannot take part.
+def words_of(given: Sequence[str]) -> tuple[str, ...]:
+    """Models as they were typed, where several may stand in a word with commas between.
 
-    words : keys of `ESTIMATORS`, which are fitted, perhaps with settings (``kr:sigma=1``); ``rig``;
-        model files; ``all`` for all kinds and what comes along.
+    What follows a kind's settings and is one itself stays with them (``kr:sigma=1,alpha=0.01,mr``);
+    a file that has commas in its name is one.
     """
-    found: dict[str, Contender] = {}
+    found: list[str] = []
+    for word in given:
+        if _is_there(word):
+            found.append(word)
+            continue
+        several: list[str] = []
+        for part in filter(None, word.split(",")):
+            if several and ":" in several[-1] and SETTING.match(part) and not _is_file_name(part):
+                several[-1] += f",{part}"
+            else:
+                several.append(part)
+        found += several
+    return tuple(found)
+
+
+def _is_there(word: str) -> bool:
+    """Whether a word is a file's name; of one for each expression, any of them."""
+    return any(is_file(Path(word.replace(EACH, name))) for name in CANONICAL)
+
+
+def _is_file_name(word: str) -> bool:
+    return Path(word).suffix.lower() in LOADERS
+
+
+def contenders(
+    word: str, size: int, frame: Frame | None, target: str, provider: str = "auto"
+) -> tuple[tuple[Contender, ...], tuple[str, ...]]:
+    """The models that a word means, and why some of ``all`` cannot take part.
+
+    word : a key of `ESTIMATORS`, which is fitted, perhaps with settings (``kr:sigma=1``); ``rig``;
+        a model file; ``all`` for all kinds and what comes along.
+    """
+    if word != ALL:
+        return (contender(word, size, frame, target, provider),), ()
+    found: list[Contender] = []
     absent: list[str] = []
-    for word in words:
-        for name in (*ESTIMATORS, *READY) if word == ALL else (word,):
-            try:
-                made = contender(name, size, frame, target, provider)
-                found.setdefault(made.name, made)
-            except MissingExtraError as error:
-                if word != ALL:
-                    raise
-                absent.append(f"{name} does not take part: {error}")
-    return tuple(found.values()), tuple(absent)
+    for name in (*ESTIMATORS, *READY):
+        try:
+            found.append(contender(name, size, frame, target, provider))
+        except MissingExtraError as error:
+            absent.append(f"{name} does not take part: {error}")
+    return tuple(found), tuple(absent)
 
 
 def contender(
@@ -203,9 +243,9 @@ def contender(
             need(cls.needs, cls.needs, "align", f"fitting {kind}")
         settings = {**(cls.paper_settings(target) or {}), **_settings(word, given)}
         return Fitted(word, target, Recipe(kind, settings, size), frame)
-    if word not in NAMED and Path(word).suffix.lower() not in LOADERS:
+    if word not in NAMED and not _is_file_name(word):
         raise UnknownNameError("model", word, (ALL, *ESTIMATORS, *READY, "or a model file"))
-    deep = Path(word).suffix.lower() in LOADERS and not _is_plans(word)
+    deep = _is_file_name(word) and not _is_plans(word)
     options = {"provider": provider} if deep else {}
     loaded = load(word, **options)
     loaded.changer(target)  # an expression that it does not have must not wait for the pictures

@@ -27,6 +27,8 @@ DRAWN = 256  # side of drawn faces in pixels
 # Scores (N,) of pictures made, of what they should be and of what they were made from.
 Judge = Callable[[Pixels, Pixels, Pixels], Any]
 
+Meant = tuple[tuple[Contender, ...], tuple[str, ...]]  # models, and why some of ``all`` are none
+
 
 def _still(done: int, total: int) -> None:
     """Progress that nobody looks at."""
@@ -73,6 +75,7 @@ class Setting:
     locator: Locator = field(default_factory=Locator)
     update: Progress = _still
     kept: dict[Any, Stack] = field(default_factory=dict, repr=False)
+    known: dict[Any, Meant] = field(default_factory=dict, repr=False)
 
     @cached_property
     def listing(self) -> Listing:
@@ -101,9 +104,23 @@ class Setting:
         return choose_frame(self.listing, self.pairs, self.locator)
 
     @cached_property
-    def contenders(self) -> tuple[tuple[Contender, ...], tuple[str, ...]]:
+    def contenders(self) -> Meant:
         """The models that take part; and why others do not."""
-        return contenders(self.models, self.size, self.frame, self.target, self.provider)
+        found: dict[str, Contender] = {}
+        absent: list[str] = []
+        for word in self.models:
+            made, lines = self.meant(word)
+            absent += lines
+            for one in made:
+                found.setdefault(one.name, one)
+        return tuple(found.values()), tuple(absent)
+
+    def meant(self, word: str) -> Meant:
+        """The models that a word means, each made once, with what it learns; see `contenders`."""
+        key = word, self.size, self.frame, self.target, self.provider
+        if key not in self.known:
+            self.known[key] = contenders(word, self.size, self.frame, self.target, self.provider)
+        return self.known[key]
 
     @property
     def taking_part(self) -> tuple[Contender, ...]:

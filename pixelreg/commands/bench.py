@@ -14,13 +14,18 @@ from typing import Any
 
 import click
 
-from pixelreg.bench import TABLES, TRAINED, table_of
+from pixelreg.bench import OF_MODELS, TABLES, TRAINED, table_of
 from pixelreg.commands import options
 from pixelreg.commands.console import progress, report, say
-from pixelreg.errors import UnknownNameError, UsageError
+from pixelreg.errors import PixelregError, UnknownNameError, UsageError
 from pixelreg.faces.locate import Locator
 
 LEAST, MOST = 8, 198  # drawn people
+TITLE = "What models make of faces, measured"
+QUICK = (
+    "Quick: one split of the people instead of four, fewer rounds of times, and networks that "
+    "learn for a few steps: their rows show that everything works, not which is better."
+)
 
 
 class Bar:
@@ -79,7 +84,7 @@ def _installed(*modules: str) -> bool:
     multiple=True,
     help="A kind that is fitted here (rr, kr, mr, lsrf, full, flow), perhaps with settings "
     "(kr:sigma=1), rig, a model file ({expr} in its name stands for the "
-    "expression), or all. [default: all]",
+    "expression), or all; several with commas between, too. [default: all]",
 )
 @click.option(
     "--tables",
@@ -164,7 +169,7 @@ def bench(
     locator: Locator,
     output: Path,
     as_json: bool,
-) -> None:
+) -> int:
     """Measure models as the papers do, on your pictures: tables, curves and sheets on one page.
 
     Kinds are fitted to three quarters of the people and judged on the others. A model file may have
@@ -178,6 +183,7 @@ def bench(
       pixelreg bench --data london/ --tables ocnn,sketch --steps 2000
     """
     from pixelreg.bench import page, plots
+    from pixelreg.bench.models import words_of
     from pixelreg.bench.quality import write_pictures
     from pixelreg.bench.setting import Setting
     from pixelreg.data.expressions import canonical
@@ -185,7 +191,7 @@ def bench(
     page.check()
     plots.check()
     _check_folder(output)
-    chosen, bar = models + more or ("all",), Bar()
+    chosen, bar = words_of(models + more) or ("all",), Bar()
     with TemporaryDirectory() as scratch:
         setting = Setting(
             scratch=Path(scratch),
@@ -210,15 +216,27 @@ def bench(
             locator=locator,
             update=bar,
         )
-        command = _command(click.get_current_context())
-        made = [_measured(name, setting, bar, command) for name in tables]
+        # What cannot be judged, or is unknown, is told before the work.
+        told = f"{setting.told()}. {QUICK}" if quick else setting.told()
+        made = page.Report(output, TITLE, told, tables)
+        if not set(OF_MODELS).isdisjoint(tables):
+            setting.taking_part  # noqa: B018
+        _measure(made, setting, bar)
         if pictures:
             count = write_pictures(setting, output / "pictures")
             say(f"wrote {count} pictures to {output / 'pictures'}")
-        written = page.write(made, output, "What models make of faces, measured", setting.told())
-    text = "\n\n".join(f"{table.title}\n{table.text()}" for table in made)
-    facts = {"report": str(written[0]), "tables": [table.facts() for table in made]}
-    report(facts, as_json, text, f"wrote {written[0]}, and {len(written) - 1} files beside it")
+    text = "\n\n".join(f"{table.title}\n{table.text()}" for table in made.tables)
+    facts = {
+        "report": str(made.path),
+        "tables": [table.facts() for table in made.tables],
+        "failed": made.failed,
+    }
+    files = 1 + sum(1 + len(table.figures) for table in made.tables)
+    notes = [f"wrote {made.path}, and {files} files beside it"]
+    if made.failed:
+        notes += [f"not measured: {', '.join(made.failed)}; the page says why"]
+    report(facts, as_json, text, *notes)
+    return 1 if made.failed else 0
 
 
 def _check_folder(output: Path) -> None:
@@ -228,6 +246,31 @@ def _check_folder(output: Path) -> None:
         raise UsageError(f"{above} is a file; -o takes a folder")
     if not os.access(above, os.W_OK):
         raise UsageError(f"nothing can be written into {above}; name another folder with -o")
+
+
+def _measure(made: Any, setting: Any, bar: Bar) -> None:
+    """All tables, each on the page as soon as it is there; what fails does not end the others."""
+    command = _command(click.get_current_context())
+    try:
+        for name in made.wanted:
+            try:
+                table = _measured(name, setting, bar, command)
+            except (PixelregError, MemoryError) as error:
+                if len(made.wanted) == 1:
+                    raise
+                reason = str(error) if isinstance(error, PixelregError) else "out of memory"
+                say(f"failed: {name}: {reason}")
+                made.fail(name, reason)
+            else:
+                made.add(table)
+    except KeyboardInterrupt:
+        made.stop()
+        if not made.tables:
+            raise
+        done = ", ".join(table.name for table in made.tables)
+        raise PixelregError(
+            f"stopped before the end; what there is ({done}) is in {made.path}"
+        ) from None
 
 
 def _measured(name: str, setting: Any, bar: Bar, command: Sequence[str]) -> Any:
