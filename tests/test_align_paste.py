@@ -430,41 +430,17 @@ def test_london_crops_put_pupils_where_the_frame_says(london) -> None:
         assert pupil < luma[row - 12 : row + 13, column - 12 : column + 13].mean() - 20
 
 
-@pytest.mark.skipif(find_spec("numba") is None, reason="numba is not installed")
-@pytest.mark.parametrize("overlay", [
-    IDENTITY, Similarity(1.0, 0.0, 30.0, -8.0), turned(1.7, 25, (60, 40), 48),
-    turned(0.8, -80, (5, 5), 48),
-])  # fmt: skip
-def test_compiled_loops_paste_what_numpy_does(overlay: Similarity) -> None:
-    from pixelreg.backends import compiled_loops
-
-    rng = np.random.default_rng(5)
-    photo = rng.integers(0, 256, (90, 110, 3), np.uint8)
-    size = 48
-    still = np.arange(size)[:, None, None] < 10
-    steps = np.where(still, 0, rng.normal(0, 4, (size, size, 2))).astype(np.float32)
-    gain = np.where(rng.random((size, size)) < 0.3, 1, rng.random((size, size)) + 0.5)
-    cover = np.where(rng.random((size, size)) < 0.8, 0, rng.random((size, size)))[..., None]
-    layer = np.concatenate([rng.random((size, size, 3)) * cover, cover], axis=2)
-    nothing = np.zeros((size, size, 3), np.float32)
-    for change in (
-        Change(nothing, steps, gain.astype(np.float32), layer.astype(np.float32), -0.5),
-        Change(nothing, steps),
-        Change(nothing, None, gain.astype(np.float32)),
-    ):
-        for strength in (1.0, -0.4):
-            made = paste_change(photo, change, overlay, strength, compiled_loops("loops_rig"))
-            wanted = paste_change(photo, change, overlay, strength)
-            apart = np.abs(made.astype(int) - wanted)
-            assert apart.max() <= 1
-            assert (apart > 0).mean() < 1e-3
-            assert (wanted != photo).any()
-
-
 @pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
 @pytest.mark.parametrize("fields", ["displacement", "gain layer", "colour", "displacement gain "])
-@pytest.mark.parametrize("similarity", [turned(2.7, 20, (70, 60), 32), turned(3, 0, (40, 90), 32)])
-def test_compiled_loops_paste_the_same_bytes(fields, similarity, monkeypatch) -> None:
+@pytest.mark.parametrize("strength", [0.8, -0.4])
+@pytest.mark.parametrize(
+    "similarity",
+    [
+        turned(2.7, 20, (70, 60), 32), turned(3, 0, (40, 90), 32), turned(0.8, -80, (5, 5), 32),
+        Similarity(1.0, 0.0, 30.0, -8.0), Similarity(2.0, 0.0, -11.0, 70.0),
+    ],
+)  # fmt: skip
+def test_compiled_loops_paste_the_same_bytes(fields, similarity, strength, monkeypatch) -> None:
     from pixelreg.backends import loops_faces
 
     rng = np.random.default_rng(len(fields))
@@ -479,9 +455,7 @@ def test_compiled_loops_paste_the_same_bytes(fields, similarity, monkeypatch) ->
     for field in given.values():
         field[10:20] = 1 if field.ndim == 2 else 0  # where nothing is done
     change = Change(**{"colour": np.zeros((32, 32, 3), np.float32), **given})
-    made = []
-    for loops in (None, loops_faces):
-        monkeypatch.setattr("pixelreg.faces.paste.exact_loops", lambda loops=loops: loops)
-        made.append(paste_change(photo, change, similarity, 0.8))
-    assert (made[0] != photo).mean() > 0.1
+    monkeypatch.setattr("pixelreg.faces.paste.exact_loops", lambda: None)
+    made = [paste_change(photo, change, similarity, strength, each) for each in (None, loops_faces)]
+    assert (made[0] != photo).any()
     np.testing.assert_array_equal(*made)

@@ -233,7 +233,9 @@ def lay(
 
 
 @compiled_in_order
-def _read(fine: Floats, across: Floats, more_x: Any, more_y: Floats, down: Any, out: Floats) -> None:
+def _read(
+    fine: Floats, across: Floats, more_x: Any, more_y: Floats, down: Any, out: Floats
+) -> None:
     """Fields of one row, (k, w), 0 outside the crop; see `pixelreg.faces.paste`."""
     count, high, wide = fine.shape
     right, bottom = np.float32(wide) - HALF - ONE, np.float32(high) - HALF - ONE

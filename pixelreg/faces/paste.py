@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from pixelreg.arrays import Array, Floats
 from pixelreg.backends import cores, exact_loops
 from pixelreg.faces.align import Similarity
 from pixelreg.models.plans import Change
-from pixelreg.pictures.warp import PLACES, RowsOfTaps
+from pixelreg.pictures.warp import RowsOfTaps
 
 # Centre, radii and fade of the face's ellipse, as fractions of the crop.
 CENTRE = (0.5, 0.5)
@@ -40,9 +41,11 @@ def face_mask(size: int, radii: tuple[float, float] = RADII, feather: float = FE
 
 
 FINER = 5  # odd, so that the crop's own pixel centres are among the finer ones
+STRIP = 1 << 15  # pixels changed at once, so that temporaries stay in the cache
 AROUND = 3  # of a field's rows beyond a strip's, more than a bicubic kernel reaches
 REACH = 2.5  # crop pixels from one that changes within which the photo's may: the kernel's, rounded
 BLOCKS = 96  # along a side, of a crop's pixels that are looked at together for what changes
+TOGETHER = 8  # of a field's rows that are made finer by one product
 ENOUGH = 1 << 17  # pixels of a window from which threads are worth it
 
 
@@ -73,7 +76,9 @@ def paste_change(
     if not len(fields.planes):
         return result
     compiled = (loops or exact_loops()) if values.dtype == np.uint8 else None
-    paste = _Paste(np.ascontiguousarray(values), result, window, fields, window.fine(fields.planes), compiled)
+    paste = _Paste(
+        np.ascontiguousarray(values), result, window, fields, window.fine(fields.planes), compiled
+    )
     strips = list(window.strips(fields.planes))
     if cores() == 1 or window.width * window.height < ENOUGH:
         for strip in strips:
@@ -105,27 +110,38 @@ class _Fields:
     @classmethod
     def of(cls, change: Change, similarity: Similarity, strength: float, unit: int) -> _Fields:
         share, whole = np.float32(strength), np.float32(unit)
-        found: list[Floats] = []
-        begins = []
-
-        def begin(present: bool) -> bool:
-            begins.append(len(found) if present else -1)
-            return present
-
         steps, gain, colour, layer = change.displacement, change.gain, change.colour, change.layer
-        if begin(steps is not None and bool(steps.any())):
-            across, down = (share * np.float32(value) for value in (similarity.a, similarity.b))
-            x, y = steps[..., 0], steps[..., 1]
-            found += [across * x - down * y, down * x + across * y] if down else [across * x, across * y]
-        if begin(gain is not None):
-            found.append(gain - 1)
-        if begin(bool(colour.any())):
-            found += [(share * whole) * colour[..., k] for k in range(3)]
-        if begin(layer is not None and bool(layer.any())):
-            found += [whole * layer[..., k] for k in range(3)] + [layer[..., 3]]
-        planes = np.empty((len(found), *change.colour.shape[:2]), np.float32)
-        for plane, field in zip(planes, found, strict=True):
-            plane[:] = field
+        there = [
+            steps is not None and bool(steps.any()),
+            gain is not None,
+            bool(colour.any()),
+            layer is not None and bool(layer[..., 3].any() or layer.any()),
+        ]
+        ends = np.cumsum(np.multiply(there, (2, 1, 3, 4)))
+        moves, gains, adds, covers = (
+            int(end) - count if is_there else -1
+            for end, count, is_there in zip(ends, (2, 1, 3, 4), there, strict=True)
+        )
+        planes = np.zeros((int(ends[-1]), *colour.shape[:2]), np.float32)
+        if moves >= 0:
+            along, around = (share * np.float32(value) for value in (similarity.a, similarity.b))
+            x, y = np.moveaxis(steps, 2, 0)
+            np.multiply(x, along, out=planes[moves])
+            np.multiply(y, along, out=planes[moves + 1])
+            if around:
+                planes[moves] -= around * y
+                planes[moves + 1] += around * x
+        if gains >= 0:
+            np.subtract(gain, 1, out=planes[gains])
+        if adds >= 0:
+            np.multiply(np.moveaxis(colour, 2, 0), share * whole, out=planes[adds : adds + 3])
+        if covers >= 0:
+            rows = np.flatnonzero(layer.any(axis=(1, 2)))
+            part = np.s_[rows[0] : rows[-1] + 1]
+            laid = np.moveaxis(layer[part], 2, 0)
+            np.multiply(laid[:3], whole, out=planes[covers : covers + 3, part])
+            planes[covers + 3, part] = laid[3]
+        begins = moves, gains, adds, covers
         return cls(planes, *begins, np.float32(change.steepness))
 
 
@@ -179,7 +195,9 @@ class _Paste:
         fields, here = self.fields, self.values[rows, columns]
         bytewise = here.dtype == np.uint8
         shape = planes.shape[1:]
-        moved: Array = np.ascontiguousarray(np.moveaxis(here, 2, 0), np.float32 if bytewise else None)
+        moved: Array = np.ascontiguousarray(
+            np.moveaxis(here, 2, 0), np.float32 if bytewise else None
+        )
         if fields.moves >= 0:
             x, y = planes[fields.moves : fields.moves + 2]
             x = (x + np.arange(columns.start, columns.stop, dtype=np.float32)).reshape(-1)
@@ -193,8 +211,10 @@ class _Paste:
         if fields.adds >= 0:
             moved += planes[fields.adds : fields.adds + 3]
         if fields.covers >= 0:
-            moved *= 1 - planes[fields.covers + 3]
-            moved += planes[fields.covers : fields.covers + 3]
+            layer = planes[fields.covers : fields.covers + 4]
+            if layer.any():
+                moved *= 1 - layer[3]
+                moved += layer[:3]
         np.clip(moved, 0, 255 if bytewise else 1, out=moved)
         if bytewise:
             out[:] = np.moveaxis(np.rint(moved, out=moved), 0, 2)
@@ -208,8 +228,8 @@ class _Window:
     """The part of a photo that a crop lies in, and fields at its pixels.
 
     Where a crop's pixel covers no whole number of the photo's, fields are first made ``FINER``
-    times finer by Pillow's resize and then read bilinearly: the bicubic kernel of Pillow's
-    transform turns even a plain ramp into steps.
+    times finer bicubically, as by Pillow's resize, and then read bilinearly: the bicubic kernel of
+    Pillow's transform turns even a plain ramp into steps.
     """
 
     similarity: Similarity
@@ -223,7 +243,9 @@ class _Window:
 
         planes : (k, h, w), see `_Fields`.
         """
-        busy = (planes != 0).any(axis=0)
+        busy = planes[0] != 0
+        for plane in planes[1:]:
+            busy |= plane != 0
         block = -(-max(busy.shape) // BLOCKS)
         down, across = (np.arange(0, side, block) for side in busy.shape)
         blocks = np.logical_or.reduceat(np.logical_or.reduceat(busy, down, 0), across, 1)
@@ -232,28 +254,30 @@ class _Window:
         x, y = self.similarity.to_photo(centres).T
         reach = (REACH + block / 2) * (abs(self.similarity.a) + abs(self.similarity.b))
         lowest, highest = y - (reach + self.top), y + (reach - self.top)
-        step = max(1, PLACES // self.width)
+        step = max(1, STRIP // self.width)
         for first in range(0, self.height, step):
             last = min(first + step, self.height)
             near = x[(lowest < last) & (highest > first)] - self.left
             if near.size:
-                left, right = max(int(near.min() - reach), 0), min(int(near.max() + reach) + 1, self.width)
+                left, right = (
+                    max(int(near.min() - reach), 0),
+                    min(int(near.max() + reach) + 1, self.width),
+                )
                 if left < right:
                     yield _Strip(first, last, left, right)
 
     def fine(self, planes: Floats) -> Floats | None:
-        """(k, FINER h + 2, FINER w + 2) float32, fields with their borders repeated once; None where
+        """(k, FINER h + 2, FINER w + 2) float32, fields with their borders repeated; None where
         a pixel covers a whole number of the photo's.
         """
         if self.similarity.whole:
             return None
-        count, height, width = planes.shape
-        shape = FINER * width, FINER * height
-        fine = np.empty((count, shape[1] + 2, shape[0] + 2), np.float32)
-        for plane, field in zip(fine, planes, strict=True):
-            plane[1:-1, 1:-1] = _resized(field, shape)
-            plane[0], plane[-1] = plane[1], plane[-2]
-            plane[:, 0], plane[:, -1] = plane[:, 1], plane[:, -2]
+        across = _finer(np.swapaxes(planes, 1, 2))
+        inner = _finer(np.ascontiguousarray(np.swapaxes(across, 1, 2)))
+        fine = np.empty((len(inner), inner.shape[1] + 2, inner.shape[2] + 2), np.float32)
+        fine[:, 1:-1, 1:-1] = inner
+        fine[:, 0], fine[:, -1] = fine[:, 1], fine[:, -2]
+        fine[..., 0], fine[..., -1] = fine[..., 1], fine[..., -2]
         return fine
 
     def places(self, strip: _Strip) -> tuple[Floats, Floats, Floats, Floats]:
@@ -307,6 +331,29 @@ def _read(fine: Floats, across: Floats, more_x: Floats, more_y: Floats, down: Fl
     if not inside.all():
         out *= inside
     return out
+
+
+def _finer(planes: Floats) -> Floats:
+    """Planes (k, n, w) made ``FINER`` times finer downwards: (k, FINER n, w).
+
+    By Keys' kernel with a = -0.5, cut off at the border; products over some rows at once let BLAS
+    do it.
+    """
+    count, length, width = planes.shape
+    blocks = -(-length // TOGETHER)
+    padded = np.zeros((count, blocks * TOGETHER + 4, width), np.float32)
+    padded[:, 2 : length + 2] = planes
+    parts = sliding_window_view(padded, TOGETHER + 4, axis=1)[:, ::TOGETHER]
+    place, tap = np.arange(blocks * TOGETHER * FINER), np.arange(TOGETHER + 4)
+    place = place.reshape(blocks, -1, 1)
+    there = tap - 2 + TOGETHER * np.arange(blocks)[:, None, None]
+    d = np.abs((place + 0.5) / FINER - (there + 0.5))
+    near, far = (1.5 * d - 2.5) * d**2 + 1, ((-0.5 * d + 2.5) * d - 4) * d + 2
+    shares = np.where(d <= 1, near, np.where(d < 2, far, 0.0)) * ((there >= 0) & (there < length))
+    with np.errstate(invalid="ignore"):  # what lies beyond the last row is cut off
+        shares /= shares.sum(axis=2, keepdims=True)
+    made: Floats = shares.astype(np.float32) @ np.swapaxes(parts, 2, 3)
+    return made.reshape(count, -1, width)[:, : FINER * length]
 
 
 def _resized(plane: Floats, size: tuple[int, int]) -> Image.Image:
