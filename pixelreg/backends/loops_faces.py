@@ -20,6 +20,32 @@ ONE, TWO, WHITE = np.float32(1), np.float32(2), np.float32(255)
 
 
 @compiled_in_order
+def grey(picture: Pixels, times: int, out: Pixels) -> None:
+    """Luminance, and means of ``times`` x ``times`` pixels of it, as Pillow rounds both.
+
+    picture : (H, W, 3) uint8. out : (h, w) uint8, rounded up: the last blocks may be smaller.
+    """
+    height, width, _ = picture.shape
+    sums = np.empty(width, np.uint32)
+    for row in range(out.shape[0]):
+        top, bottom = row * times, min(row * times + times, height)
+        sums[:] = 0
+        for y in range(top, bottom):
+            line = picture[y].reshape(-1)
+            for x in range(width):
+                r, g = np.uint32(line[3 * x]), np.uint32(line[3 * x + 1])
+                b = np.uint32(line[3 * x + 2])
+                mixed = r * np.uint32(19595) + g * np.uint32(38470) + b * np.uint32(7471)
+                sums[x] += (mixed + np.uint32(0x8000)) >> np.uint32(16)
+        for column in range(out.shape[1]):
+            left, right = column * times, min(column * times + times, width)
+            total, count = 0, (right - left) * (bottom - top)
+            for x in range(left, right):
+                total += sums[x]
+            out[row, column] = ((total + count // 2) * ((1 << 24) // count)) >> 24
+
+
+@compiled_in_order
 def sample(level: Floats, which: Array, points: Float64, octave: Any, out: Floats) -> None:
     """Bilinear samples of pictures (N, H, W); the border repeats.
 

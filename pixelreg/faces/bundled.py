@@ -225,7 +225,7 @@ class BundledDetector:
     def _glanced(self, image: np.ndarray) -> list[Face]:
         """The large faces of a picture: eyes at least a tenth of its longest side apart."""
         times = max(1, round(max(image.shape[:2]) / (_FINER * GLANCE)))  # whole, which is quick
-        fine = np.asarray(luminance(image).reduce(times))
+        fine = luminance(image, times, self.loops)
         grey, factor = as_small(fine, GLANCE)
         poses = _scaled(search(self.weights, grey, finest=GLANCE, loops=self.loops), factor)
         return self._kept(self._verified(_pyramid(fine, self.loops), times, poses), image)
@@ -238,7 +238,7 @@ class BundledDetector:
         for longest in passes:
             if searched >= max(image.shape[:2]):
                 break
-            grey, factor = as_grey(image, longest)
+            grey, factor = as_grey(image, longest, self.loops)
             done = searched / max(grey.shape)
             poses = search(self.weights, grey, done, longest, self.loops)
             searched = longest
@@ -293,7 +293,7 @@ def _landmark_pyramid(
     image: np.ndarray, longest: int = PASSES[-1], loops: Any = None
 ) -> tuple[Pyramid, float]:
     """The picture as the cascade sees it, and the factor from its pixels to the picture's."""
-    grey, factor = as_grey(image, longest)
+    grey, factor = as_grey(image, longest, loops)
     return _pyramid(grey, loops), factor
 
 

@@ -214,18 +214,22 @@ class Pyramid:
         Returns: (M, K) float32.
         """
         octave = np.clip(np.round(np.log2(np.maximum(step, 1e-6))), 0, len(self.levels) - 1)
+        octaves = set(octave.astype(int).tolist())
+        if len(octaves) == 1:
+            return self._sampled(octaves.pop(), which, points)
         values = np.empty(points.shape[:2], np.float32)
-        for k in np.unique(octave).astype(int):
+        for k in octaves:
             chosen = np.flatnonzero(octave == k)
-            level = _at_least_two(self.levels[k])
-            if self.loops is not None:
-                found = np.empty((len(chosen), points.shape[1]), np.float32)
-                self.loops.sample(level, which[chosen], points[chosen], 2.0**k, found)
-                values[chosen] = found
-            else:
-                at = points[chosen] / 2.0**k - 0.5
-                values[chosen] = _bilinear(level, which[chosen], at)
+            values[chosen] = self._sampled(k, which[chosen], points[chosen])
         return values
+
+    def _sampled(self, octave: int, which: np.ndarray, points: np.ndarray) -> np.ndarray:
+        level = _at_least_two(self.levels[octave])
+        if self.loops is None:
+            return _bilinear(level, which, points / 2.0**octave - 0.5).astype(np.float32)
+        found = np.empty(points.shape[:2], np.float32)
+        self.loops.sample(level, which, points, 2.0**octave, found)
+        return found
 
 
 def _at_least_two(level: np.ndarray) -> np.ndarray:
@@ -288,17 +292,26 @@ def patch_features(
     return cells.reshape(len(local), -1)
 
 
-def as_grey(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
+def as_grey(image: np.ndarray, longest: int, loops: Any = None) -> tuple[np.ndarray, float]:
     """Luminance of (H, W, 3) uint8, shrunk so that its longest side is at most ``longest``.
 
     Returns: (h, w) uint8 and the factor from its pixels to the picture's.
     """
-    return as_small(np.asarray(luminance(image)), longest)
+    return as_small(luminance(image, loops=loops), longest)
 
 
-def luminance(image: np.ndarray) -> Image.Image:
-    """(H, W, 3) uint8 in grey."""
-    return Image.fromarray(np.ascontiguousarray(image)).convert("L")
+def luminance(image: np.ndarray, times: int = 1, loops: Any = None) -> np.ndarray:
+    """(H, W, 3) uint8 in grey, (h, w) uint8: means of ``times`` x ``times`` pixels.
+
+    loops : see `cell_features`.
+    """
+    whole = np.ascontiguousarray(image)
+    if loops is not None:
+        made = np.empty([-(-side // times) for side in image.shape[:2]], np.uint8)
+        loops.grey(whole, times, made)
+        return made
+    picture = Image.fromarray(whole).convert("L")
+    return np.asarray(picture.reduce(times) if times > 1 else picture)
 
 
 def as_small(grey: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
