@@ -11,23 +11,30 @@ from typing import Any
 import numpy as np
 
 from pixelreg.arrays import Array, Float64, Floats, Pixels
-from pixelreg.backends.loops import compiled_in_order
+from pixelreg.backends import cores
+from pixelreg.backends.loops import compiled_in_order, spread
 
 ZERO, HALF, TINY = np.float32(0), np.float32(0.5), np.float32(1 / 16)
 DIAGONAL, NINTH = np.float32(np.sqrt(0.5)), np.float32(1 / 9)
 CELL, CHANNELS = 4, 8
+LARGE = 1_000_000  # bytes of a picture from which threads are worth it
 ONE, TWO, WHITE = np.float32(1), np.float32(2), np.float32(255)
 
 
-@compiled_in_order
 def grey(picture: Pixels, times: int, out: Pixels) -> None:
+    """See `_grey`; by all cores."""
+    spread(_grey, len(out), cores() if picture.size > LARGE else 1, picture, times, out)
+
+
+@compiled_in_order
+def _grey(first: int, last: int, picture: Pixels, times: int, out: Pixels) -> None:
     """Luminance, and means of ``times`` x ``times`` pixels of it, as Pillow rounds both.
 
     picture : (H, W, 3) uint8. out : (h, w) uint8, rounded up: the last blocks may be smaller.
     """
     height, width, _ = picture.shape
     sums = np.empty(width, np.uint32)
-    for row in range(out.shape[0]):
+    for row in range(first, last):
         top, bottom = row * times, min(row * times + times, height)
         sums[:] = 0
         for y in range(top, bottom):
@@ -52,20 +59,52 @@ def sample(level: Floats, which: Array, points: Float64, octave: Any, out: Float
     which : (m,) intp, the picture of each set of points. points : (m, K, 2) float64 pixels at the
     first level. octave : float64, 2 ** the level's number. out : (m, K) float32.
     """
-    _, height, width = level.shape
     for m in range(len(points)):
-        plane = level[which[m]]
         for k in range(points.shape[1]):
-            x = np.float32(min(max(points[m, k, 0] / octave - 0.5, 0.0), width - 1.0))
-            y = np.float32(min(max(points[m, k, 1] / octave - 0.5, 0.0), height - 1.0))
-            left = max(min(np.intp(x), width - 2), 0)  # never beside it, whatever is asked
-            top = max(min(np.intp(y), height - 2), 0)
-            fx, fy = np.float64(x) - left, np.float64(y) - top
-            a, b = plane[top, left], plane[top, left + 1]
-            c, d = plane[top + 1, left], plane[top + 1, left + 1]
-            upper = np.float64(a) + fx * np.float64(b - a)
-            lower = np.float64(c) + fx * np.float64(d - c)
-            out[m, k] = np.float32(upper + fy * (lower - upper))
+            out[m, k] = _linear(level, which[m], points[m, k, 0], points[m, k, 1], octave)
+
+
+@compiled_in_order
+def sample_around(
+    level: Floats,
+    which: Array,
+    origin: Float64,
+    axis: Float64,
+    centres: Float64,
+    lattice: Float64,
+    flip: Float64,
+    octave: Any,
+    out: Floats,
+) -> None:
+    """`sample` at (centre + lattice) flip of each pose; see `pixelreg.faces.cascade.Pyramid`.
+
+    origin, axis : (m, 2) float64. centres : (m, P, 2). lattice : (K, 2). out : (m, P K) float32.
+    """
+    count = len(lattice)
+    for m in range(len(centres)):
+        for p in range(centres.shape[1]):
+            for k in range(count):
+                x = (centres[m, p, 0] + lattice[k, 0]) * flip[0]
+                y = (centres[m, p, 1] + lattice[k, 1]) * flip[1]
+                u = (axis[m, 0] * x - axis[m, 1] * y) + origin[m, 0]
+                v = (axis[m, 1] * x + axis[m, 0] * y) + origin[m, 1]
+                out[m, p * count + k] = _linear(level, which[m], u, v, octave)
+
+
+@compiled_in_order
+def _linear(level: Floats, n: int, u: Any, v: Any, octave: Any) -> Any:
+    """One bilinear sample of a picture, float32."""
+    _, height, width = level.shape
+    x = np.float32(min(max(u / octave - 0.5, 0.0), width - 1.0))
+    y = np.float32(min(max(v / octave - 0.5, 0.0), height - 1.0))
+    left = max(min(np.intp(x), width - 2), 0)  # never beside it, whatever is asked
+    top = max(min(np.intp(y), height - 2), 0)
+    fx, fy = np.float64(x) - left, np.float64(y) - top
+    a, b = level[n, top, left], level[n, top, left + 1]
+    c, d = level[n, top + 1, left], level[n, top + 1, left + 1]
+    upper = np.float64(a) + fx * np.float64(b - a)
+    lower = np.float64(c) + fx * np.float64(d - c)
+    return np.float32(upper + fy * (lower - upper))
 
 
 @compiled_in_order

@@ -70,6 +70,7 @@ def load_weights(path: Path | None = None) -> DetectorWeights:
 
 CELL = 4
 CHANNELS = 8
+UNFLIPPED = np.ones(2)
 # Gradient magnitude (mean over a cell, grey in [0, 1] after the square root) below which a
 # neighbourhood counts as flat, so that noise in plain walls is not blown up to full contrast.
 _FLAT = 0.02
@@ -101,22 +102,26 @@ def cell_features(grey: np.ndarray, loops: Any = None) -> np.ndarray:
     right = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
     down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
     half = np.float32(np.sqrt(0.5))
+    planes = np.stack([right, (right + down) * half, down, (down - right) * half])
+    signed, absolute = _pool(planes), _pool(np.abs(planes, out=planes))
     cells = np.empty((count, rows, columns, CHANNELS), np.float32)
-    for k, plane in enumerate((right, (right + down) * half, down, (down - right) * half)):
-        signed = _pool(plane)
-        absolute = _pool(np.abs(plane, out=plane) if k % 2 else np.abs(plane))
-        cells[..., k] = absolute + signed
-        cells[..., k + 4] = absolute - signed
+    cells[..., : CHANNELS // 2] = np.moveaxis(absolute + signed, 0, 3)
+    cells[..., CHANNELS // 2 :] = np.moveaxis(absolute - signed, 0, 3)
     cells *= np.float32(0.5)
     energy = _neighbourhood(cells.sum(axis=-1)) + np.float32(_FLAT)
     cells /= energy[..., None]
     return np.sqrt(np.maximum(cells, 0, out=cells), out=cells)
 
 
-def _pool(plane: np.ndarray) -> np.ndarray:
-    rows = plane[:, 0::4] + plane[:, 1::4] + plane[:, 2::4] + plane[:, 3::4]
-    total = rows[..., 0::4] + rows[..., 1::4] + rows[..., 2::4] + rows[..., 3::4]
-    return np.asarray(total * np.float32(1 / 16))
+def _pool(planes: np.ndarray) -> np.ndarray:
+    rows = planes[..., 0::4, :] + planes[..., 1::4, :]
+    rows += planes[..., 2::4, :]
+    rows += planes[..., 3::4, :]
+    total = rows[..., 0::4] + rows[..., 1::4]
+    total += rows[..., 2::4]
+    total += rows[..., 3::4]
+    total *= np.float32(1 / 16)
+    return np.asarray(total)
 
 
 def _bordered(planes: np.ndarray) -> np.ndarray:
@@ -213,8 +218,8 @@ class Pyramid:
 
         Returns: (M, K) float32.
         """
-        octave = np.clip(np.round(np.log2(np.maximum(step, 1e-6))), 0, len(self.levels) - 1)
-        octaves = set(octave.astype(int).tolist())
+        octave = self._octaves(step)
+        octaves = set(octave.tolist())
         if len(octaves) == 1:
             return self._sampled(octaves.pop(), which, points)
         values = np.empty(points.shape[:2], np.float32)
@@ -222,6 +227,39 @@ class Pyramid:
             chosen = np.flatnonzero(octave == k)
             values[chosen] = self._sampled(k, which[chosen], points[chosen])
         return values
+
+    def around(
+        self,
+        which: np.ndarray,
+        poses: Poses,
+        centres: np.ndarray,
+        lattice: np.ndarray,
+        per_unit: float,
+        flip: np.ndarray = UNFLIPPED,
+    ) -> np.ndarray:
+        """Samples of lattices around places, ``per_unit`` a unit; see `sample`.
+
+        centres : (M, P, 2), places in the face frame.
+        lattice : (K, 2), from each of them.
+        flip : (2,), what sums of both are multiplied by.
+
+        Returns: (M, P K) float32.
+        """
+        step = poses.unit / per_unit
+        octaves = self._octaves(step)
+        if self.loops is None or octaves.min() < octaves.max():
+            at = (centres[:, :, None] + lattice).reshape(len(centres), -1, 2) * flip
+            return self.sample(which, poses.to_picture(at), step)
+        found = np.empty((len(centres), centres.shape[1] * len(lattice)), np.float32)
+        octave = int(octaves[0])
+        level = _at_least_two(self.levels[octave])
+        places = poses.origin, poses.axis, centres, lattice, flip
+        self.loops.sample_around(level, which, *places, 2.0**octave, found)
+        return found
+
+    def _octaves(self, step: np.ndarray) -> np.ndarray:
+        octave = np.clip(np.round(np.log2(np.maximum(step, 1e-6))), 0, len(self.levels) - 1)
+        return octave.astype(int)
 
     def _sampled(self, octave: int, which: np.ndarray, points: np.ndarray) -> np.ndarray:
         level = _at_least_two(self.levels[octave])
@@ -269,12 +307,13 @@ CROP_X, CROP_Y = (-32 / 24, 32 / 24), (-1.0, 40 / 24)
 # A patch around one landmark at 40 pixels an eye distance: 24x24, so 6x6 cells.
 PATCH_SIDE = 24
 PATCH_UNIT = 40.0
+CROP = grid(CROP_X, CROP_Y, CROP_UNIT)
+PATCH = grid(*[(-PATCH_SIDE / PATCH_UNIT / 2, PATCH_SIDE / PATCH_UNIT / 2)] * 2, PATCH_UNIT)
 
 
 def crop_features(pyramid: Pyramid, which: np.ndarray, poses: Poses) -> np.ndarray:
     """(M, 2048) float32 features of the whole face in each pose."""
-    points = poses.to_picture(grid(CROP_X, CROP_Y, CROP_UNIT))
-    values = pyramid.sample(which, points, poses.unit / CROP_UNIT)
+    values = pyramid.around(which, poses, np.zeros((len(which), 1, 2)), CROP, CROP_UNIT)
     cells = pyramid.cells(values, (CROP_SIDE, CROP_SIDE))
     return cells.reshape(len(cells), -1)
 
@@ -283,13 +322,9 @@ def patch_features(
     pyramid: Pyramid, which: np.ndarray, poses: Poses, landmarks: np.ndarray
 ) -> np.ndarray:
     """(M, 5 * 288) float32 features of a patch around each of (M, 5, 2) landmarks in pixels."""
-    half = PATCH_SIDE / PATCH_UNIT / 2
-    lattice = grid((-half, half), (-half, half), PATCH_UNIT)
-    local = poses.to_frame(landmarks)[:, :, None] + lattice
-    points = poses.to_picture(local.reshape(len(local), -1, 2))
-    values = pyramid.sample(which, points, poses.unit / PATCH_UNIT)
+    values = pyramid.around(which, poses, poses.to_frame(landmarks), PATCH, PATCH_UNIT)
     cells = pyramid.cells(values, (PATCH_SIDE, PATCH_SIDE))
-    return cells.reshape(len(local), -1)
+    return cells.reshape(len(landmarks), -1)
 
 
 def as_grey(image: np.ndarray, longest: int, loops: Any = None) -> tuple[np.ndarray, float]:

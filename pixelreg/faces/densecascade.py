@@ -138,7 +138,7 @@ def pose_of(points: Float64, mean: Float64) -> Poses:
 
 def crop_features(pyramid: Pyramid, which: Array, poses: Poses) -> Floats:
     """(m, d) features of the whole face in each pose."""
-    values = pyramid.sample(which, poses.to_picture(CROP), poses.unit / CROP_UNIT)
+    values = pyramid.around(which, poses, np.zeros((len(which), 1, 2)), CROP, CROP_UNIT)
     cells = pyramid.cells(values, CROP_SHAPE)
     return cells.reshape(len(cells), -1)
 
@@ -154,9 +154,7 @@ def part_features(
     flip = FLIP if part == "right eye" else np.ones(2)
     unit, cells = PATCH_UNITS[kind][stage], CELLS[kind]
     own = local[:, PARTS[part]] * flip
-    lattice = LATTICES[kind][stage]
-    at = (own[:, :, None] + lattice).reshape(len(own), -1, 2) * flip
-    values = pyramid.sample(which, poses.to_picture(at), poses.unit / unit)
+    values = pyramid.around(which, poses, own, LATTICES[kind][stage], unit, flip)
     seen = pyramid.cells(values, (4 * cells, 4 * cells)).reshape(len(own), -1)
     shape = (own - own.mean(axis=1, keepdims=True)).reshape(len(own), -1)
     return np.concatenate([seen, shape.astype(np.float32)], axis=1)
