@@ -131,12 +131,14 @@ def respond(weights: DetectorWeights, features: np.ndarray) -> np.ndarray:
     strips = np.lib.stride_tricks.sliding_window_view(
         features.reshape(high, -1), columns * CHANNELS, axis=1
     )[:, ::CHANNELS]
-    bank = weights.templates.transpose(2, 3, 1, 0).reshape(columns * CHANNELS, rows * count)
-    partial = (strips.reshape(high * wide, -1) @ bank).reshape(high, wide, rows, count)
-    total = np.zeros((high - rows + 1, wide, count), np.float32) + weights.template_bias
+    bank = weights.templates.transpose(1, 0, 2, 3).reshape(rows * count, columns * CHANNELS)
+    # Plane by plane, so that sums run along whole rows.
+    partial = (bank @ strips.reshape(high * wide, -1).T).reshape(rows, count, high, wide)
+    total = np.zeros((count, high - rows + 1, wide), np.float32)
+    total += weights.template_bias[:, None, None]
     for k in range(rows):
-        total += partial[k : k + len(total), :, k]
-    return np.asarray(total)
+        total += partial[k, :, k : k + total.shape[1]]
+    return np.moveaxis(total, 0, 2)
 
 
 def peaks(scores: np.ndarray, least: float) -> np.ndarray:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from pixelreg.arrays import Array, Float64, Floats, Pixels
 from pixelreg.errors import FaceError
@@ -233,11 +234,10 @@ def _square(axis: Float64, middle: Float64, side: float) -> Similarity:
 
 def _patches(picture: Floats) -> Floats:
     """(96, 96, 27): what the first convolution, of 3 x 3 and step 2, sees at each place."""
-    padded = np.pad(picture, ((0, 1), (0, 1), (0, 0)))
-    end = SIDE - 1
-    return np.concatenate(
-        [padded[r : r + end : 2, c : c + end : 2] for r in range(3) for c in range(3)], axis=-1
-    )
+    lines = np.pad(picture, ((0, 1), (0, 1), (0, 0))).reshape(SIDE + 1, -1)
+    # Three pixels of a row lie together, two further on for every place.
+    rows = sliding_window_view(lines, 9, axis=1)[:, ::6]
+    return np.concatenate([rows[row : row + SIDE - 1 : 2] for row in range(3)], axis=-1)
 
 
 def _depthwise(x: Floats, weight: Floats, step: int, loops: Any) -> Floats:
