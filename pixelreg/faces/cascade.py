@@ -247,24 +247,33 @@ class Pyramid:
         """
         step = poses.unit / per_unit
         octaves = self._octaves(step)
-        if self.loops is None or octaves.min() < octaves.max():
+        if octaves.min() < octaves.max():
             at = (centres[:, :, None] + lattice).reshape(len(centres), -1, 2) * flip
             return self.sample(which, poses.to_picture(at), step)
-        found = np.empty((len(centres), centres.shape[1] * len(lattice)), np.float32)
-        octave = int(octaves[0])
-        level = _at_least_two(self.levels[octave])
-        places = poses.origin, poses.axis, centres, lattice, flip
-        self.loops.sample_around(level, which, *places, 2.0**octave, found)
-        return found
+        octave, level = int(octaves[0]), _at_least_two(self.levels[octaves[0]])
+        if self.loops is not None:
+            found = np.empty((len(centres), centres.shape[1] * len(lattice)), np.float32)
+            places = poses.origin, poses.axis, centres, lattice, flip
+            self.loops.sample_around(level, which, *places, 2.0**octave, found)
+            return found
+        # One coordinate after the other: sums over pairs are short loops.
+        x, y = (
+            ((centres[..., k, None] + lattice[:, k]) * flip[k]).reshape(len(centres), -1)
+            for k in range(2)
+        )
+        across, down = poses.axis[:, :1], poses.axis[:, 1:]
+        u = (across * x - down * y) + poses.origin[:, :1]
+        v = (down * x + across * y) + poses.origin[:, 1:]
+        return _bilinear(level, which, u, v, octave)
 
     def _octaves(self, step: np.ndarray) -> np.ndarray:
         octave = np.clip(np.round(np.log2(np.maximum(step, 1e-6))), 0, len(self.levels) - 1)
-        return octave.astype(int)
+        return np.asarray(octave.astype(int))
 
     def _sampled(self, octave: int, which: np.ndarray, points: np.ndarray) -> np.ndarray:
         level = _at_least_two(self.levels[octave])
         if self.loops is None:
-            return _bilinear(level, which, points / 2.0**octave - 0.5).astype(np.float32)
+            return _bilinear(level, which, points[..., 0], points[..., 1], octave)
         found = np.empty(points.shape[:2], np.float32)
         self.loops.sample(level, which, points, 2.0**octave, found)
         return found
@@ -277,19 +286,20 @@ def _at_least_two(level: np.ndarray) -> np.ndarray:
     return level
 
 
-def _bilinear(level: np.ndarray, which: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _bilinear(
+    level: np.ndarray, which: np.ndarray, u: np.ndarray, v: np.ndarray, octave: int
+) -> np.ndarray:
     _, height, width = level.shape
-    x = np.clip(at[..., 0], 0, width - 1).astype(np.float32)
-    y = np.clip(at[..., 1], 0, height - 1).astype(np.float32)
+    x = np.clip(u / 2.0**octave - 0.5, 0, width - 1).astype(np.float32)
+    y = np.clip(v / 2.0**octave - 0.5, 0, height - 1).astype(np.float32)
     left = np.minimum(x.astype(np.intp), max(width - 2, 0))
     top = np.minimum(y.astype(np.intp), max(height - 2, 0))
     fx, fy = x - left, y - top
     base = (which[:, None] * height + top) * width + left
     flat = level.reshape(-1)
-    upper = flat[base] + fx * (flat[base + 1] - flat[base])
-    base += width
-    lower = flat[base] + fx * (flat[base + 1] - flat[base])
-    return np.asarray(upper + fy * (lower - upper))
+    a, b, c, d = (flat.take(base + step) for step in (0, 1, width, width + 1))
+    upper, lower = a + fx * (b - a), c + fx * (d - c)
+    return np.asarray(upper + fy * (lower - upper), np.float32)
 
 
 def grid(x: tuple[float, float], y: tuple[float, float], per_unit: float) -> np.ndarray:
@@ -300,6 +310,11 @@ def grid(x: tuple[float, float], y: tuple[float, float], per_unit: float) -> np.
     return np.stack([gx.ravel(), gy.ravel()], axis=-1)
 
 
+def square(half: float, per_unit: float) -> np.ndarray:
+    """`grid` as far as ``half`` a side to all sides."""
+    return grid((-half, half), (-half, half), per_unit)
+
+
 # The whole face at 24 pixels an eye distance: 64x64, so 16x16 cells.
 CROP_SIDE = 64
 CROP_UNIT = 24.0
@@ -308,7 +323,7 @@ CROP_X, CROP_Y = (-32 / 24, 32 / 24), (-1.0, 40 / 24)
 PATCH_SIDE = 24
 PATCH_UNIT = 40.0
 CROP = grid(CROP_X, CROP_Y, CROP_UNIT)
-PATCH = grid(*[(-PATCH_SIDE / PATCH_UNIT / 2, PATCH_SIDE / PATCH_UNIT / 2)] * 2, PATCH_UNIT)
+PATCH = square(PATCH_SIDE / PATCH_UNIT / 2, PATCH_UNIT)
 
 
 def crop_features(pyramid: Pyramid, which: np.ndarray, poses: Poses) -> np.ndarray:

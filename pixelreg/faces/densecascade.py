@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from pixelreg.arrays import Array, Float64, Floats, Pixels
-from pixelreg.faces.cascade import Poses, Pyramid, fit_poses, grid, luminance
+from pixelreg.faces.cascade import Poses, Pyramid, fit_poses, grid, luminance, square
 from pixelreg.faces.dense import PARTS, DenseFace, mirror, of_two_looks
 from pixelreg.faces.landmarks import Face
 from pixelreg.models import store
@@ -44,7 +44,7 @@ PATCH_UNITS: Mapping[str, tuple[float, ...]] = {
 CELLS = {"eye": 3, "mouth": 3, "nose": 3, "jaw": 4}
 # Where a patch's pixels lie around its point, at each stage.
 LATTICES = {
-    kind: [grid(*[(-2 * CELLS[kind] / unit, 2 * CELLS[kind] / unit)] * 2, unit) for unit in units]
+    kind: [square(2 * CELLS[kind] / unit, unit) for unit in units]
     for kind, units in PATCH_UNITS.items()
 }
 # Features of a part that are of its points' places, not of the picture.

@@ -110,20 +110,18 @@ class _Fields:
     @classmethod
     def of(cls, change: Change, similarity: Similarity, strength: float, unit: int) -> _Fields:
         share, whole = np.float32(strength), np.float32(unit)
-        steps, gain, colour, layer = change.displacement, change.gain, change.colour, change.layer
-        there = [
-            steps is not None and bool(steps.any()),
-            gain is not None,
-            bool(colour.any()),
-            layer is not None and bool(layer[..., 3].any() or layer.any()),
-        ]
-        ends = np.cumsum(np.multiply(there, (2, 1, 3, 4)))
-        moves, gains, adds, covers = (
-            int(end) - count if is_there else -1
-            for end, count, is_there in zip(ends, (2, 1, 3, 4), there, strict=True)
+        gain = change.gain
+        steps, colour, layer = (
+            field if field is not None and field.any() else None
+            for field in (change.displacement, change.colour, change.layer)
         )
-        planes = np.zeros((int(ends[-1]), *colour.shape[:2]), np.float32)
-        if moves >= 0:
+        begins, count = [], 0
+        for field, size in ((steps, 2), (gain, 1), (colour, 3), (layer, 4)):
+            begins.append(-1 if field is None else count)
+            count += 0 if field is None else size
+        moves, gains, adds, covers = begins
+        planes = np.zeros((count, *change.colour.shape[:2]), np.float32)
+        if steps is not None:
             along, around = (share * np.float32(value) for value in (similarity.a, similarity.b))
             x, y = np.moveaxis(steps, 2, 0)
             np.multiply(x, along, out=planes[moves])
@@ -131,17 +129,16 @@ class _Fields:
             if around:
                 planes[moves] -= around * y
                 planes[moves + 1] += around * x
-        if gains >= 0:
+        if gain is not None:
             np.subtract(gain, 1, out=planes[gains])
-        if adds >= 0:
+        if colour is not None:
             np.multiply(np.moveaxis(colour, 2, 0), share * whole, out=planes[adds : adds + 3])
-        if covers >= 0:
+        if layer is not None:
             rows = np.flatnonzero(layer.any(axis=(1, 2)))
             part = np.s_[rows[0] : rows[-1] + 1]
             laid = np.moveaxis(layer[part], 2, 0)
             np.multiply(laid[:3], whole, out=planes[covers : covers + 3, part])
             planes[covers + 3, part] = laid[3]
-        begins = moves, gains, adds, covers
         return cls(planes, *begins, np.float32(change.steepness))
 
 
