@@ -241,7 +241,7 @@ def lay(
     more_x: Floats,
     more_y: Floats,
     down: Floats,
-    begins: tuple[int, int, int, int],
+    begins: tuple[int, int, int, int, int],
     box: tuple[int, int, int, int],
     steepness: Any,
     out: Pixels,
@@ -252,12 +252,12 @@ def lay(
     fields : (k, h, w) float32 at the strip's pixels; or finer ones to be read, where there are
         places.
     across, more_y : (w,) float32, and more_x, down : (h,), places; or all empty.
-    begins : of the displacement, the gain, the colour and the layer among the fields, or -1.
+    begins : of the displacement, the gain, the colour and the layer among the fields, or -1; and k.
     box : left, top, right and bottom of the strip. steepness : float32, of the kernel.
 
     All arrays lie in C order, so that one loop serves them all.
     """
-    moves, gains, adds, covers = begins
+    moves, gains, adds, covers, _ = begins
     left, top, right, bottom = box
     width = right - left
     here, moved = np.empty((len(fields), width), np.float32), np.empty((3, width), np.float32)

@@ -73,13 +73,13 @@ def paste_change(
         return result
     window = _Window(similarity, left, top, right - left, bottom - top)
     fields = _Fields.of(change, similarity, strength, 255 if values.dtype == np.uint8 else 1)
-    if not len(fields.planes):
+    if not fields.begins[-1]:
         return result
     compiled = (loops or exact_loops()) if values.dtype == np.uint8 else None
     paste = _Paste(
-        np.ascontiguousarray(values), result, window, fields, window.fine(fields.planes), compiled
+        np.ascontiguousarray(values), result, window, fields, window.fine(fields), compiled
     )
-    strips = list(window.strips(fields.planes))
+    strips = list(window.strips(fields.busy))
     if cores() == 1 or window.width * window.height < ENOUGH:
         for strip in strips:
             paste.lay(strip)
@@ -91,55 +91,90 @@ def paste_change(
 
 @dataclass(frozen=True)
 class _Fields:
-    """A change at the crop's pixels, plane by plane: only what there is of it.
+    """What there is of a change, at the crop's pixels.
 
-    planes : (k, h, w) float32: two of the displacement, in pixels of the photo; one of the gain,
-        less 1, as outside the crop there is 0 of everything; three of the colour, at its strength
-        and in the photo's unit; of the layer three in that unit, and its cover.
-    moves, gains, adds, covers : where each begins, or -1.
-    steepness : see `Change`.
+    steps, gain, colour, layer : see `Change`; None for those that do nothing.
+    turn : a and b of the similarity, times the strength.
+    share, unit : what colours are multiplied by, and layers: the strength in the photo's unit, and
+        that.
     """
 
-    planes: Floats
-    moves: int
-    gains: int
-    adds: int
-    covers: int
+    steps: Floats | None
+    gain: Floats | None
+    colour: Floats | None
+    layer: Floats | None
+    turn: tuple[Any, Any]
+    share: Any
+    unit: Any
     steepness: Any
 
     @classmethod
     def of(cls, change: Change, similarity: Similarity, strength: float, unit: int) -> _Fields:
-        share, whole = np.float32(strength), np.float32(unit)
-        gain = change.gain
         steps, colour, layer = (
             field if field is not None and field.any() else None
             for field in (change.displacement, change.colour, change.layer)
         )
-        begins, count = [], 0
-        for field, size in ((steps, 2), (gain, 1), (colour, 3), (layer, 4)):
-            begins.append(-1 if field is None else count)
+        share, whole = np.float32(strength), np.float32(unit)
+        turn = share * np.float32(similarity.a), share * np.float32(similarity.b)
+        steepness = np.float32(change.steepness)
+        return cls(steps, change.gain, colour, layer, turn, share * whole, whole, steepness)
+
+    @property
+    def begins(self) -> tuple[int, int, int, int, int]:
+        """Where among `planes` the displacement, gain, colour and layer begin, or -1; and how many
+        there are.
+        """
+        found, count = [], 0
+        for field, size in zip(self._all, (2, 1, 3, 4), strict=True):
+            found.append(-1 if field is None else count)
             count += 0 if field is None else size
-        moves, gains, adds, covers = begins
-        planes = np.zeros((count, *change.colour.shape[:2]), np.float32)
-        if steps is not None:
-            along, around = (share * np.float32(value) for value in (similarity.a, similarity.b))
-            x, y = np.moveaxis(steps, 2, 0)
-            np.multiply(x, along, out=planes[moves])
-            np.multiply(y, along, out=planes[moves + 1])
+        moves, gains, adds, covers = found
+        return moves, gains, adds, covers, count
+
+    @property
+    def _all(self) -> tuple[Floats | None, ...]:
+        return self.steps, self.gain, self.colour, self.layer
+
+    def planes(self, rows: slice) -> Floats:
+        """(k, h, w) float32 of some rows: two of the displacement, in pixels of the photo; one of
+        the gain, less 1, as outside the crop there is 0 of everything; three of the colour, at its
+        strength and in the photo's unit; three of the layer in that unit, and its cover.
+        """
+        moves, gains, adds, covers, count = self.begins
+        shape = next(field[rows].shape[:2] for field in self._all if field is not None)
+        made = np.empty((count, *shape), np.float32)
+        if self.steps is not None:
+            x, y = np.moveaxis(self.steps[rows], 2, 0)
+            along, around = self.turn
+            np.multiply(x, along, out=made[moves])
+            np.multiply(y, along, out=made[moves + 1])
             if around:
-                planes[moves] -= around * y
-                planes[moves + 1] += around * x
-        if gain is not None:
-            np.subtract(gain, 1, out=planes[gains])
-        if colour is not None:
-            np.multiply(np.moveaxis(colour, 2, 0), share * whole, out=planes[adds : adds + 3])
-        if layer is not None:
-            rows = np.flatnonzero(layer.any(axis=(1, 2)))
-            part = np.s_[rows[0] : rows[-1] + 1]
-            laid = np.moveaxis(layer[part], 2, 0)
-            np.multiply(laid[:3], whole, out=planes[covers : covers + 3, part])
-            planes[covers + 3, part] = laid[3]
-        return cls(planes, *begins, np.float32(change.steepness))
+                made[moves] -= around * y
+                made[moves + 1] += around * x
+        if self.gain is not None:
+            np.subtract(self.gain[rows], 1, out=made[gains])
+        if self.colour is not None:
+            colour = np.moveaxis(self.colour[rows], 2, 0)
+            np.multiply(colour, self.share, out=made[adds : adds + 3])
+        if self.layer is not None:
+            layer = np.moveaxis(self.layer[rows], 2, 0)
+            np.multiply(layer[:3], self.unit, out=made[covers : covers + 3])
+            made[covers + 3] = layer[3]
+        return made
+
+    @property
+    def busy(self) -> Array:
+        """(h, w) bool, the pixels at which anything is done."""
+        found: Array = np.zeros(next(f.shape[:2] for f in self._all if f is not None), np.bool_)
+        for field in (self.steps, self.colour, self.layer):
+            if field is not None:
+                rows = np.flatnonzero(field.any(axis=(1, 2)))
+                some = slice(rows[0], rows[-1] + 1)
+                for k in range(field.shape[2]):
+                    found[some] |= field[some, :, k] != 0
+        if self.gain is not None:
+            found |= self.gain != 1
+        return found
 
 
 @dataclass(frozen=True)
@@ -173,7 +208,7 @@ class _Paste:
         rows = slice(window.top + strip.first, window.top + strip.last)
         columns = slice(window.left + strip.left, window.left + strip.right)
         if self.fine is None:
-            planes = window.enlarged(fields.planes, strip)
+            planes = window.enlarged(fields, strip)
         elif self.loops is not None:
             planes = self.fine
         else:
@@ -181,11 +216,12 @@ class _Paste:
         if self.loops is None:
             self._laid(planes, rows, columns, self.result[rows, columns])
             return
-        begins = fields.moves, fields.gains, fields.adds, fields.covers
         places = window.places(strip) if self.fine is not None else (np.zeros(0, np.float32),) * 4
         box = columns.start, rows.start, columns.stop, rows.stop
         planes = np.ascontiguousarray(planes)
-        self.loops.lay(self.values, planes, *places, begins, box, fields.steepness, self.result)
+        self.loops.lay(
+            self.values, planes, *places, fields.begins, box, fields.steepness, self.result
+        )
 
     def _laid(self, planes: Floats, rows: slice, columns: slice, out: Array) -> None:
         """`pixelreg.backends.loops_faces.lay` in NumPy."""
@@ -195,20 +231,21 @@ class _Paste:
         moved: Array = np.ascontiguousarray(
             np.moveaxis(here, 2, 0), np.float32 if bytewise else None
         )
-        if fields.moves >= 0:
-            x, y = planes[fields.moves : fields.moves + 2]
-            x = (x + np.arange(columns.start, columns.stop, dtype=np.float32)).reshape(-1)
-            y = (y + np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]).reshape(-1)
-            fetched = RowsOfTaps.around(self.values, x, y).fetch(x, y, fields.steepness)
+        moves, gains, adds, covers, _ = fields.begins
+        if moves >= 0:
+            steps = planes[moves : moves + 2]
+            x = steps[0] + np.arange(columns.start, columns.stop, dtype=np.float32)
+            y = steps[1] + np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+            taps = RowsOfTaps.around(self.values, x, y)
+            fetched = taps.fetch(x.reshape(-1), y.reshape(-1), fields.steepness)
             fetched = fetched.reshape(3, *shape)
-            moving = (planes[fields.moves : fields.moves + 2] != 0).any(axis=0)
-            moved = fetched if bytewise else np.where(moving, fetched, moved)
-        if fields.gains >= 0:
-            moved *= planes[fields.gains] + 1
-        if fields.adds >= 0:
-            moved += planes[fields.adds : fields.adds + 3]
-        if fields.covers >= 0:
-            layer = planes[fields.covers : fields.covers + 4]
+            moved = fetched if bytewise else np.where((steps != 0).any(axis=0), fetched, moved)
+        if gains >= 0:
+            moved *= planes[gains] + 1
+        if adds >= 0:
+            moved += planes[adds : adds + 3]
+        if covers >= 0:
+            layer = planes[covers : covers + 4]
             if layer.any():
                 moved *= 1 - layer[3]
                 moved += layer[:3]
@@ -235,14 +272,11 @@ class _Window:
     width: int
     height: int
 
-    def strips(self, planes: Floats) -> Iterator[_Strip]:
+    def strips(self, busy: Array) -> Iterator[_Strip]:
         """Strips that hold all that changes, of about as many pixels as stay in the cache.
 
-        planes : (k, h, w), see `_Fields`.
+        busy : (h, w) bool, the crop's pixels that change.
         """
-        busy = planes[0] != 0
-        for plane in planes[1:]:
-            busy |= plane != 0
         block = -(-max(busy.shape) // BLOCKS)
         down, across = (np.arange(0, side, block) for side in busy.shape)
         blocks = np.logical_or.reduceat(np.logical_or.reduceat(busy, down, 0), across, 1)
@@ -263,13 +297,13 @@ class _Window:
                 if left < right:
                     yield _Strip(first, last, left, right)
 
-    def fine(self, planes: Floats) -> Floats | None:
+    def fine(self, fields: _Fields) -> Floats | None:
         """(k, FINER h + 2, FINER w + 2) float32, fields with their borders repeated; None where
         a pixel covers a whole number of the photo's.
         """
         if self.similarity.whole:
             return None
-        across = _finer(np.swapaxes(planes, 1, 2))
+        across = _finer(np.swapaxes(fields.planes(slice(None)), 1, 2))
         inner = _finer(np.ascontiguousarray(np.swapaxes(across, 1, 2)))
         fine = np.empty((len(inner), inner.shape[1] + 2, inner.shape[2] + 2), np.float32)
         fine[:, 1:-1, 1:-1] = inner
@@ -287,16 +321,16 @@ class _Window:
         each = a * columns + 0.5, b * rows, -b * columns, a * rows + 0.5
         return tuple(place.astype(np.float32) for place in each)  # type: ignore[return-value]
 
-    def enlarged(self, planes: Floats, strip: _Strip) -> Floats:
+    def enlarged(self, fields: _Fields, strip: _Strip) -> Floats:
         """Fields at a strip's pixels, where the crop's cover a whole number of the photo's."""
         times = self.similarity.whole
         left = self.left - int(self.similarity.c)
         columns = slice(left + strip.left, left + strip.right)
         top, bottom = (self.top - int(self.similarity.d) + row for row in (strip.first, strip.last))
         if times == 1:
-            return planes[:, top:bottom, columns]
+            return fields.planes(slice(top, bottom))[:, :, columns]
         start = max(top // times - AROUND, 0)
-        parts = planes[:, start : -(-bottom // times) + AROUND]
+        parts = fields.planes(slice(start, -(-bottom // times) + AROUND))
         shape = times * parts.shape[2], times * parts.shape[1]
         rows = slice(top - times * start, bottom - times * start)
         return np.stack([np.asarray(_resized(part, shape))[rows, columns] for part in parts])
