@@ -333,9 +333,7 @@ def _places(steps: Floats, start: int, each: Any, a: Any, taps: Floats, places: 
         at = steps[x] + np.float32(start + each * x)
         low = np.floor(at)
         places[x] = np.int64(low) - 1
-        share = at - low
-        first[x], second[x] = _far(ONE + share, a), _near(share, a)
-        third[x], fourth[x] = _near(ONE - share, a), _far(TWO - share, a)
+        first[x], second[x], third[x], fourth[x] = cubic_weights(at - low, a)
 
 
 @compiled_in_order
@@ -375,6 +373,12 @@ def _cubic(values: Pixels, places: Array, taps: Floats, sums: Floats, out: Float
         out[0, x] = (sums[0] * a0 + sums[6] * a2) + (sums[3] * a1 + sums[9] * a3)
         out[1, x] = (sums[1] * a0 + sums[7] * a2) + (sums[4] * a1 + sums[10] * a3)
         out[2, x] = (sums[2] * a0 + sums[8] * a2) + (sums[5] * a1 + sums[11] * a3)
+
+
+@compiled_in_order
+def cubic_weights(share: Any, a: Any) -> tuple[Any, Any, Any, Any]:
+    """Of Keys' kernel at 1 + share, share, 1 - share and 2 - share, float32."""
+    return _far(ONE + share, a), _near(share, a), _near(ONE - share, a), _far(TWO - share, a)
 
 
 @compiled_in_order

@@ -11,6 +11,7 @@ import numpy as np
 
 from pixelreg.arrays import Array, Floats
 from pixelreg.backends.loops import compiled
+from pixelreg.backends.loops_faces import cubic_weights
 
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 FLAT = np.float32(1e-9)  # twice the area of a triangle that is none
@@ -230,8 +231,8 @@ def move(
         u = flat_x[p] + np.float32(p % out.shape[1] + left)
         v = flat_y[p] + np.float32(p // out.shape[1] + top)
         column, row = np.floor(u), np.floor(v)
-        a0, a1, a2, a3 = _weights(np.float32(u - column), steepness)
-        d = _weights(np.float32(v - row), steepness)
+        a0, a1, a2, a3 = cubic_weights(np.float32(u - column), steepness)
+        d = cubic_weights(np.float32(v - row), steepness)
         i, j = np.int32(row), np.int32(column)
         j0, j1 = min(max(j - 1, 0), width - 1), min(max(j, 0), width - 1)
         j2, j3 = min(max(j + 1, 0), width - 1), min(max(j + 2, 0), width - 1)
@@ -243,20 +244,3 @@ def move(
                 + a2 * np.float32(line[j2]) + a3 * np.float32(line[j3])
             )  # fmt: skip
         flat[p] = total
-
-
-@compiled
-def _weights(share: Any, a: Any) -> tuple[Any, Any, Any, Any]:
-    """Of Keys' kernel at 1 + share, share, 1 - share and 2 - share."""
-    rest = ONE - share
-    return _far(ONE + share, a), _near(share, a), _near(rest, a), _far(ONE + rest, a)
-
-
-@compiled
-def _near(d: Any, a: Any) -> Any:
-    return ((a + np.float32(2)) * d - (a + np.float32(3))) * d * d + ONE
-
-
-@compiled
-def _far(d: Any, a: Any) -> Any:
-    return ((a * d - np.float32(5) * a) * d + np.float32(8) * a) * d - np.float32(4) * a

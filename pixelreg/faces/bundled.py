@@ -247,7 +247,7 @@ class BundledDetector:
             found += self._verified(pyramid, scale, _scaled(poses, factor / scale))
             if self._kept(found, image) and not every:
                 break
-        kept = self._kept(_apart(found), image)
+        kept = self._kept(apart(found), image)
         sure = any(face.score >= _SMALL_SCORE for face in kept)
         return [f for f in kept if f.score >= _AMONG_OTHERS] if every and sure else kept
 
@@ -303,8 +303,8 @@ def _pyramid(grey: np.ndarray, loops: Any) -> Pyramid:
     return Pyramid.of(grey[None].astype(np.float32) / np.float32(255), loops=loops)
 
 
-def _apart(faces: list[Face]) -> list[Face]:
-    """Of faces that several passes found, the surer ones."""
+def apart(faces: list[Face]) -> list[Face]:
+    """Of the same head found by several passes, or at two turns, the surer; the surest first."""
     if not faces:
         return []
     poses = fit_poses(np.stack([face.points for face in faces]))

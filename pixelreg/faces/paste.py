@@ -166,12 +166,14 @@ class _Fields:
     def busy(self) -> Array:
         """(h, w) bool, the pixels at which anything is done."""
         found: Array = np.zeros(next(f.shape[:2] for f in self._all if f is not None), np.bool_)
-        for field in (self.steps, self.colour, self.layer):
+        for field in (self.steps, self.colour):
             if field is not None:
-                rows = np.flatnonzero(field.any(axis=(1, 2)))
-                some = slice(rows[0], rows[-1] + 1)
                 for k in range(field.shape[2]):
-                    found[some] |= field[some, :, k] != 0
+                    found |= field[..., k] != 0
+        if self.layer is not None:  # which covers little: first where any of it is
+            rows = np.flatnonzero(self.layer.any(axis=(1, 2)))
+            some = slice(rows[0], rows[-1] + 1)
+            found[some] |= self.layer[some].any(axis=2)
         if self.gain is not None:
             found |= self.gain != 1
         return found
