@@ -227,21 +227,19 @@ class _Paste:
 
     def _laid(self, planes: Floats, rows: slice, columns: slice, out: Array) -> None:
         """`pixelreg.backends.loops_faces.lay` in NumPy."""
-        fields, here = self.fields, self.values[rows, columns]
+        fields, here = self.fields, np.moveaxis(self.values[rows, columns], 2, 0)
         bytewise = here.dtype == np.uint8
-        shape = planes.shape[1:]
-        moved: Array = np.ascontiguousarray(
-            np.moveaxis(here, 2, 0), np.float32 if bytewise else None
-        )
         moves, gains, adds, covers, _ = fields.begins
-        if moves >= 0:
+        if moves < 0:
+            moved = here.astype(np.float32) if bytewise else here.copy()
+        else:
             steps = planes[moves : moves + 2]
             x = steps[0] + np.arange(columns.start, columns.stop, dtype=np.float32)
             y = steps[1] + np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
             taps = RowsOfTaps.around(self.values, x, y)
-            fetched = taps.fetch(x.reshape(-1), y.reshape(-1), fields.steepness)
-            fetched = fetched.reshape(3, *shape)
-            moved = fetched if bytewise else np.where((steps != 0).any(axis=0), fetched, moved)
+            moved = taps.fetch(x.reshape(-1), y.reshape(-1), fields.steepness).reshape(here.shape)
+            if not bytewise:
+                moved = np.where((steps != 0).any(axis=0), moved, here)
         if gains >= 0:
             moved *= planes[gains] + 1
         if adds >= 0:
