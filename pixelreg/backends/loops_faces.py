@@ -53,19 +53,7 @@ def _grey(first: int, last: int, picture: Pixels, times: int, out: Pixels) -> No
 
 
 @compiled_in_order
-def sample(level: Floats, which: Array, points: Float64, octave: Any, out: Floats) -> None:
-    """Bilinear samples of pictures (N, H, W); the border repeats.
-
-    which : (m,) intp, the picture of each set of points. points : (m, K, 2) float64 pixels at the
-    first level. octave : float64, 2 ** the level's number. out : (m, K) float32.
-    """
-    for m in range(len(points)):
-        for k in range(points.shape[1]):
-            out[m, k] = _linear(level, which[m], points[m, k, 0], points[m, k, 1], octave)
-
-
-@compiled_in_order
-def sample_around(
+def sample(
     level: Floats,
     which: Array,
     origin: Float64,
@@ -76,35 +64,33 @@ def sample_around(
     octave: Any,
     out: Floats,
 ) -> None:
-    """`sample` at (centre + lattice) flip of each pose; see `pixelreg.faces.cascade.Pyramid`.
+    """Bilinear samples of pictures (N, H, W) of two rows and columns or more; the border repeats.
 
-    origin, axis : (m, 2) float64. centres : (m, P, 2). lattice : (K, 2). out : (m, P K) float32.
+    They are taken at (centre + lattice) flip of each pose; see `pixelreg.faces.cascade.Pyramid`.
+
+    which : (m,) intp. origin, axis : (m, 2) float64. centres : (m, P, 2). lattice : (K, 2).
+    octave : float64, 2 ** the level's number. out : (m, P K) float32.
     """
+    _, height, width = level.shape
     count = len(lattice)
     for m in range(len(centres)):
-        for p in range(centres.shape[1]):
-            for k in range(count):
-                x = (centres[m, p, 0] + lattice[k, 0]) * flip[0]
-                y = (centres[m, p, 1] + lattice[k, 1]) * flip[1]
-                u = (axis[m, 0] * x - axis[m, 1] * y) + origin[m, 0]
-                v = (axis[m, 1] * x + axis[m, 0] * y) + origin[m, 1]
-                out[m, p * count + k] = _linear(level, which[m], u, v, octave)
-
-
-@compiled_in_order
-def _linear(level: Floats, n: int, u: Any, v: Any, octave: Any) -> Any:
-    """One bilinear sample of a picture, float32."""
-    _, height, width = level.shape
-    x = np.float32(min(max(u / octave - 0.5, 0.0), width - 1.0))
-    y = np.float32(min(max(v / octave - 0.5, 0.0), height - 1.0))
-    left = max(min(np.intp(x), width - 2), 0)  # never beside it, whatever is asked
-    top = max(min(np.intp(y), height - 2), 0)
-    fx, fy = np.float64(x) - left, np.float64(y) - top
-    a, b = level[n, top, left], level[n, top, left + 1]
-    c, d = level[n, top + 1, left], level[n, top + 1, left + 1]
-    upper = np.float64(a) + fx * np.float64(b - a)
-    lower = np.float64(c) + fx * np.float64(d - c)
-    return np.float32(upper + fy * (lower - upper))
+        plane = level[which[m]]
+        for k in range(out.shape[1]):
+            p, q = np.uint32(k) // np.uint32(count), np.uint32(k) % np.uint32(count)
+            across = (centres[m, p, 0] + lattice[q, 0]) * flip[0]
+            down = (centres[m, p, 1] + lattice[q, 1]) * flip[1]
+            u = (axis[m, 0] * across - axis[m, 1] * down) + origin[m, 0]
+            v = (axis[m, 1] * across + axis[m, 0] * down) + origin[m, 1]
+            x = np.float32(min(max(u / octave - 0.5, 0.0), width - 1.0))
+            y = np.float32(min(max(v / octave - 0.5, 0.0), height - 1.0))
+            left = max(min(np.intp(x), width - 2), 0)  # never beside it, whatever is asked
+            top = max(min(np.intp(y), height - 2), 0)
+            fx, fy = np.float64(x) - left, np.float64(y) - top
+            a, b = plane[top, left], plane[top, left + 1]
+            c, d = plane[top + 1, left], plane[top + 1, left + 1]
+            upper = np.float64(a) + fx * np.float64(b - a)
+            lower = np.float64(c) + fx * np.float64(d - c)
+            out[m, k] = np.float32(upper + fy * (lower - upper))
 
 
 @compiled_in_order

@@ -210,73 +210,38 @@ class Pyramid:
         return cell_features(values.reshape(-1, *shape), self.loops)
 
     def sample(self, which: np.ndarray, points: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """Bilinear samples; beyond the border the border's value is repeated.
-
-        which : (M,) int, the picture of each set of points.
-        points : (M, K, 2), pixel coordinates at the first level (pixel centres at i + 0.5).
-        step : (M,) distance of neighbouring points in pixels; it chooses the octave.
-
-        Returns: (M, K) float32.
-        """
-        octave = self._octaves(step)
-        octaves = set(octave.tolist())
-        if len(octaves) == 1:
-            return self._sampled(octaves.pop(), which, points)
-        values = np.empty(points.shape[:2], np.float32)
-        for k in octaves:
-            chosen = np.flatnonzero(octave == k)
-            values[chosen] = self._sampled(k, which[chosen], points[chosen])
-        return values
+        """(M, K) float32 samples at (M, K, 2) pixels of the first level; see `around`."""
+        still = Poses(np.zeros((len(points), 2)), np.tile([1.0, 0.0], (len(points), 1)))
+        return self.around(which, still, step, points, np.zeros((1, 2)))
 
     def around(
         self,
         which: np.ndarray,
         poses: Poses,
+        step: np.ndarray,
         centres: np.ndarray,
         lattice: np.ndarray,
-        per_unit: float,
         flip: np.ndarray = UNFLIPPED,
     ) -> np.ndarray:
-        """Samples of lattices around places, ``per_unit`` a unit; see `sample`.
+        """Bilinear samples of lattices around places; beyond the border its value is repeated.
 
-        centres : (M, P, 2), places in the face frame.
-        lattice : (K, 2), from each of them.
-        flip : (2,), what sums of both are multiplied by.
+        which : (M,) int, the picture of each pose.
+        step : (M,) distance of neighbouring points in pixels; it chooses the octave.
+        centres : (M, P, 2), places in the face frame (pixel centres at i + 0.5).
+        lattice : (K, 2), from each of them. flip : (2,), what sums of both are multiplied by.
 
         Returns: (M, P K) float32.
         """
-        step = poses.unit / per_unit
-        octaves = self._octaves(step)
-        if octaves.min() < octaves.max():
-            at = (centres[:, :, None] + lattice).reshape(len(centres), -1, 2) * flip
-            return self.sample(which, poses.to_picture(at), step)
-        octave, level = int(octaves[0]), _at_least_two(self.levels[octaves[0]])
-        if self.loops is not None:
-            found = np.empty((len(centres), centres.shape[1] * len(lattice)), np.float32)
-            places = poses.origin, poses.axis, centres, lattice, flip
-            self.loops.sample_around(level, which, *places, 2.0**octave, found)
-            return found
-        # One coordinate after the other: sums over pairs are short loops.
-        x, y = (
-            ((centres[..., k, None] + lattice[:, k]) * flip[k]).reshape(len(centres), -1)
-            for k in range(2)
-        )
-        across, down = poses.axis[:, :1], poses.axis[:, 1:]
-        u = (across * x - down * y) + poses.origin[:, :1]
-        v = (down * x + across * y) + poses.origin[:, 1:]
-        return _bilinear(level, which, u, v, octave)
-
-    def _octaves(self, step: np.ndarray) -> np.ndarray:
-        octave = np.clip(np.round(np.log2(np.maximum(step, 1e-6))), 0, len(self.levels) - 1)
-        return np.asarray(octave.astype(int))
-
-    def _sampled(self, octave: int, which: np.ndarray, points: np.ndarray) -> np.ndarray:
-        level = _at_least_two(self.levels[octave])
-        if self.loops is None:
-            return _bilinear(level, which, points[..., 0], points[..., 1], octave)
-        found = np.empty(points.shape[:2], np.float32)
-        self.loops.sample(level, which, points, 2.0**octave, found)
-        return found
+        octaves = np.clip(np.round(np.log2(np.maximum(step, 1e-6))), 0, len(self.levels) - 1)
+        values = np.empty((len(centres), centres.shape[1] * len(lattice)), np.float32)
+        for octave in set(octaves.astype(int).tolist()):
+            some = np.flatnonzero(octaves == octave)
+            found = np.empty((len(some), values.shape[1]), np.float32)
+            places = which[some], poses.origin[some], poses.axis[some], centres[some], lattice, flip
+            sample = _sample if self.loops is None else self.loops.sample
+            sample(_at_least_two(self.levels[octave]), *places, 2.0**octave, found)
+            values[some] = found
+        return values
 
 
 def _at_least_two(level: np.ndarray) -> np.ndarray:
@@ -286,20 +251,31 @@ def _at_least_two(level: np.ndarray) -> np.ndarray:
     return level
 
 
-def _bilinear(
-    level: np.ndarray, which: np.ndarray, u: np.ndarray, v: np.ndarray, octave: int
-) -> np.ndarray:
+def _sample(
+    level: np.ndarray,
+    which: np.ndarray,
+    origin: np.ndarray,
+    axis: np.ndarray,
+    centres: np.ndarray,
+    lattice: np.ndarray,
+    flip: np.ndarray,
+    octave: float,
+    out: np.ndarray,
+) -> None:
+    """`pixelreg.backends.loops_faces.sample` in NumPy."""
     _, height, width = level.shape
-    x = np.clip(u / 2.0**octave - 0.5, 0, width - 1).astype(np.float32)
-    y = np.clip(v / 2.0**octave - 0.5, 0, height - 1).astype(np.float32)
-    left = np.minimum(x.astype(np.intp), max(width - 2, 0))
-    top = np.minimum(y.astype(np.intp), max(height - 2, 0))
+    # One coordinate after the other: sums over pairs are short loops.
+    u, v = (((centres[..., k, None] + lattice[:, k]) * flip[k]).reshape(out.shape) for k in (0, 1))
+    across, down = axis[:, :1], axis[:, 1:]
+    x, y = (across * u - down * v) + origin[:, :1], (down * u + across * v) + origin[:, 1:]
+    x = np.clip(x / octave - 0.5, 0, width - 1).astype(np.float32)
+    y = np.clip(y / octave - 0.5, 0, height - 1).astype(np.float32)
+    left, top = np.minimum(x.astype(np.intp), width - 2), np.minimum(y.astype(np.intp), height - 2)
     fx, fy = x - left, y - top
     base = (which[:, None] * height + top) * width + left
-    flat = level.reshape(-1)
-    a, b, c, d = (flat.take(base + step) for step in (0, 1, width, width + 1))
+    a, b, c, d = (level.reshape(-1).take(base + step) for step in (0, 1, width, width + 1))
     upper, lower = a + fx * (b - a), c + fx * (d - c)
-    return np.asarray(upper + fy * (lower - upper), np.float32)
+    out[:] = upper + fy * (lower - upper)
 
 
 def grid(x: tuple[float, float], y: tuple[float, float], per_unit: float) -> np.ndarray:
@@ -328,7 +304,9 @@ PATCH = square(PATCH_SIDE / PATCH_UNIT / 2, PATCH_UNIT)
 
 def crop_features(pyramid: Pyramid, which: np.ndarray, poses: Poses) -> np.ndarray:
     """(M, 2048) float32 features of the whole face in each pose."""
-    values = pyramid.around(which, poses, np.zeros((len(which), 1, 2)), CROP, CROP_UNIT)
+    values = pyramid.around(
+        which, poses, poses.unit / CROP_UNIT, np.zeros((len(which), 1, 2)), CROP
+    )
     cells = pyramid.cells(values, (CROP_SIDE, CROP_SIDE))
     return cells.reshape(len(cells), -1)
 
@@ -337,7 +315,7 @@ def patch_features(
     pyramid: Pyramid, which: np.ndarray, poses: Poses, landmarks: np.ndarray
 ) -> np.ndarray:
     """(M, 5 * 288) float32 features of a patch around each of (M, 5, 2) landmarks in pixels."""
-    values = pyramid.around(which, poses, poses.to_frame(landmarks), PATCH, PATCH_UNIT)
+    values = pyramid.around(which, poses, poses.unit / PATCH_UNIT, poses.to_frame(landmarks), PATCH)
     cells = pyramid.cells(values, (PATCH_SIDE, PATCH_SIDE))
     return cells.reshape(len(landmarks), -1)
 

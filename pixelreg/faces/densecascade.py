@@ -138,7 +138,9 @@ def pose_of(points: Float64, mean: Float64) -> Poses:
 
 def crop_features(pyramid: Pyramid, which: Array, poses: Poses) -> Floats:
     """(m, d) features of the whole face in each pose."""
-    values = pyramid.around(which, poses, np.zeros((len(which), 1, 2)), CROP, CROP_UNIT)
+    values = pyramid.around(
+        which, poses, poses.unit / CROP_UNIT, np.zeros((len(which), 1, 2)), CROP
+    )
     cells = pyramid.cells(values, CROP_SHAPE)
     return cells.reshape(len(cells), -1)
 
@@ -154,7 +156,7 @@ def part_features(
     flip = FLIP if part == "right eye" else np.ones(2)
     unit, cells = PATCH_UNITS[kind][stage], CELLS[kind]
     own = local[:, PARTS[part]] * flip
-    values = pyramid.around(which, poses, own, LATTICES[kind][stage], unit, flip)
+    values = pyramid.around(which, poses, poses.unit / unit, own, LATTICES[kind][stage], flip)
     seen = pyramid.cells(values, (4 * cells, 4 * cells)).reshape(len(own), -1)
     shape = (own - own.mean(axis=1, keepdims=True)).reshape(len(own), -1)
     return np.concatenate([seen, shape.astype(np.float32)], axis=1)

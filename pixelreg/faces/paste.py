@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -179,14 +179,9 @@ class _Fields:
         return found
 
 
-@dataclass(frozen=True)
-class _Strip:
-    """Some rows of a window, and the columns between which anything may change there."""
-
-    first: int
-    last: int
-    left: int
-    right: int
+# Some rows of a window, and the columns between which anything may change there: the first row and
+# the one after the last, then columns.
+_Strip: TypeAlias = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -207,8 +202,9 @@ class _Paste:
     def lay(self, strip: _Strip) -> None:
         """Write what becomes of a strip."""
         window, fields = self.window, self.fields
-        rows = slice(window.top + strip.first, window.top + strip.last)
-        columns = slice(window.left + strip.left, window.left + strip.right)
+        first, last, left, right = strip
+        rows = slice(window.top + first, window.top + last)
+        columns = slice(window.left + left, window.left + right)
         if self.fine is None:
             planes = window.enlarged(fields, strip)
         elif self.loops is not None:
@@ -295,7 +291,7 @@ class _Window:
                     min(int(near.max() + reach) + 1, self.width),
                 )
                 if left < right:
-                    yield _Strip(first, last, left, right)
+                    yield first, last, left, right
 
     def fine(self, fields: _Fields) -> Floats | None:
         """(k, FINER h + 2, FINER w + 2) float32, fields with their borders repeated; None where
@@ -316,24 +312,24 @@ class _Window:
         similarity = self.similarity
         square = similarity.a**2 + similarity.b**2
         a, b = FINER * similarity.a / square, FINER * similarity.b / square
-        columns = np.arange(strip.left, strip.right) + (self.left + 0.5 - similarity.c)
-        rows = np.arange(strip.first, strip.last) + (self.top + 0.5 - similarity.d)
+        columns = np.arange(*strip[2:]) + (self.left + 0.5 - similarity.c)
+        rows = np.arange(*strip[:2]) + (self.top + 0.5 - similarity.d)
         each = a * columns + 0.5, b * rows, -b * columns, a * rows + 0.5
         return tuple(place.astype(np.float32) for place in each)  # type: ignore[return-value]
 
     def enlarged(self, fields: _Fields, strip: _Strip) -> Floats:
         """Fields at a strip's pixels, where the crop's cover a whole number of the photo's."""
         times = self.similarity.whole
-        left = self.left - int(self.similarity.c)
-        columns = slice(left + strip.left, left + strip.right)
-        top, bottom = (self.top - int(self.similarity.d) + row for row in (strip.first, strip.last))
+        columns = slice(*(self.left - int(self.similarity.c) + column for column in strip[2:]))
+        top, bottom = (self.top - int(self.similarity.d) + row for row in strip[:2])
         if times == 1:
             return fields.planes(slice(top, bottom))[:, :, columns]
         start = max(top // times - AROUND, 0)
         parts = fields.planes(slice(start, -(-bottom // times) + AROUND))
         shape = times * parts.shape[2], times * parts.shape[1]
         rows = slice(top - times * start, bottom - times * start)
-        return np.stack([np.asarray(_resized(part, shape))[rows, columns] for part in parts])
+        images = (Image.fromarray(part).resize(shape, Image.Resampling.BICUBIC) for part in parts)
+        return np.stack([np.asarray(image)[rows, columns] for image in images])
 
 
 def _read(fine: Floats, across: Floats, more_x: Floats, more_y: Floats, down: Floats) -> Floats:
@@ -385,11 +381,6 @@ def _finer(planes: Floats) -> Floats:
         shares /= shares.sum(axis=2, keepdims=True)
     made: Floats = shares.astype(np.float32) @ np.swapaxes(parts, 2, 3)
     return made.reshape(count, -1, width)[:, : FINER * length]
-
-
-def _resized(plane: Floats, size: tuple[int, int]) -> Image.Image:
-    image = Image.fromarray(np.ascontiguousarray(plane))
-    return image.resize(size, Image.Resampling.BICUBIC)
 
 
 def _bounds(
