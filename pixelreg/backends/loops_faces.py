@@ -40,9 +40,9 @@ def _grey(first: int, last: int, picture: Pixels, times: int, out: Pixels) -> No
         for y in range(top, bottom):
             line = picture[y].reshape(-1)
             for x in range(width):
-                r, g = np.uint32(line[3 * x]), np.uint32(line[3 * x + 1])
-                b = np.uint32(line[3 * x + 2])
-                mixed = r * np.uint32(19595) + g * np.uint32(38470) + b * np.uint32(7471)
+                mixed = np.uint32(line[3 * x]) * np.uint32(19595)
+                mixed += np.uint32(line[3 * x + 1]) * np.uint32(38470)
+                mixed += np.uint32(line[3 * x + 2]) * np.uint32(7471)
                 sums[x] += (mixed + np.uint32(0x8000)) >> np.uint32(16)
         for column in range(out.shape[1]):
             left, right = column * times, min(column * times + times, width)
@@ -278,9 +278,7 @@ def lay(
                 for x in range(width):
                     found[x] = found[x] * (ONE - cover[x]) + layer[x]
             for x in range(width):
-                found[x] = np.rint(min(max(found[x], ZERO), WHITE))
-            for x in range(width):
-                made[left + x, k] = np.uint8(np.int32(found[x]))
+                made[left + x, k] = np.uint8(np.int32(np.rint(min(max(found[x], ZERO), WHITE))))
 
 
 @compiled_in_order

@@ -304,9 +304,8 @@ PATCH = square(PATCH_SIDE / PATCH_UNIT / 2, PATCH_UNIT)
 
 def crop_features(pyramid: Pyramid, which: np.ndarray, poses: Poses) -> np.ndarray:
     """(M, 2048) float32 features of the whole face in each pose."""
-    values = pyramid.around(
-        which, poses, poses.unit / CROP_UNIT, np.zeros((len(which), 1, 2)), CROP
-    )
+    step, middle = poses.unit / CROP_UNIT, np.zeros((len(which), 1, 2))
+    values = pyramid.around(which, poses, step, middle, CROP)
     cells = pyramid.cells(values, (CROP_SIDE, CROP_SIDE))
     return cells.reshape(len(cells), -1)
 

@@ -138,9 +138,8 @@ def pose_of(points: Float64, mean: Float64) -> Poses:
 
 def crop_features(pyramid: Pyramid, which: Array, poses: Poses) -> Floats:
     """(m, d) features of the whole face in each pose."""
-    values = pyramid.around(
-        which, poses, poses.unit / CROP_UNIT, np.zeros((len(which), 1, 2)), CROP
-    )
+    step, middle = poses.unit / CROP_UNIT, np.zeros((len(which), 1, 2))
+    values = pyramid.around(which, poses, step, middle, CROP)
     cells = pyramid.cells(values, CROP_SHAPE)
     return cells.reshape(len(cells), -1)
 

@@ -76,9 +76,8 @@ def paste_change(
     if not fields.begins[-1]:
         return result
     compiled = (loops or exact_loops()) if values.dtype == np.uint8 else None
-    paste = _Paste(
-        np.ascontiguousarray(values), result, window, fields, window.fine(fields), compiled
-    )
+    whole, fine = np.ascontiguousarray(values), window.fine(fields)
+    paste = _Paste(whole, result, window, fields, fine, compiled)
     strips = list(window.strips(fields.busy))
     if cores() == 1 or window.width * window.height < ENOUGH:
         for strip in strips:
@@ -95,8 +94,7 @@ class _Fields:
 
     steps, gain, colour, layer : see `Change`; None for those that do nothing.
     turn : a and b of the similarity, times the strength.
-    share, unit : what colours are multiplied by, and layers: the strength in the photo's unit, and
-        that.
+    share, unit : the strength in the photo's unit, and that.
     """
 
     steps: Floats | None
@@ -216,10 +214,8 @@ class _Paste:
             return
         places = window.places(strip) if self.fine is not None else (np.zeros(0, np.float32),) * 4
         box = columns.start, rows.start, columns.stop, rows.stop
-        planes = np.ascontiguousarray(planes)
-        self.loops.lay(
-            self.values, planes, *places, fields.begins, box, fields.steepness, self.result
-        )
+        more = fields.begins, box, fields.steepness, self.result
+        self.loops.lay(self.values, np.ascontiguousarray(planes), *places, *more)
 
     def _laid(self, planes: Floats, rows: slice, columns: slice, out: Array) -> None:
         """`pixelreg.backends.loops_faces.lay` in NumPy."""
@@ -286,10 +282,8 @@ class _Window:
             last = min(first + step, self.height)
             near = x[(lowest < last) & (highest > first)] - self.left
             if near.size:
-                left, right = (
-                    max(int(near.min() - reach), 0),
-                    min(int(near.max() + reach) + 1, self.width),
-                )
+                left = max(int(near.min() - reach), 0)
+                right = min(int(near.max() + reach) + 1, self.width)
                 if left < right:
                     yield first, last, left, right
 

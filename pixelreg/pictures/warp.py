@@ -79,10 +79,8 @@ class RowsOfTaps:
         kind = np.dtype(np.uint8 if values.dtype == np.uint8 else np.float32)
         planes = _bordered(values[slice(*rows), slice(*columns)], np, kind)
         count, high, wide = planes.shape
-        each = np.ndarray(
-            (count, high * wide - TAPS + 1), RECORDS[kind.itemsize], planes,
-            strides=(planes.strides[0], kind.itemsize),
-        )  # fmt: skip
+        shape, steps = (count, high * wide - TAPS + 1), (planes.strides[0], kind.itemsize)
+        each = np.ndarray(shape, RECORDS[kind.itemsize], planes, strides=steps)
         return cls(each.copy(), columns[0] - BORDER, rows[0] - BORDER, high, wide, kind)
 
     def fetch(self, x: Array, y: Array, steepness: float) -> Floats:
