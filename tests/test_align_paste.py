@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from pixelreg.errors import FaceError
 from pixelreg.faces.align import (
@@ -18,7 +19,7 @@ from pixelreg.faces.align import (
     similarity_from_square,
 )
 from pixelreg.faces.locate import Locator
-from pixelreg.faces.paste import face_mask, paste_change
+from pixelreg.faces.paste import FINER, _finer, face_mask, paste_change
 from pixelreg.models.model import Frame
 from pixelreg.models.plans import Change
 
@@ -370,6 +371,30 @@ def test_movement_beyond_the_photo_takes_its_border() -> None:
     far = np.full((110, 110, 2), 1000, np.float32)
     made = paste_change(photo, Change(np.zeros((110, 110, 3), np.float32), far), IDENTITY)
     assert (made == photo[-1, -1]).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (8, 16), (61, 50), (1, 1)])
+def test_fields_are_made_finer_as_by_pillows_resize(shape) -> None:
+    field = np.random.default_rng(4).normal(0, 3, (1, *shape)).astype(np.float32)
+    made = np.swapaxes(_finer(np.ascontiguousarray(np.swapaxes(_finer(field), 1, 2))), 1, 2)
+    size = FINER * shape[1], FINER * shape[0]
+    wanted = Image.fromarray(field[0]).resize(size, Image.Resampling.BICUBIC)
+    np.testing.assert_allclose(made[0], np.asarray(wanted), atol=1e-5)
+
+
+def test_what_changes_at_one_pixel_is_found_wherever_the_crop_lies() -> None:
+    # Strips leave out what cannot change: a lone pixel must not be left out, nor cut.
+    photo = np.full((220, 240, 3), 0.35)
+    for place in (turned(4.3, 33, (110, 100), 40), turned(3.0, 0, (110, 100), 40)):
+        for at in ((3, 4), (20, 31), (37, 5)):
+            colour = np.zeros((40, 40, 3), np.float32)
+            colour[at] = 0.4
+            made = (paste_change(photo, Change(colour), place) - photo).sum(axis=2)
+            there = place.to_photo(np.array([at[1] + 0.5, at[0] + 0.5]))
+            far = np.indices(photo.shape[:2])[::-1] + 0.5 - there[:, None, None]
+            assert made[np.hypot(*far) < 1].min() > 0.8
+            # The kernel's volume is one pixel of the crop.
+            assert made.sum() == pytest.approx(3 * 0.4 * place.scale**2, rel=0.01)
 
 
 # ---- where the crop lies
