@@ -394,7 +394,7 @@ def test_what_changes_at_one_pixel_is_found_wherever_the_crop_lies() -> None:
             far = np.indices(photo.shape[:2])[::-1] + 0.5 - there[:, None, None]
             assert made[np.hypot(*far) < 1].min() > 0.8
             # The kernel's volume is one pixel of the crop.
-            assert made.sum() == pytest.approx(3 * 0.4 * place.scale**2, rel=0.01)
+            assert made.sum() == pytest.approx(3 * 0.4 * place.scale**2, rel=0.05)
 
 
 # ---- where the crop lies
