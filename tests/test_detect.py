@@ -312,6 +312,33 @@ def test_sampling_against_scipy() -> None:
     np.testing.assert_allclose(halved[0], expected, atol=1e-5)
 
 
+def test_compiled_loops_sample_and_grey_the_same() -> None:
+    pytest.importorskip("numba")
+    from pixelreg.backends import loops_faces
+
+    rng = np.random.default_rng(5)
+    photo = rng.integers(0, 256, (53, 61, 3), dtype=np.uint8)
+    for times in (1, 2, 3, 4, 7, 60):
+        grey = gradients.luminance(photo, times)
+        np.testing.assert_array_equal(gradients.luminance(photo, times, loops_faces), grey)
+    grey = rng.random((2, 30, 41)).astype(np.float32)
+    poses = gradients.Poses(rng.uniform(5, 30, (3, 2)), rng.normal(0, 4, (3, 2)))
+    centres, lattice = rng.uniform(-2, 2, (3, 4, 2)), gradients.square(0.5, 6.0)
+    plain, quick = (
+        gradients.Pyramid.of(grey, loops=loops).around(
+            np.array([1, 0, 1]),
+            poses,
+            np.array([1.0, 2.0, 1.0]),
+            centres,
+            lattice,
+            np.array([-1.0, 1]),
+        )
+        for loops in (None, loops_faces)
+    )
+    assert plain.shape == (3, 4 * 36)
+    np.testing.assert_array_equal(plain, quick)
+
+
 def test_features_of_a_ramp_point_one_way() -> None:
     ramp = np.linspace(0.1, 1, 32, dtype=np.float32) ** 2
     rightwards = gradients.cell_features(np.tile(ramp, (1, 32, 1)))

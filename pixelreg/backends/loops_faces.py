@@ -11,27 +11,78 @@ from typing import Any
 import numpy as np
 
 from pixelreg.arrays import Array, Float64, Floats, Pixels
-from pixelreg.backends.loops import compiled_in_order
+from pixelreg.backends import cores
+from pixelreg.backends.loops import compiled_in_order, spread
 
 ZERO, HALF, TINY = np.float32(0), np.float32(0.5), np.float32(1 / 16)
 DIAGONAL, NINTH = np.float32(np.sqrt(0.5)), np.float32(1 / 9)
 CELL, CHANNELS = 4, 8
+LARGE = 1_000_000  # bytes of a picture from which threads are worth it
 ONE, TWO, WHITE = np.float32(1), np.float32(2), np.float32(255)
 
 
-@compiled_in_order
-def sample(level: Floats, which: Array, points: Float64, octave: Any, out: Floats) -> None:
-    """Bilinear samples of pictures (N, H, W); the border repeats.
+def grey(picture: Pixels, times: int, out: Pixels) -> None:
+    """See `_grey`; by all cores."""
+    spread(_grey, len(out), cores() if picture.size > LARGE else 1, picture, times, out)
 
-    which : (m,) intp, the picture of each set of points. points : (m, K, 2) float64 pixels at the
-    first level. octave : float64, 2 ** the level's number. out : (m, K) float32.
+
+@compiled_in_order
+def _grey(first: int, last: int, picture: Pixels, times: int, out: Pixels) -> None:
+    """Luminance, and means of ``times`` x ``times`` pixels of it, as Pillow rounds both.
+
+    picture : (H, W, 3) uint8. out : (h, w) uint8, rounded up: the last blocks may be smaller.
+    """
+    height, width, _ = picture.shape
+    sums = np.empty(width, np.uint32)
+    for row in range(first, last):
+        top, bottom = row * times, min(row * times + times, height)
+        sums[:] = 0
+        for y in range(top, bottom):
+            line = picture[y].reshape(-1)
+            for x in range(width):
+                mixed = np.uint32(line[3 * x]) * np.uint32(19595)
+                mixed += np.uint32(line[3 * x + 1]) * np.uint32(38470)
+                mixed += np.uint32(line[3 * x + 2]) * np.uint32(7471)
+                sums[x] += (mixed + np.uint32(0x8000)) >> np.uint32(16)
+        for column in range(out.shape[1]):
+            left, right = column * times, min(column * times + times, width)
+            total, count = 0, (right - left) * (bottom - top)
+            for x in range(left, right):
+                total += sums[x]
+            out[row, column] = ((total + count // 2) * ((1 << 24) // count)) >> 24
+
+
+@compiled_in_order
+def sample(
+    level: Floats,
+    which: Array,
+    origin: Float64,
+    axis: Float64,
+    centres: Float64,
+    lattice: Float64,
+    flip: Float64,
+    octave: Any,
+    out: Floats,
+) -> None:
+    """Bilinear samples of pictures (N, H, W) of two rows and columns or more; the border repeats.
+
+    They are taken at (centre + lattice) flip of each pose; see `pixelreg.faces.cascade.Pyramid`.
+
+    which : (m,) intp. origin, axis : (m, 2) float64. centres : (m, P, 2). lattice : (K, 2).
+    octave : float64, 2 ** the level's number. out : (m, P K) float32.
     """
     _, height, width = level.shape
-    for m in range(len(points)):
+    count = len(lattice)
+    for m in range(len(centres)):
         plane = level[which[m]]
-        for k in range(points.shape[1]):
-            x = np.float32(min(max(points[m, k, 0] / octave - 0.5, 0.0), width - 1.0))
-            y = np.float32(min(max(points[m, k, 1] / octave - 0.5, 0.0), height - 1.0))
+        for k in range(out.shape[1]):
+            p, q = np.uint32(k) // np.uint32(count), np.uint32(k) % np.uint32(count)
+            across = (centres[m, p, 0] + lattice[q, 0]) * flip[0]
+            down = (centres[m, p, 1] + lattice[q, 1]) * flip[1]
+            u = (axis[m, 0] * across - axis[m, 1] * down) + origin[m, 0]
+            v = (axis[m, 1] * across + axis[m, 0] * down) + origin[m, 1]
+            x = np.float32(min(max(u / octave - 0.5, 0.0), width - 1.0))
+            y = np.float32(min(max(v / octave - 0.5, 0.0), height - 1.0))
             left = max(min(np.intp(x), width - 2), 0)  # never beside it, whatever is asked
             top = max(min(np.intp(y), height - 2), 0)
             fx, fy = np.float64(x) - left, np.float64(y) - top
@@ -171,86 +222,146 @@ def finish(y: Floats, offset: Floats, x: Floats, step: int, slope: Floats) -> No
 @compiled_in_order
 def lay(
     values: Pixels,
-    steps: Floats,
-    gain: Floats,
-    colour: Floats,
-    layer: Floats,
-    turn: tuple[Any, Any],
-    corner: tuple[int, int],
+    fields: Floats,
+    across: Floats,
+    more_x: Floats,
+    more_y: Floats,
+    down: Floats,
+    begins: tuple[int, int, int, int, int],
+    box: tuple[int, int, int, int],
     steepness: Any,
     out: Pixels,
 ) -> None:
     """A change laid on a strip of a photo; see `pixelreg.faces.paste`.
 
-    values : (H, W, 3) uint8, the photo. out : (h, w, 3) uint8, the strip of a copy of it.
-    steps, gain, colour, layer : (h, w, 2), (h, w, 1), (h, w, 3) and (h, w, 4) float32; without any
-        rows where there is none.
-    turn : a and b of the similarity, float32. corner : of the strip, its column and row.
-    steepness : float32, of the kernel.
+    values : (H, W, 3) uint8, the photo. out : like it, a copy that is written to.
+    fields : (k, h, w) float32 at the strip's pixels; or finer ones to be read, where there are
+        places.
+    across, more_y : (w,) float32, and more_x, down : (h,), places; or all empty.
+    begins : of the displacement, the gain, the colour and the layer among the fields, or -1; and k.
+    box : left, top, right and bottom of the strip. steepness : float32, of the kernel.
+
+    All arrays lie in C order, so that one loop serves them all.
     """
-    moves, gains, adds, covers = len(steps) > 0, len(gain) > 0, len(colour) > 0, len(layer) > 0
-    pixel = np.empty(3, np.float32)
-    for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
-            row, column = corner[1] + y, corner[0] + x
-            across, down = (steps[y, x, 0], steps[y, x, 1]) if moves else (ZERO, ZERO)
-            still = across == 0 and down == 0
-            more = gain[y, x, 0] if gains else ONE
-            laid_on = (adds and _any(colour, y, x)) or (covers and _any(layer, y, x))
-            if still and more == ONE and not laid_on:
-                continue
-            if not still:
-                u = np.float32(column) + (turn[0] * across - turn[1] * down)
-                v = np.float32(row) + (turn[1] * across + turn[0] * down)
-                _cubic(values, u, v, steepness, pixel)
-            else:
+    moves, gains, adds, covers, _ = begins
+    left, top, right, bottom = box
+    width = right - left
+    here, moved = np.empty((len(fields), width), np.float32), np.empty((3, width), np.float32)
+    taps, places = np.empty((8, width), np.float32), np.empty((2, width), np.int64)
+    sums = np.empty(5 * values.shape[2] + 1, np.float32)
+    for y in range(bottom - top):
+        if len(across):
+            _read(fields, across, more_x[y], more_y, down[y], here)
+        else:
+            here[:] = fields[:, y]
+        line, made = values[top + y], out[top + y]
+        if moves >= 0:
+            _places(here[moves], left, 1, steepness, taps[:4], places[0])
+            _places(here[moves + 1], top + y, 0, steepness, taps[4:], places[1])
+            _cubic(values, places, taps, sums, moved)
+        else:
+            for x in range(width):
                 for k in range(3):
-                    pixel[k] = np.float32(values[row, column, k])
-            for k in range(3):
-                one = pixel[k] / WHITE * more
-                if adds:
-                    one = one + colour[y, x, k]
-                if covers:
-                    one = one * (ONE - layer[y, x, 3]) + layer[y, x, k]
-                out[y, x, k] = np.uint8(min(max(np.rint(one * WHITE), ZERO), WHITE))
+                    moved[k, x] = np.float32(line[left + x, k])
+        for k in range(3):
+            found = moved[k]
+            if gains >= 0:
+                gain = here[gains]
+                for x in range(width):
+                    found[x] *= gain[x] + ONE
+            if adds >= 0:
+                colour = here[adds + k]
+                for x in range(width):
+                    found[x] += colour[x]
+            if covers >= 0:
+                layer, cover = here[covers + k], here[covers + 3]
+                for x in range(width):
+                    found[x] = found[x] * (ONE - cover[x]) + layer[x]
+            for x in range(width):
+                made[left + x, k] = np.uint8(np.int32(np.rint(min(max(found[x], ZERO), WHITE))))
 
 
 @compiled_in_order
-def _any(field: Floats, y: int, x: int) -> bool:
-    """Whether a field has anything at a pixel."""
-    found = False
-    for k in range(field.shape[2]):
-        found = found or field[y, x, k] != 0
-    return found
+def _read(
+    fine: Floats, across: Floats, more_x: Any, more_y: Floats, down: Any, out: Floats
+) -> None:
+    """Fields of one row, (k, w), 0 outside the crop; see `pixelreg.faces.paste`."""
+    count, high, wide = fine.shape
+    right, bottom = np.float32(wide) - HALF - ONE, np.float32(high) - HALF - ONE
+    flat = fine.reshape(-1)
+    for column in range(len(across)):
+        x, y = across[column] + more_x, more_y[column] + down
+        if not (x >= HALF and x < right and y >= HALF and y < bottom):
+            for k in range(count):
+                out[k, column] = ZERO
+            continue
+        left, top = np.floor(x), np.floor(y)
+        x, y = x - left, y - top
+        p = np.uint64(np.int64(top) * wide + np.int64(left))
+        for k in range(count):
+            a, c = flat[p], flat[p + np.uint64(wide)]
+            a += x * (flat[p + np.uint64(1)] - a)
+            c += x * (flat[p + np.uint64(wide + 1)] - c)
+            out[k, column] = a + y * (c - a)
+            p += np.uint64(high * wide)
 
 
 @compiled_in_order
-def _cubic(values: Pixels, u: Any, v: Any, steepness: Any, out: Floats) -> None:
-    """See `pixelreg.pictures.warp.fetch_cubic`: one place, the colours on [0, 255]."""
+def _places(steps: Floats, start: int, each: Any, a: Any, taps: Floats, places: Array) -> None:
+    """The first of four taps of every pixel of a row, and their weights (4, w), on one axis.
+
+    start : of the row, and by how much it grows with each pixel.
+    """
+    first, second, third, fourth = taps[0], taps[1], taps[2], taps[3]
+    for x in range(len(steps)):
+        at = steps[x] + np.float32(start + each * x)
+        low = np.floor(at)
+        places[x] = np.int64(low) - 1
+        first[x], second[x], third[x], fourth[x] = cubic_weights(at - low, a)
+
+
+@compiled_in_order
+def _cubic(values: Pixels, places: Array, taps: Floats, sums: Floats, out: Floats) -> None:
+    """See `pixelreg.pictures.warp.RowsOfTaps`: a row, (3, w), on [0, 255].
+
+    sums : (16,), room for a row of taps, and one more colour.
+    """
     height, width, _ = values.shape
-    left, top = np.floor(u), np.floor(v)
-    a, d = _taps(np.float32(u - left), steepness), _taps(np.float32(v - top), steepness)
-    i, j = np.intp(top) - 1, np.intp(left) - 1
-    j0, j1 = min(max(j, 0), width - 1), min(max(j + 1, 0), width - 1)
-    j2, j3 = min(max(j + 2, 0), width - 1), min(max(j + 3, 0), width - 1)
-    r, g, b = ZERO, ZERO, ZERO
-    for k in range(4):
-        row = min(max(i + k, 0), height - 1)
-        line = np.float32(values[row, j0, 0]) * a[0] + np.float32(values[row, j1, 0]) * a[1]
-        line = line + np.float32(values[row, j2, 0]) * a[2]
-        r += (line + np.float32(values[row, j3, 0]) * a[3]) * d[k]
-        line = np.float32(values[row, j0, 1]) * a[0] + np.float32(values[row, j1, 1]) * a[1]
-        line = line + np.float32(values[row, j2, 1]) * a[2]
-        g += (line + np.float32(values[row, j3, 1]) * a[3]) * d[k]
-        line = np.float32(values[row, j0, 2]) * a[0] + np.float32(values[row, j1, 2]) * a[1]
-        line = line + np.float32(values[row, j2, 2]) * a[2]
-        b += (line + np.float32(values[row, j3, 2]) * a[3]) * d[k]
-    out[0], out[1], out[2] = r, g, b
+    flat, wide = values.reshape(-1), np.uint64(3 * width)
+    # Taken from the shape, the length stays a loop for the compiler, which makes it two operations.
+    length = np.uint64(len(sums))
+    for x in range(out.shape[1]):
+        j, i = places[0, x], places[1, x]
+        d0, d1, d2, d3 = taps[4, x], taps[5, x], taps[6, x], taps[7, x]
+        if j >= 0 and j < width - 5 and i >= 0 and i < height - 3:
+            p0 = np.uint64(3) * np.uint64(i * width + j)
+            p1 = p0 + wide
+            p2 = p1 + wide
+            p3 = p2 + wide
+            row0, row1 = flat[p0 : p0 + length], flat[p1 : p1 + length]
+            row2, row3 = flat[p2 : p2 + length], flat[p3 : p3 + length]
+            for c in range(len(row0)):
+                above = d0 * np.float32(row0[c]) + d1 * np.float32(row1[c])
+                sums[c] = (above + d2 * np.float32(row2[c])) + d3 * np.float32(row3[c])
+        else:
+            i0, i1 = min(max(i, 0), height - 1), min(max(i + 1, 0), height - 1)
+            i2, i3 = min(max(i + 2, 0), height - 1), min(max(i + 3, 0), height - 1)
+            for k in range(4):
+                column = min(max(j + k, 0), width - 1)
+                for c in range(3):
+                    above = d0 * np.float32(values[i0, column, c])
+                    above += d1 * np.float32(values[i1, column, c])
+                    above += d2 * np.float32(values[i2, column, c])
+                    sums[3 * k + c] = above + d3 * np.float32(values[i3, column, c])
+        a0, a1, a2, a3 = taps[0, x], taps[1, x], taps[2, x], taps[3, x]
+        out[0, x] = (sums[0] * a0 + sums[6] * a2) + (sums[3] * a1 + sums[9] * a3)
+        out[1, x] = (sums[1] * a0 + sums[7] * a2) + (sums[4] * a1 + sums[10] * a3)
+        out[2, x] = (sums[2] * a0 + sums[8] * a2) + (sums[5] * a1 + sums[11] * a3)
 
 
 @compiled_in_order
-def _taps(share: Any, a: Any) -> tuple[Any, Any, Any, Any]:
-    """Of Keys' kernel at 1 + share, share, 1 - share and 2 - share."""
+def cubic_weights(share: Any, a: Any) -> tuple[Any, Any, Any, Any]:
+    """Of Keys' kernel at 1 + share, share, 1 - share and 2 - share, float32."""
     return _far(ONE + share, a), _near(share, a), _near(ONE - share, a), _far(TWO - share, a)
 
 

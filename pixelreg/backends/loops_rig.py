@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pixelreg.arrays import Array, Floats, Pixels
-from pixelreg.backends import cores
-from pixelreg.backends import loops as threads
+from pixelreg.arrays import Array, Floats
 from pixelreg.backends.loops import compiled
+from pixelreg.backends.loops_faces import cubic_weights
 
-ZERO, HALF, ONE, WHITE = np.float32(0), np.float32(0.5), np.float32(1), np.float32(255)
+ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 FLAT = np.float32(1e-9)  # twice the area of a triangle that is none
 
 
@@ -232,8 +231,8 @@ def move(
         u = flat_x[p] + np.float32(p % out.shape[1] + left)
         v = flat_y[p] + np.float32(p // out.shape[1] + top)
         column, row = np.floor(u), np.floor(v)
-        a0, a1, a2, a3 = _weights(np.float32(u - column), steepness)
-        d = _weights(np.float32(v - row), steepness)
+        a0, a1, a2, a3 = cubic_weights(np.float32(u - column), steepness)
+        d = cubic_weights(np.float32(v - row), steepness)
         i, j = np.int32(row), np.int32(column)
         j0, j1 = min(max(j - 1, 0), width - 1), min(max(j, 0), width - 1)
         j2, j3 = min(max(j + 1, 0), width - 1), min(max(j + 2, 0), width - 1)
@@ -245,98 +244,3 @@ def move(
                 + a2 * np.float32(line[j2]) + a3 * np.float32(line[j3])
             )  # fmt: skip
         flat[p] = total
-
-
-def lay(rows: int, *work: Any) -> None:
-    """A change laid on a window of that many rows, by all cores; see `_lay`."""
-    threads.spread(_lay, rows, cores(), *work)
-
-
-@compiled
-def _lay(
-    first: int,
-    last: int,
-    values: Pixels,
-    across: Floats,
-    down: Floats,
-    gain: Floats,
-    layer: Floats,
-    turn: tuple[Any, Any],
-    corner: tuple[int, int],
-    steepness: Any,
-    out: Pixels,
-) -> None:
-    """A change laid on some rows of a window of a photo, as `pixelreg.faces.paste` has it.
-
-    values : (H, W, 3) uint8, the photo. out : like it, a copy that is written to.
-    across, down : (h, w) float32, how many crop pixels away each colour is fetched.
-    gain : (h, w) float32. layer : (h, w, 4) float32, or without any rows.
-    turn : a and b of the similarity, float32. corner : of the window, its column and row.
-    """
-    for y in range(first, last):
-        for x in range(across.shape[1]):
-            sx, sy, more = across[y, x], down[y, x], gain[y, x]
-            cover = layer[y, x, 3] if y < layer.shape[0] else ZERO
-            row, column = corner[1] + y, corner[0] + x
-            if sx != 0 or sy != 0:
-                u = np.float32(column) + (turn[0] * sx - turn[1] * sy)
-                v = np.float32(row) + (turn[1] * sx + turn[0] * sy)
-                r, g, b = _fetch(values, u, v, steepness)
-            elif more != ONE or cover != 0:
-                r, g = np.float32(values[row, column, 0]), np.float32(values[row, column, 1])
-                b = np.float32(values[row, column, 2])
-            else:
-                continue
-            r, g, b = r / WHITE * more, g / WHITE * more, b / WHITE * more
-            if cover != 0:
-                r = r * (ONE - cover) + layer[y, x, 0]
-                g = g * (ONE - cover) + layer[y, x, 1]
-                b = b * (ONE - cover) + layer[y, x, 2]
-            out[row, column, 0], out[row, column, 1] = _byte(r), _byte(g)
-            out[row, column, 2] = _byte(b)
-
-
-@compiled
-def _byte(value: Any) -> Any:
-    return np.uint8(min(max(np.rint(value * WHITE), ZERO), WHITE))
-
-
-@compiled
-def _fetch(values: Pixels, u: Any, v: Any, steepness: Any) -> tuple[Any, Any, Any]:
-    """Cubic look-up of one pixel at column u, row v; the border repeats."""
-    height, width, _ = values.shape
-    left, top = np.floor(u), np.floor(v)
-    a = _weights(np.float32(u - left), steepness)
-    d = _weights(np.float32(v - top), steepness)
-    i, j = np.int32(top), np.int32(left)
-    j0, j1 = min(max(j - 1, 0), width - 1), min(max(j, 0), width - 1)
-    j2, j3 = min(max(j + 1, 0), width - 1), min(max(j + 2, 0), width - 1)
-    r, g, b = ZERO, ZERO, ZERO
-    for k in range(4):
-        row = min(max(i - 1 + k, 0), height - 1)
-        w, x, y, z = d[k] * a[0], d[k] * a[1], d[k] * a[2], d[k] * a[3]
-        # Numbers one by one: a view of them would be counted as it comes and goes.
-        r += w * np.float32(values[row, j0, 0]) + x * np.float32(values[row, j1, 0])
-        r += y * np.float32(values[row, j2, 0]) + z * np.float32(values[row, j3, 0])
-        g += w * np.float32(values[row, j0, 1]) + x * np.float32(values[row, j1, 1])
-        g += y * np.float32(values[row, j2, 1]) + z * np.float32(values[row, j3, 1])
-        b += w * np.float32(values[row, j0, 2]) + x * np.float32(values[row, j1, 2])
-        b += y * np.float32(values[row, j2, 2]) + z * np.float32(values[row, j3, 2])
-    return r, g, b
-
-
-@compiled
-def _weights(share: Any, a: Any) -> tuple[Any, Any, Any, Any]:
-    """Of Keys' kernel at 1 + share, share, 1 - share and 2 - share."""
-    rest = ONE - share
-    return _far(ONE + share, a), _near(share, a), _near(rest, a), _far(ONE + rest, a)
-
-
-@compiled
-def _near(d: Any, a: Any) -> Any:
-    return ((a + np.float32(2)) * d - (a + np.float32(3))) * d * d + ONE
-
-
-@compiled
-def _far(d: Any, a: Any) -> Any:
-    return ((a * d - np.float32(5) * a) * d + np.float32(8) * a) * d - np.float32(4) * a

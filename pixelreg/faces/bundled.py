@@ -131,12 +131,14 @@ def respond(weights: DetectorWeights, features: np.ndarray) -> np.ndarray:
     strips = np.lib.stride_tricks.sliding_window_view(
         features.reshape(high, -1), columns * CHANNELS, axis=1
     )[:, ::CHANNELS]
-    bank = weights.templates.transpose(2, 3, 1, 0).reshape(columns * CHANNELS, rows * count)
-    partial = (strips.reshape(high * wide, -1) @ bank).reshape(high, wide, rows, count)
-    total = np.zeros((high - rows + 1, wide, count), np.float32) + weights.template_bias
+    bank = weights.templates.transpose(1, 0, 2, 3).reshape(rows * count, columns * CHANNELS)
+    # Plane by plane, so that sums run along whole rows.
+    partial = (bank @ strips.reshape(high * wide, -1).T).reshape(rows, count, high, wide)
+    total = np.zeros((count, high - rows + 1, wide), np.float32)
+    total += weights.template_bias[:, None, None]
     for k in range(rows):
-        total += partial[k : k + len(total), :, k]
-    return np.asarray(total)
+        total += partial[k, :, k : k + total.shape[1]]
+    return np.moveaxis(total, 0, 2)
 
 
 def peaks(scores: np.ndarray, least: float) -> np.ndarray:
@@ -225,7 +227,7 @@ class BundledDetector:
     def _glanced(self, image: np.ndarray) -> list[Face]:
         """The large faces of a picture: eyes at least a tenth of its longest side apart."""
         times = max(1, round(max(image.shape[:2]) / (_FINER * GLANCE)))  # whole, which is quick
-        fine = np.asarray(luminance(image).reduce(times))
+        fine = luminance(image, times, self.loops)
         grey, factor = as_small(fine, GLANCE)
         poses = _scaled(search(self.weights, grey, finest=GLANCE, loops=self.loops), factor)
         return self._kept(self._verified(_pyramid(fine, self.loops), times, poses), image)
@@ -238,14 +240,14 @@ class BundledDetector:
         for longest in passes:
             if searched >= max(image.shape[:2]):
                 break
-            grey, factor = as_grey(image, longest)
+            grey, factor = as_grey(image, longest, self.loops)
             done = searched / max(grey.shape)
             poses = search(self.weights, grey, done, longest, self.loops)
             searched = longest
             found += self._verified(pyramid, scale, _scaled(poses, factor / scale))
             if self._kept(found, image) and not every:
                 break
-        kept = self._kept(_apart(found), image)
+        kept = self._kept(apart(found), image)
         sure = any(face.score >= _SMALL_SCORE for face in kept)
         return [f for f in kept if f.score >= _AMONG_OTHERS] if every and sure else kept
 
@@ -293,7 +295,7 @@ def _landmark_pyramid(
     image: np.ndarray, longest: int = PASSES[-1], loops: Any = None
 ) -> tuple[Pyramid, float]:
     """The picture as the cascade sees it, and the factor from its pixels to the picture's."""
-    grey, factor = as_grey(image, longest)
+    grey, factor = as_grey(image, longest, loops)
     return _pyramid(grey, loops), factor
 
 
@@ -301,8 +303,8 @@ def _pyramid(grey: np.ndarray, loops: Any) -> Pyramid:
     return Pyramid.of(grey[None].astype(np.float32) / np.float32(255), loops=loops)
 
 
-def _apart(faces: list[Face]) -> list[Face]:
-    """Of faces that several passes found, the surer ones."""
+def apart(faces: list[Face]) -> list[Face]:
+    """Of the same head found by several passes, or at two turns, the surer; the surest first."""
     if not faces:
         return []
     poses = fit_poses(np.stack([face.points for face in faces]))

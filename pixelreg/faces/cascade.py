@@ -70,6 +70,7 @@ def load_weights(path: Path | None = None) -> DetectorWeights:
 
 CELL = 4
 CHANNELS = 8
+UNFLIPPED = np.ones(2)
 # Gradient magnitude (mean over a cell, grey in [0, 1] after the square root) below which a
 # neighbourhood counts as flat, so that noise in plain walls is not blown up to full contrast.
 _FLAT = 0.02
@@ -101,22 +102,26 @@ def cell_features(grey: np.ndarray, loops: Any = None) -> np.ndarray:
     right = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
     down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
     half = np.float32(np.sqrt(0.5))
+    planes = np.stack([right, (right + down) * half, down, (down - right) * half])
+    signed, absolute = _pool(planes), _pool(np.abs(planes, out=planes))
     cells = np.empty((count, rows, columns, CHANNELS), np.float32)
-    for k, plane in enumerate((right, (right + down) * half, down, (down - right) * half)):
-        signed = _pool(plane)
-        absolute = _pool(np.abs(plane, out=plane) if k % 2 else np.abs(plane))
-        cells[..., k] = absolute + signed
-        cells[..., k + 4] = absolute - signed
+    cells[..., : CHANNELS // 2] = np.moveaxis(absolute + signed, 0, 3)
+    cells[..., CHANNELS // 2 :] = np.moveaxis(absolute - signed, 0, 3)
     cells *= np.float32(0.5)
     energy = _neighbourhood(cells.sum(axis=-1)) + np.float32(_FLAT)
     cells /= energy[..., None]
     return np.sqrt(np.maximum(cells, 0, out=cells), out=cells)
 
 
-def _pool(plane: np.ndarray) -> np.ndarray:
-    rows = plane[:, 0::4] + plane[:, 1::4] + plane[:, 2::4] + plane[:, 3::4]
-    total = rows[..., 0::4] + rows[..., 1::4] + rows[..., 2::4] + rows[..., 3::4]
-    return np.asarray(total * np.float32(1 / 16))
+def _pool(planes: np.ndarray) -> np.ndarray:
+    rows = planes[..., 0::4, :] + planes[..., 1::4, :]
+    rows += planes[..., 2::4, :]
+    rows += planes[..., 3::4, :]
+    total = rows[..., 0::4] + rows[..., 1::4]
+    total += rows[..., 2::4]
+    total += rows[..., 3::4]
+    total *= np.float32(1 / 16)
+    return np.asarray(total)
 
 
 def _bordered(planes: np.ndarray) -> np.ndarray:
@@ -205,26 +210,37 @@ class Pyramid:
         return cell_features(values.reshape(-1, *shape), self.loops)
 
     def sample(self, which: np.ndarray, points: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """Bilinear samples; beyond the border the border's value is repeated.
+        """(M, K) float32 samples at (M, K, 2) pixels of the first level; see `around`."""
+        still = Poses(np.zeros((len(points), 2)), np.tile([1.0, 0.0], (len(points), 1)))
+        return self.around(which, still, step, points, np.zeros((1, 2)))
 
-        which : (M,) int, the picture of each set of points.
-        points : (M, K, 2), pixel coordinates at the first level (pixel centres at i + 0.5).
+    def around(
+        self,
+        which: np.ndarray,
+        poses: Poses,
+        step: np.ndarray,
+        centres: np.ndarray,
+        lattice: np.ndarray,
+        flip: np.ndarray = UNFLIPPED,
+    ) -> np.ndarray:
+        """Bilinear samples of lattices around places; beyond the border its value is repeated.
+
+        which : (M,) int, the picture of each pose.
         step : (M,) distance of neighbouring points in pixels; it chooses the octave.
+        centres : (M, P, 2), places in the face frame (pixel centres at i + 0.5).
+        lattice : (K, 2), from each of them. flip : (2,), what sums of both are multiplied by.
 
-        Returns: (M, K) float32.
+        Returns: (M, P K) float32.
         """
-        octave = np.clip(np.round(np.log2(np.maximum(step, 1e-6))), 0, len(self.levels) - 1)
-        values = np.empty(points.shape[:2], np.float32)
-        for k in np.unique(octave).astype(int):
-            chosen = np.flatnonzero(octave == k)
-            level = _at_least_two(self.levels[k])
-            if self.loops is not None:
-                found = np.empty((len(chosen), points.shape[1]), np.float32)
-                self.loops.sample(level, which[chosen], points[chosen], 2.0**k, found)
-                values[chosen] = found
-            else:
-                at = points[chosen] / 2.0**k - 0.5
-                values[chosen] = _bilinear(level, which[chosen], at)
+        octaves = np.clip(np.round(np.log2(np.maximum(step, 1e-6))), 0, len(self.levels) - 1)
+        values = np.empty((len(centres), centres.shape[1] * len(lattice)), np.float32)
+        for octave in set(octaves.astype(int).tolist()):
+            some = np.flatnonzero(octaves == octave)
+            found = np.empty((len(some), values.shape[1]), np.float32)
+            places = which[some], poses.origin[some], poses.axis[some], centres[some], lattice, flip
+            sample = _sample if self.loops is None else self.loops.sample
+            sample(_at_least_two(self.levels[octave]), *places, 2.0**octave, found)
+            values[some] = found
         return values
 
 
@@ -235,19 +251,31 @@ def _at_least_two(level: np.ndarray) -> np.ndarray:
     return level
 
 
-def _bilinear(level: np.ndarray, which: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _sample(
+    level: np.ndarray,
+    which: np.ndarray,
+    origin: np.ndarray,
+    axis: np.ndarray,
+    centres: np.ndarray,
+    lattice: np.ndarray,
+    flip: np.ndarray,
+    octave: float,
+    out: np.ndarray,
+) -> None:
+    """`pixelreg.backends.loops_faces.sample` in NumPy."""
     _, height, width = level.shape
-    x = np.clip(at[..., 0], 0, width - 1).astype(np.float32)
-    y = np.clip(at[..., 1], 0, height - 1).astype(np.float32)
-    left = np.minimum(x.astype(np.intp), max(width - 2, 0))
-    top = np.minimum(y.astype(np.intp), max(height - 2, 0))
+    # One coordinate after the other: sums over pairs are short loops.
+    u, v = (((centres[..., k, None] + lattice[:, k]) * flip[k]).reshape(out.shape) for k in (0, 1))
+    across, down = axis[:, :1], axis[:, 1:]
+    x, y = (across * u - down * v) + origin[:, :1], (down * u + across * v) + origin[:, 1:]
+    x = np.clip(x / octave - 0.5, 0, width - 1).astype(np.float32)
+    y = np.clip(y / octave - 0.5, 0, height - 1).astype(np.float32)
+    left, top = np.minimum(x.astype(np.intp), width - 2), np.minimum(y.astype(np.intp), height - 2)
     fx, fy = x - left, y - top
     base = (which[:, None] * height + top) * width + left
-    flat = level.reshape(-1)
-    upper = flat[base] + fx * (flat[base + 1] - flat[base])
-    base += width
-    lower = flat[base] + fx * (flat[base + 1] - flat[base])
-    return np.asarray(upper + fy * (lower - upper))
+    a, b, c, d = (level.reshape(-1).take(base + step) for step in (0, 1, width, width + 1))
+    upper, lower = a + fx * (b - a), c + fx * (d - c)
+    out[:] = upper + fy * (lower - upper)
 
 
 def grid(x: tuple[float, float], y: tuple[float, float], per_unit: float) -> np.ndarray:
@@ -258,6 +286,11 @@ def grid(x: tuple[float, float], y: tuple[float, float], per_unit: float) -> np.
     return np.stack([gx.ravel(), gy.ravel()], axis=-1)
 
 
+def square(half: float, per_unit: float) -> np.ndarray:
+    """`grid` as far as ``half`` a side to all sides."""
+    return grid((-half, half), (-half, half), per_unit)
+
+
 # The whole face at 24 pixels an eye distance: 64x64, so 16x16 cells.
 CROP_SIDE = 64
 CROP_UNIT = 24.0
@@ -265,12 +298,14 @@ CROP_X, CROP_Y = (-32 / 24, 32 / 24), (-1.0, 40 / 24)
 # A patch around one landmark at 40 pixels an eye distance: 24x24, so 6x6 cells.
 PATCH_SIDE = 24
 PATCH_UNIT = 40.0
+CROP = grid(CROP_X, CROP_Y, CROP_UNIT)
+PATCH = square(PATCH_SIDE / PATCH_UNIT / 2, PATCH_UNIT)
 
 
 def crop_features(pyramid: Pyramid, which: np.ndarray, poses: Poses) -> np.ndarray:
     """(M, 2048) float32 features of the whole face in each pose."""
-    points = poses.to_picture(grid(CROP_X, CROP_Y, CROP_UNIT))
-    values = pyramid.sample(which, points, poses.unit / CROP_UNIT)
+    step, middle = poses.unit / CROP_UNIT, np.zeros((len(which), 1, 2))
+    values = pyramid.around(which, poses, step, middle, CROP)
     cells = pyramid.cells(values, (CROP_SIDE, CROP_SIDE))
     return cells.reshape(len(cells), -1)
 
@@ -279,26 +314,31 @@ def patch_features(
     pyramid: Pyramid, which: np.ndarray, poses: Poses, landmarks: np.ndarray
 ) -> np.ndarray:
     """(M, 5 * 288) float32 features of a patch around each of (M, 5, 2) landmarks in pixels."""
-    half = PATCH_SIDE / PATCH_UNIT / 2
-    lattice = grid((-half, half), (-half, half), PATCH_UNIT)
-    local = poses.to_frame(landmarks)[:, :, None] + lattice
-    points = poses.to_picture(local.reshape(len(local), -1, 2))
-    values = pyramid.sample(which, points, poses.unit / PATCH_UNIT)
+    values = pyramid.around(which, poses, poses.unit / PATCH_UNIT, poses.to_frame(landmarks), PATCH)
     cells = pyramid.cells(values, (PATCH_SIDE, PATCH_SIDE))
-    return cells.reshape(len(local), -1)
+    return cells.reshape(len(landmarks), -1)
 
 
-def as_grey(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
+def as_grey(image: np.ndarray, longest: int, loops: Any = None) -> tuple[np.ndarray, float]:
     """Luminance of (H, W, 3) uint8, shrunk so that its longest side is at most ``longest``.
 
     Returns: (h, w) uint8 and the factor from its pixels to the picture's.
     """
-    return as_small(np.asarray(luminance(image)), longest)
+    return as_small(luminance(image, loops=loops), longest)
 
 
-def luminance(image: np.ndarray) -> Image.Image:
-    """(H, W, 3) uint8 in grey."""
-    return Image.fromarray(np.ascontiguousarray(image)).convert("L")
+def luminance(image: np.ndarray, times: int = 1, loops: Any = None) -> np.ndarray:
+    """(H, W, 3) uint8 in grey, (h, w) uint8: means of ``times`` x ``times`` pixels.
+
+    loops : see `cell_features`.
+    """
+    whole = np.ascontiguousarray(image)
+    if loops is not None:
+        made = np.empty([-(-side // times) for side in image.shape[:2]], np.uint8)
+        loops.grey(whole, times, made)
+        return made
+    picture = Image.fromarray(whole).convert("L")
+    return np.asarray(picture.reduce(times) if times > 1 else picture)
 
 
 def as_small(grey: np.ndarray, longest: int) -> tuple[np.ndarray, float]:

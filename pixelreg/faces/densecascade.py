@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from pixelreg.arrays import Array, Float64, Floats, Pixels
-from pixelreg.faces.cascade import Poses, Pyramid, fit_poses, grid
+from pixelreg.faces.cascade import Poses, Pyramid, fit_poses, grid, luminance, square
 from pixelreg.faces.dense import PARTS, DenseFace, mirror, of_two_looks
 from pixelreg.faces.landmarks import Face
 from pixelreg.models import store
@@ -43,6 +42,11 @@ PATCH_UNITS: Mapping[str, tuple[float, ...]] = {
     "jaw": (16.0, 20.0, 24.0),
 }
 CELLS = {"eye": 3, "mouth": 3, "nose": 3, "jaw": 4}
+# Where a patch's pixels lie around its point, at each stage.
+LATTICES = {
+    kind: [square(2 * CELLS[kind] / unit, unit) for unit in units]
+    for kind, units in PATCH_UNITS.items()
+}
 # Features of a part that are of its points' places, not of the picture.
 SHAPES = {"eye": 34, "mouth": 44, "nose": 34, "jaw": 18}
 # How much each point says of the pose: what moves with expressions says less.
@@ -134,7 +138,8 @@ def pose_of(points: Float64, mean: Float64) -> Poses:
 
 def crop_features(pyramid: Pyramid, which: Array, poses: Poses) -> Floats:
     """(m, d) features of the whole face in each pose."""
-    values = pyramid.sample(which, poses.to_picture(CROP), poses.unit / CROP_UNIT)
+    step, middle = poses.unit / CROP_UNIT, np.zeros((len(which), 1, 2))
+    values = pyramid.around(which, poses, step, middle, CROP)
     cells = pyramid.cells(values, CROP_SHAPE)
     return cells.reshape(len(cells), -1)
 
@@ -150,10 +155,7 @@ def part_features(
     flip = FLIP if part == "right eye" else np.ones(2)
     unit, cells = PATCH_UNITS[kind][stage], CELLS[kind]
     own = local[:, PARTS[part]] * flip
-    half = cells * 2 / unit
-    lattice = grid((-half, half), (-half, half), unit)
-    at = (own[:, :, None] + lattice).reshape(len(own), -1, 2) * flip
-    values = pyramid.sample(which, poses.to_picture(at), poses.unit / unit)
+    values = pyramid.around(which, poses, poses.unit / unit, own, LATTICES[kind][stage], flip)
     seen = pyramid.cells(values, (4 * cells, 4 * cells)).reshape(len(own), -1)
     shape = (own - own.mean(axis=1, keepdims=True)).reshape(len(own), -1)
     return np.concatenate([seen, shape.astype(np.float32)], axis=1)
@@ -179,7 +181,7 @@ class DenseCascade:
     def find(self, pixels: Pixels, face: Face, twice: bool = True) -> DenseFace:
         """See `pixelreg.faces.dense.DenseFinder.find`."""
         pose = _start(face)
-        grey, origin, scale = _cut_out(pixels, pose)
+        grey, origin, scale = _cut_out(pixels, pose, self.loops)
         start = Poses((pose.origin - origin) / scale, pose.axis / scale)
         pyramid = Pyramid.of(grey, LEVELS, self.loops)
         if not twice:
@@ -204,17 +206,16 @@ def _start(face: Face) -> Poses:
     return Poses((left + right)[None] / 2, (right - left)[None])
 
 
-def _cut_out(pixels: Pixels, pose: Poses) -> tuple[Floats, Float64, float]:
+def _cut_out(pixels: Pixels, pose: Poses, loops: Any) -> tuple[Floats, Float64, float]:
     """(1, h, w) of the picture around a face, not too large; photo = scale * cut + origin."""
     unit = float(pose.unit[0])
     middle = pose.to_picture(MIDDLE)[0, 0]
     height, width = pixels.shape[:2]
     low = np.clip(np.floor(middle - AROUND * unit), 0, [width - 1, height - 1]).astype(int)
     high = np.clip(np.ceil(middle + AROUND * unit), low + 1, [width, height]).astype(int)
-    part = Image.fromarray(pixels[low[1] : high[1], low[0] : high[0]]).convert("L")
     times = max(1, int(unit / LARGEST_UNIT + 0.5))
-    grey = np.asarray(part.reduce(times) if times > 1 else part, np.float32) / np.float32(255)
-    return grey[None], low.astype(np.float64), float(times)
+    grey = luminance(pixels[low[1] : high[1], low[0] : high[0]], times, loops)
+    return grey[None] / np.float32(255), low.astype(np.float64), float(times)
 
 
 def _and_mirrored(pyramid: Pyramid) -> Pyramid:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from pixelreg.arrays import Array, Float64, Floats, Pixels
 from pixelreg.errors import FaceError
@@ -31,6 +32,7 @@ BODY = (1, 1, 2, 1, 1, 2, 1, 1, 2, 1, 1, 2, 1, 1)
 HEADS: Mapping[str, tuple[int, ...]] = {"mesh": (2, 1, 1), "flag": (2,)}
 # Where the first look is: its middle and its side, in eye distances from the middle of the eyes.
 FIRST_MIDDLE, FIRST_SIDE = 0.45, 4.0
+AT_ONCE = 1 << 14  # values that a convolution sums at once, so that they stay in the cache
 AROUND = 1.5  # the side of later looks, in sides of the mesh; as MediaPipe has it
 # Corners of the eye on the picture's left, and of the other: the mesh's own frame.
 CORNERS = ((33, 133), (362, 263))
@@ -57,11 +59,11 @@ class Block(NamedTuple):
         if loops is not None:
             loops.finish(y, self.offset, x, step, self.slope)
             return y
-        y += self.offset
         if step > 1:
             x = np.maximum(
                 np.maximum(x[::2, ::2], x[1::2, ::2]), np.maximum(x[::2, 1::2], x[1::2, 1::2])
             )
+        _add(y, self.offset)
         y[..., : x.shape[2]] += x
         return _prelu(y, self.slope)
 
@@ -76,7 +78,7 @@ class Dense(NamedTuple):
     def __call__(self, x: Floats) -> Floats:
         """(..., K) -> (..., D)."""
         y = x @ self.weight
-        y += self.offset
+        _add(y, self.offset)
         return _prelu(y, self.slope) if self.slope.size else y
 
 
@@ -232,11 +234,10 @@ def _square(axis: Float64, middle: Float64, side: float) -> Similarity:
 
 def _patches(picture: Floats) -> Floats:
     """(96, 96, 27): what the first convolution, of 3 x 3 and step 2, sees at each place."""
-    padded = np.pad(picture, ((0, 1), (0, 1), (0, 0)))
-    end = SIDE - 1
-    return np.concatenate(
-        [padded[r : r + end : 2, c : c + end : 2] for r in range(3) for c in range(3)], axis=-1
-    )
+    lines = np.pad(picture, ((0, 1), (0, 1), (0, 0))).reshape(SIDE + 1, -1)
+    # Three pixels of a row lie together, two further on for every place.
+    rows = sliding_window_view(lines, 9, axis=1)[:, ::6]
+    return np.concatenate([rows[row : row + SIDE - 1 : 2] for row in range(3)], axis=-1)
 
 
 def _depthwise(x: Floats, weight: Floats, step: int, loops: Any) -> Floats:
@@ -245,24 +246,46 @@ def _depthwise(x: Floats, weight: Floats, step: int, loops: Any) -> Floats:
     before = 1 if step == 1 else 0
     padded = np.zeros((height + 1 + before, width + 1 + before, channels), np.float32)
     padded[before : before + height, before : before + width] = x
-    out: Floats = np.zeros((height // step, width // step, channels), np.float32)
+    out: Floats = np.empty((height // step, width // step, channels), np.float32)
     if loops is not None:
         loops.depthwise(padded, weight, step, out)
         return out
-    part = np.empty_like(out)
-    for row in range(3):
-        for column in range(3):
-            seen = padded[row : row + height : step, column : column + width : step]
-            np.multiply(seen[: len(out), : out.shape[1]], weight[row, column], out=part)
-            out += part
+    high, wide = out.shape[:2]
+    # Every other column lies together, and weights are as long as a row, so that NumPy's loops are.
+    columns = [padded[:, first::step].reshape(len(padded), -1) for first in range(step)]
+    shares, made = np.tile(weight, wide), out.reshape(high, -1)
+    some = max(1, AT_ONCE // made.shape[1])
+    part = np.empty((some, made.shape[1]), np.float32)
+    for first in range(0, high, some):
+        total = made[first : first + some]
+        for row in range(3):
+            rows = slice(first * step + row, (first + len(total)) * step + row, step)
+            for column in range(3):
+                start = column // step * channels
+                seen = columns[column % step][rows, start : start + made.shape[1]][: len(total)]
+                product = part[: len(total)] if row or column else total
+                np.multiply(seen, shares[row, column], out=product)
+                if row or column:
+                    total += product
     return out
+
+
+def _rows(x: Floats) -> Floats:
+    """(..., W, D) as rows (n, W D), which NumPy goes through in longer loops."""
+    return x.reshape(-1, x.shape[-2] * x.shape[-1]) if x.ndim > 1 else x
+
+
+def _add(x: Floats, offset: Floats) -> None:
+    rows = _rows(x)
+    rows += np.tile(offset, rows.shape[-1] // len(offset))
 
 
 def _prelu(x: Floats, slope: Floats) -> Floats:
     """max(x, 0) + slope min(x, 0), in place."""
-    low = np.minimum(x, 0)
-    low *= slope - 1
-    x += low
+    rows = _rows(x)
+    low = np.minimum(rows, 0)
+    low *= np.tile(slope - 1, rows.shape[-1] // len(slope))
+    rows += low
     return x
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from pixelreg.arrays import Array, Floats
-from pixelreg.backends import exact_loops
+from pixelreg.backends import cores, exact_loops
 from pixelreg.faces.align import Similarity
-from pixelreg.models.plans import Change, as_unit, to_bytes
-from pixelreg.pictures.warp import fetch_cubic
+from pixelreg.models.plans import Change
+from pixelreg.pictures.warp import RowsOfTaps
 
 # Centre, radii and fade of the face's ellipse, as fractions of the crop.
 CENTRE = (0.5, 0.5)
@@ -39,9 +41,12 @@ def face_mask(size: int, radii: tuple[float, float] = RADII, feather: float = FE
 
 
 FINER = 5  # odd, so that the crop's own pixel centres are among the finer ones
-STRIP = 96  # rows changed at once, so that temporaries stay in the cache
-COMPILED_STRIP = 512  # the same for compiled loops, which have none
+STRIP = 1 << 15  # pixels changed at once, so that temporaries stay in the cache
 AROUND = 3  # of a field's rows beyond a strip's, more than a bicubic kernel reaches
+REACH = 2.5  # crop pixels from one that changes within which the photo's may: the kernel's, rounded
+BLOCKS = 96  # along a side, of a crop's pixels that are looked at together for what changes
+TOGETHER = 8  # of a field's rows that are made finer by one product
+ENOUGH = 1 << 17  # pixels of a window from which threads are worth it
 
 
 def paste_change(
@@ -56,184 +61,201 @@ def paste_change(
     values : (H, W, 3) uint8, or float64 in [0, 1].
     change : what to do, at the crop's size.
     strength : of its displacement and colour; gain and layer are laid on as they are.
-    loops : `pixelreg.backends.loops_rig`, which is quicker on bytes, or None.
+    loops : `pixelreg.backends.loops_faces`, which is quicker on bytes and gives the same ones; None
+        for what `exact_loops` has.
 
     Returns: A new array like ``values``. Where the change is zero every bit stays.
     """
-    result: Array = values.copy()
+    result: Array = values.copy(order="C")
     size = change.colour.shape[:2]
     left, top, right, bottom = _bounds(values, similarity, size)
     if strength == 0 or left >= right or top >= bottom:
         return result
     window = _Window(similarity, left, top, right - left, bottom - top)
-    fields = _Fields.of(change, window, np.float32(strength))
-    compiled = loops is not None and fields.colour is None and values.dtype == np.uint8
-    exact = exact_loops() if values.dtype == np.uint8 else None
-    step = COMPILED_STRIP if compiled else STRIP
-    for first in range(0, window.height, step):
-        strip = fields.part(first, min(first + step, window.height))
-        corner = left, top + first
-        if compiled:
-            strip.lay(values, similarity, corner, loops, result)
-            continue
-        here = np.s_[top + first : top + first + strip.height, left:right]
-        if exact is not None and strip.single:
-            strip.lay_exactly(values, similarity, corner, exact, result[here])
-            continue
-        moved = as_unit(values[here])
-        if strip.steps is not None:
-            _move(values, moved, similarity, corner, strip.steps, strip.steepness)
-        result[here] = _like(strip.laid_on(moved), values[here])
+    fields = _Fields.of(change, similarity, strength, 255 if values.dtype == np.uint8 else 1)
+    if not fields.begins[-1]:
+        return result
+    compiled = (loops or exact_loops()) if values.dtype == np.uint8 else None
+    whole, fine = np.ascontiguousarray(values), window.fine(fields)
+    paste = _Paste(whole, result, window, fields, fine, compiled)
+    strips = list(window.strips(fields.busy))
+    if cores() == 1 or window.width * window.height < ENOUGH:
+        for strip in strips:
+            paste.lay(strip)
+    else:
+        with ThreadPoolExecutor(cores()) as pool:
+            list(pool.map(paste.lay, strips))
     return result
-
-
-# What gives some rows of a window, (rows, width, k), by the first and the one after the last.
-Rows: TypeAlias = Callable[[int, int], Floats]
 
 
 @dataclass(frozen=True)
 class _Fields:
-    """A change at the pixels of a window, some rows at a time: whole, it would be many times the
-    photo.
+    """What there is of a change, at the crop's pixels.
 
-    strength : of steps and colour.
-    """
-
-    steps: Rows | None
-    gain: Rows | None
-    colour: Rows | None
-    layer: Rows | None
-    strength: Any
-    steepness: float
-
-    @classmethod
-    def of(cls, change: Change, window: _Window, strength: Any) -> _Fields:
-        steps, gain, colour, layer = change.displacement, change.gain, change.colour, change.layer
-        return cls(
-            None if steps is None else window.reader(steps),
-            # Less 1, as outside the crop there is 0 of everything.
-            None if gain is None else window.reader(gain[..., None] - 1),
-            window.reader(colour) if colour.any() else None,
-            None if layer is None else window.reader(layer),
-            strength,
-            change.steepness,
-        )
-
-    def part(self, first: int, last: int) -> _Strip:
-        """Some rows of the window."""
-        steps, gain, colour, layer = (
-            None if read is None else read(first, last)
-            for read in (self.steps, self.gain, self.colour, self.layer)
-        )
-        return _Strip(
-            None if steps is None else steps * self.strength,
-            None if gain is None else gain + 1,
-            None if colour is None else colour * self.strength,
-            layer,
-            last - first,
-            self.steepness,
-        )
-
-
-@dataclass(frozen=True)
-class _Strip:
-    """A change at the pixels of a strip of the photo, (h, w); see `Change`.
-
-    steps : (h, w, 2) in crop pixels, or None where nothing moves.
-    gain : (h, w, 1). layer : (h, w, 4).
-    colour : (h, w, 3), or None where nothing is added.
+    steps, gain, colour, layer : see `Change`; None for those that do nothing.
+    turn : a and b of the similarity, times the strength.
+    share, unit : the strength in the photo's unit, and that.
     """
 
     steps: Floats | None
     gain: Floats | None
     colour: Floats | None
     layer: Floats | None
-    height: int
-    steepness: float
+    turn: tuple[Any, Any]
+    share: Any
+    unit: Any
+    steepness: Any
 
-    def lay(
-        self,
-        values: Array,
-        similarity: Similarity,
-        corner: tuple[int, int],
-        loops: Any,
-        result: Array,
-    ) -> None:
-        """Write what `paste_change` does, but for a colour, to a copy of a photo's bytes."""
-        steps, gain, layer = self.steps, self.gain, self.layer
-        shape = next((f.shape[:2] for f in (steps, gain, layer) if f is not None), None)
-        if shape is None:
-            return
-        nothing = np.broadcast_to(np.float32(0), (*shape, 2)) if steps is None else steps
-        across, down = (np.ascontiguousarray(nothing[..., k], np.float32) for k in range(2))
-        more = np.ones(shape, np.float32) if gain is None else gain[..., 0]
-        over = np.zeros((0, 0, 4), np.float32) if layer is None else layer
-        turn = np.float32(similarity.a), np.float32(similarity.b)
-        loops.lay(
-            len(across), values, across, down, np.ascontiguousarray(more),
-            np.ascontiguousarray(over), turn, corner, np.float32(self.steepness), result,
-        )  # fmt: skip
+    @classmethod
+    def of(cls, change: Change, similarity: Similarity, strength: float, unit: int) -> _Fields:
+        steps, colour, layer = (
+            field if field is not None and field.any() else None
+            for field in (change.displacement, change.colour, change.layer)
+        )
+        share, whole = np.float32(strength), np.float32(unit)
+        turn = share * np.float32(similarity.a), share * np.float32(similarity.b)
+        steepness = np.float32(change.steepness)
+        return cls(steps, change.gain, colour, layer, turn, share * whole, whole, steepness)
 
     @property
-    def single(self) -> bool:
-        """Whether all that is to be done is known in float32."""
-        fields = (self.steps, self.gain, self.colour, self.layer)
-        return all(field is None or field.dtype == np.float32 for field in fields)
+    def begins(self) -> tuple[int, int, int, int, int]:
+        """Where among `planes` the displacement, gain, colour and layer begin, or -1; and how many
+        there are.
+        """
+        found, count = [], 0
+        for field, size in zip(self._all, (2, 1, 3, 4), strict=True):
+            found.append(-1 if field is None else count)
+            count += 0 if field is None else size
+        moves, gains, adds, covers = found
+        return moves, gains, adds, covers, count
 
-    def lay_exactly(
-        self, values: Array, similarity: Similarity, corner: tuple[int, int], loops: Any, out: Array
-    ) -> None:
-        """`_move` and `laid_on` at once, by compiled loops that give the same bytes."""
-        fields = zip((self.steps, self.gain, self.colour, self.layer), (2, 1, 3, 4), strict=True)
-        given = [
-            np.zeros((0, 0, k), np.float32) if field is None else np.ascontiguousarray(field)
-            for field, k in fields
-        ]
-        turn = np.float32(similarity.a), np.float32(similarity.b)
-        loops.lay(values, *given, turn, corner, np.float32(self.steepness), out)
+    @property
+    def _all(self) -> tuple[Floats | None, ...]:
+        return self.steps, self.gain, self.colour, self.layer
 
-    def laid_on(self, moved: Floats) -> Floats:
-        """What was moved, (h, w, 3) on [0, 1], with all else that is to be done to it."""
+    def planes(self, rows: slice) -> Floats:
+        """(k, h, w) float32 of some rows: two of the displacement, in pixels of the photo; one of
+        the gain, less 1, as outside the crop there is 0 of everything; three of the colour, at its
+        strength and in the photo's unit; three of the layer in that unit, and its cover.
+        """
+        moves, gains, adds, covers, count = self.begins
+        shape = next(field[rows].shape[:2] for field in self._all if field is not None)
+        made = np.empty((count, *shape), np.float32)
+        if self.steps is not None:
+            x, y = np.moveaxis(self.steps[rows], 2, 0)
+            along, around = self.turn
+            np.multiply(x, along, out=made[moves])
+            np.multiply(y, along, out=made[moves + 1])
+            if around:
+                made[moves] -= around * y
+                made[moves + 1] += around * x
         if self.gain is not None:
-            moved = moved * self.gain
+            np.subtract(self.gain[rows], 1, out=made[gains])
         if self.colour is not None:
-            moved = moved + self.colour
-        if self.layer is not None and self.layer.any():
-            moved = moved * (1 - self.layer[..., 3:]) + self.layer[..., :3]
-        return moved
+            colour = np.moveaxis(self.colour[rows], 2, 0)
+            np.multiply(colour, self.share, out=made[adds : adds + 3])
+        if self.layer is not None:
+            layer = np.moveaxis(self.layer[rows], 2, 0)
+            np.multiply(layer[:3], self.unit, out=made[covers : covers + 3])
+            made[covers + 3] = layer[3]
+        return made
+
+    @property
+    def busy(self) -> Array:
+        """(h, w) bool, the pixels at which anything is done."""
+        found: Array = np.zeros(next(f.shape[:2] for f in self._all if f is not None), np.bool_)
+        for field in (self.steps, self.colour):
+            if field is not None:
+                for k in range(field.shape[2]):
+                    found |= field[..., k] != 0
+        if self.layer is not None:  # which covers little: first where any of it is
+            rows = np.flatnonzero(self.layer.any(axis=(1, 2)))
+            some = slice(rows[0], rows[-1] + 1)
+            found[some] |= self.layer[some].any(axis=2)
+        if self.gain is not None:
+            found |= self.gain != 1
+        return found
 
 
-def _move(
-    values: Array,
-    window: Floats,
-    similarity: Similarity,
-    corner: tuple[int, int],
-    steps: Floats,
-    steepness: float,
-) -> None:
-    """Fetch every pixel of a window, on [0, 1], ``steps`` (h, w, 2) crop pixels away."""
-    moving = (steps[..., 0] != 0) | (steps[..., 1] != 0)
-    rows, columns = np.nonzero(moving)
-    if not rows.size:
-        return
-    across, down = steps[..., 0][moving], steps[..., 1][moving]
-    x = columns.astype(np.float32) + np.float32(corner[0])
-    y = rows.astype(np.float32) + np.float32(corner[1])
-    x += np.float32(similarity.a) * across - np.float32(similarity.b) * down
-    y += np.float32(similarity.b) * across + np.float32(similarity.a) * down
-    fetched = fetch_cubic(values, x, y, steepness=steepness)
-    if values.dtype == np.uint8:
-        fetched /= np.float32(255)
-    window[moving] = fetched
+# Some rows of a window, and the columns between which anything may change there: the first row and
+# the one after the last, then columns.
+_Strip: TypeAlias = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class _Paste:
+    """What strips of a window are laid on with; see `paste_change`.
+
+    fine : see `_Window.fine`.
+    loops : `pixelreg.backends.loops_faces`, or None.
+    """
+
+    values: Array
+    result: Array
+    window: _Window
+    fields: _Fields
+    fine: Floats | None
+    loops: Any
+
+    def lay(self, strip: _Strip) -> None:
+        """Write what becomes of a strip."""
+        window, fields = self.window, self.fields
+        first, last, left, right = strip
+        rows = slice(window.top + first, window.top + last)
+        columns = slice(window.left + left, window.left + right)
+        if self.fine is None:
+            planes = window.enlarged(fields, strip)
+        elif self.loops is not None:
+            planes = self.fine
+        else:
+            planes = _read(self.fine, *window.places(strip))
+        if self.loops is None:
+            self._laid(planes, rows, columns, self.result[rows, columns])
+            return
+        places = window.places(strip) if self.fine is not None else (np.zeros(0, np.float32),) * 4
+        box = columns.start, rows.start, columns.stop, rows.stop
+        more = fields.begins, box, fields.steepness, self.result
+        self.loops.lay(self.values, np.ascontiguousarray(planes), *places, *more)
+
+    def _laid(self, planes: Floats, rows: slice, columns: slice, out: Array) -> None:
+        """`pixelreg.backends.loops_faces.lay` in NumPy."""
+        fields, here = self.fields, np.moveaxis(self.values[rows, columns], 2, 0)
+        bytewise = here.dtype == np.uint8
+        moves, gains, adds, covers, _ = fields.begins
+        if moves < 0:
+            moved = here.astype(np.float32) if bytewise else here.copy()
+        else:
+            steps = planes[moves : moves + 2]
+            x = steps[0] + np.arange(columns.start, columns.stop, dtype=np.float32)
+            y = steps[1] + np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+            taps = RowsOfTaps.around(self.values, x, y)
+            moved = taps.fetch(x.reshape(-1), y.reshape(-1), fields.steepness).reshape(here.shape)
+            if not bytewise:
+                moved = np.where((steps != 0).any(axis=0), moved, here)
+        if gains >= 0:
+            moved *= planes[gains] + 1
+        if adds >= 0:
+            moved += planes[adds : adds + 3]
+        if covers >= 0:
+            layer = planes[covers : covers + 4]
+            if layer.any():
+                moved *= 1 - layer[3]
+                moved += layer[:3]
+        np.clip(moved, 0, 255 if bytewise else 1, out=moved)
+        if bytewise:
+            out[:] = np.moveaxis(np.rint(moved, out=moved), 0, 2)
+        else:
+            changes = (planes != 0).any(axis=0)
+            out[changes] = np.moveaxis(moved, 0, 2)[changes]
 
 
 @dataclass(frozen=True)
 class _Window:
-    """The part of a photo that a crop lies in, and bicubic interpolation of fields at its pixels.
+    """The part of a photo that a crop lies in, and fields at its pixels.
 
     Where a crop's pixel covers no whole number of the photo's, fields are first made ``FINER``
-    times finer by Pillow's resize and then read bilinearly: the bicubic kernel of Pillow's
-    transform turns even a plain ramp into steps.
+    times finer bicubically, as by Pillow's resize, and then read bilinearly: the bicubic kernel of
+    Pillow's transform turns even a plain ramp into steps.
     """
 
     similarity: Similarity
@@ -242,48 +264,117 @@ class _Window:
     width: int
     height: int
 
-    def reader(self, field: Floats) -> Rows:
-        """What gives rows of a field (H, W, k) at the crop's pixels."""
+    def strips(self, busy: Array) -> Iterator[_Strip]:
+        """Strips that hold all that changes, of about as many pixels as stay in the cache.
+
+        busy : (h, w) bool, the crop's pixels that change.
+        """
+        block = -(-max(busy.shape) // BLOCKS)
+        down, across = (np.arange(0, side, block) for side in busy.shape)
+        blocks = np.logical_or.reduceat(np.logical_or.reduceat(busy, down, 0), across, 1)
+        rows, columns = np.nonzero(blocks)
+        centres = np.stack([columns, rows], axis=-1) * float(block) + block / 2
+        x, y = self.similarity.to_photo(centres).T
+        reach = (REACH + block / 2) * (abs(self.similarity.a) + abs(self.similarity.b))
+        lowest, highest = y - (reach + self.top), y + (reach - self.top)
+        step = max(1, STRIP // self.width)
+        for first in range(0, self.height, step):
+            last = min(first + step, self.height)
+            near = x[(lowest < last) & (highest > first)] - self.left
+            if near.size:
+                left = max(int(near.min() - reach), 0)
+                right = min(int(near.max() + reach) + 1, self.width)
+                if left < right:
+                    yield first, last, left, right
+
+    def fine(self, fields: _Fields) -> Floats | None:
+        """(k, FINER h + 2, FINER w + 2) float32, fields with their borders repeated; None where
+        a pixel covers a whole number of the photo's.
+        """
         if self.similarity.whole:
-            return lambda first, last: self._enlarged(field, first, last)
-        shape = FINER * field.shape[1], FINER * field.shape[0]
-        fine = [_resized(field[..., k], shape) for k in range(field.shape[2])]
-        return lambda first, last: np.stack([self._read(p, first, last) for p in fine], axis=-1)
+            return None
+        across = _finer(np.swapaxes(fields.planes(slice(None)), 1, 2))
+        inner = _finer(np.ascontiguousarray(np.swapaxes(across, 1, 2)))
+        fine = np.empty((len(inner), inner.shape[1] + 2, inner.shape[2] + 2), np.float32)
+        fine[:, 1:-1, 1:-1] = inner
+        fine[:, 0], fine[:, -1] = fine[:, 1], fine[:, -2]
+        fine[..., 0], fine[..., -1] = fine[..., 1], fine[..., -2]
+        return fine
 
-    def _enlarged(self, field: Floats, first: int, last: int) -> Floats:
-        times = self.similarity.whole
-        left = self.left - int(self.similarity.c)
-        top, bottom = (self.top - int(self.similarity.d) + row for row in (first, last))
-        if times == 1:
-            return field[top:bottom, left : left + self.width]
-        start = max(top // times - AROUND, 0)
-        part = field[start : -(-bottom // times) + AROUND]
-        shape = times * part.shape[1], times * part.shape[0]
-        rows = slice(top - times * start, bottom - times * start)
-        planes = [
-            np.asarray(_resized(part[..., k], shape))[rows, left : left + self.width]
-            for k in range(field.shape[2])
-        ]
-        return np.stack(planes, axis=-1)
-
-    def _read(self, fine: Image.Image, first: int, last: int) -> Floats:
-        similarity, corner = self.similarity, np.array([float(self.left), float(self.top + first)])
-        x, y = similarity.to_crop(corner)
+    def places(self, strip: _Strip) -> tuple[Floats, Floats, Floats, Floats]:
+        """Where a strip's pixels lie in `fine`: x by columns and by rows, then y; to be added."""
+        similarity = self.similarity
         square = similarity.a**2 + similarity.b**2
-        a, b = similarity.a / square, similarity.b / square
-        return np.asarray(
-            fine.transform(
-                (self.width, last - first),
-                Image.Transform.AFFINE,
-                tuple(FINER * value for value in (a, b, float(x), -b, a, float(y))),
-                Image.Resampling.BILINEAR,
-            )
-        )
+        a, b = FINER * similarity.a / square, FINER * similarity.b / square
+        columns = np.arange(*strip[2:]) + (self.left + 0.5 - similarity.c)
+        rows = np.arange(*strip[:2]) + (self.top + 0.5 - similarity.d)
+        each = a * columns + 0.5, b * rows, -b * columns, a * rows + 0.5
+        return tuple(place.astype(np.float32) for place in each)  # type: ignore[return-value]
+
+    def enlarged(self, fields: _Fields, strip: _Strip) -> Floats:
+        """Fields at a strip's pixels, where the crop's cover a whole number of the photo's."""
+        times = self.similarity.whole
+        columns = slice(*(self.left - int(self.similarity.c) + column for column in strip[2:]))
+        top, bottom = (self.top - int(self.similarity.d) + row for row in strip[:2])
+        if times == 1:
+            return fields.planes(slice(top, bottom))[:, :, columns]
+        start = max(top // times - AROUND, 0)
+        parts = fields.planes(slice(start, -(-bottom // times) + AROUND))
+        shape = times * parts.shape[2], times * parts.shape[1]
+        rows = slice(top - times * start, bottom - times * start)
+        images = (Image.fromarray(part).resize(shape, Image.Resampling.BICUBIC) for part in parts)
+        return np.stack([np.asarray(image)[rows, columns] for image in images])
 
 
-def _resized(plane: Floats, size: tuple[int, int]) -> Image.Image:
-    image = Image.fromarray(np.ascontiguousarray(plane))
-    return image.resize(size, Image.Resampling.BICUBIC)
+def _read(fine: Floats, across: Floats, more_x: Floats, more_y: Floats, down: Floats) -> Floats:
+    """Fields (k, h, w) at a strip's places, 0 outside the crop; see `_Window.places`."""
+    _, high, wide = fine.shape
+    x, y = across + more_x[:, None], more_y + down[:, None]
+    left, top = np.floor(x), np.floor(y)
+    start = top.astype(np.intp)
+    start *= wide
+    start += left.astype(np.intp)
+    half = np.float32(0.5)
+    inside = (x >= half) & (x < wide - 1.5) & (y >= half) & (y < high - 1.5)
+    x -= left
+    y -= top
+    corners = [start + step for step in (0, 1, wide, wide + 1)]
+    out = np.empty((len(fine), *start.shape), np.float32)
+    for plane, found in zip(fine.reshape(len(fine), -1), out, strict=True):
+        a, b, c, d = (plane.take(corner, mode="clip") for corner in corners)
+        for first, second in ((a, b), (c, d)):
+            second -= first
+            second *= x
+            first += second
+        c -= a
+        c *= y
+        np.add(a, c, out=found)
+    if not inside.all():
+        out *= inside
+    return out
+
+
+def _finer(planes: Floats) -> Floats:
+    """Planes (k, n, w) made ``FINER`` times finer downwards: (k, FINER n, w).
+
+    By Keys' kernel with a = -0.5, cut off at the border; products over some rows at once let BLAS
+    do it.
+    """
+    count, length, width = planes.shape
+    blocks = -(-length // TOGETHER)
+    padded = np.zeros((count, blocks * TOGETHER + 4, width), np.float32)
+    padded[:, 2 : length + 2] = planes
+    parts = sliding_window_view(padded, TOGETHER + 4, axis=1)[:, ::TOGETHER]
+    place, tap = np.arange(blocks * TOGETHER * FINER), np.arange(TOGETHER + 4)
+    place = place.reshape(blocks, -1, 1)
+    there = tap - 2 + TOGETHER * np.arange(blocks)[:, None, None]
+    d = np.abs((place + 0.5) / FINER - (there + 0.5))
+    near, far = (1.5 * d - 2.5) * d**2 + 1, ((-0.5 * d + 2.5) * d - 4) * d + 2
+    shares = np.where(d <= 1, near, np.where(d < 2, far, 0.0)) * ((there >= 0) & (there < length))
+    with np.errstate(invalid="ignore"):  # what lies beyond the last row is cut off
+        shares /= shares.sum(axis=2, keepdims=True)
+    made: Floats = shares.astype(np.float32) @ np.swapaxes(parts, 2, 3)
+    return made.reshape(count, -1, width)[:, : FINER * length]
 
 
 def _bounds(
@@ -294,12 +385,3 @@ def _bounds(
     left, top = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
     right, bottom = np.ceil(corners.max(axis=0)).astype(int)
     return int(left), int(top), min(int(right), values.shape[1]), min(int(bottom), values.shape[0])
-
-
-def _like(moved: Floats, window: Array) -> Array:
-    """``moved`` in the type of ``window``, keeping the bits of what did not change."""
-    if window.dtype == np.uint8:
-        return to_bytes(moved)
-    same = moved == as_unit(window)
-    result: Array = np.where(same, window, np.clip(moved, 0.0, 1.0)).astype(window.dtype)
-    return result

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from pixelreg.arrays import Float64, Pixels
+from pixelreg.faces.bundled import apart
 from pixelreg.faces.detect import Detector
 from pixelreg.faces.landmarks import Face, face_from_points
 
@@ -16,7 +17,6 @@ TURNS = (45, -45, 90, -90, 135, -135, 180)
 LOOKED_AT = 640  # longest side in pixels
 # Seven more looks have seven times as many chances of taking something else for a face.
 SURE = 0.9
-APART = 1.0  # of two faces' eyes, in the larger one's eye distances
 
 
 def turned_faces(detector: Detector, pixels: Pixels, largest: bool = False) -> list[Face]:
@@ -35,7 +35,7 @@ def turned_faces(detector: Detector, pixels: Pixels, largest: bool = False) -> l
             found.append(face_from_points(points, face.score))
     limits = np.array([width, height])
     inside = [f for f in found if (f.eyes >= 0).all() and (f.eyes <= limits).all()]
-    sure = [face for face in _distinct(inside) if face.score >= SURE]
+    sure = [face for face in apart(inside) if face.score >= SURE]
     return sorted(sure, key=lambda face: -face.eye_distance)
 
 
@@ -49,17 +49,3 @@ def _turned_back(
                      x * math.sin(angle) + y * math.cos(angle)], axis=1)  # fmt: skip
     result: Float64 = back + np.array(size) / 2
     return result
-
-
-def _distinct(faces: list[Face]) -> list[Face]:
-    """Of the same head seen at two turns, the surer one."""
-    kept: list[Face] = []
-    for face in sorted(faces, key=lambda face: -face.score):
-        near = (
-            np.hypot(*(face.eyes.mean(axis=0) - other.eyes.mean(axis=0)))
-            < APART * max(face.eye_distance, other.eye_distance)
-            for other in kept
-        )
-        if not any(near):
-            kept.append(face)
-    return kept

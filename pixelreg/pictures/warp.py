@@ -6,6 +6,7 @@ a picture repeats its border.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -37,7 +38,85 @@ def fetch_cubic(values: Array, x: Array, y: Array, xp: Any = np, steepness: floa
 
     steepness : Keys' a; the lower, the sharper.
     """
-    return _fetch(values, x, y, partial(_cubic_taps, steepness=steepness), xp)
+    if xp is not np:
+        return _fetch(values, x, y, partial(_cubic_taps, steepness=steepness), xp)
+    result: Floats = np.empty((x.size, values.shape[2]), np.float32)
+    if x.size:
+        rows_of_taps = RowsOfTaps.around(values, x, y)
+        flat_x, flat_y = x.reshape(-1), y.reshape(-1)
+        for first in range(0, x.size, PLACES):
+            some = slice(first, first + PLACES)
+            result[some] = rows_of_taps.fetch(flat_x[some], flat_y[some], steepness).T
+    return result.reshape(*x.shape, -1)
+
+
+TAPS = 4  # of a row
+RECORDS = {1: np.uint32, 4: np.complex128}  # what is as wide as the taps of a row
+
+
+@dataclass(frozen=True)
+class RowsOfTaps:
+    """A part of a picture from which a row of taps is taken as one number: a quarter of the
+    look-ups.
+
+    records : (C, n), from every value the four of its row that begin there, as bytes or float32.
+    left, top : of the part, less `BORDER`.
+    high, wide : of the part with its border.
+    kind : of the values.
+    """
+
+    records: Array
+    left: int
+    top: int
+    high: int
+    wide: int
+    kind: Any
+
+    @classmethod
+    def around(cls, values: Array, x: Array, y: Array) -> RowsOfTaps:
+        """Of (H, W, C), what look-ups at these places read."""
+        columns, rows = _needed(x, values.shape[1]), _needed(y, values.shape[0])
+        kind = np.dtype(np.uint8 if values.dtype == np.uint8 else np.float32)
+        planes = _bordered(values[slice(*rows), slice(*columns)], np, kind)
+        count, high, wide = planes.shape
+        shape, steps = (count, high * wide - TAPS + 1), (planes.strides[0], kind.itemsize)
+        each = np.ndarray(shape, RECORDS[kind.itemsize], planes, strides=steps)
+        return cls(each.copy(), columns[0] - BORDER, rows[0] - BORDER, high, wide, kind)
+
+    def fetch(self, x: Array, y: Array, steepness: float) -> Floats:
+        """(C, n) float32 of n places, whose taps are summed down each column, then across."""
+        left, top = np.floor(x), np.floor(y)
+        count = len(x)
+        across = np.empty((count, TAPS), np.float32)
+        _, shares = _cubic_taps((x - left).astype(np.float32), steepness)
+        for k, share in enumerate(shares):
+            across[:, k] = share
+        _, shares = _cubic_taps((y - top).astype(np.float32), steepness)
+        down = np.empty((TAPS, count, TAPS), np.float32)
+        for weights, share in zip(down, shares, strict=True):
+            for k in range(TAPS):
+                weights[:, k] = share
+        # Two pixels beyond the border all taps see the border's.
+        start = np.clip(top.astype(np.intp) - self.top, 1, self.high - BORDER) - 1
+        start *= self.wide
+        start += np.clip(left.astype(np.intp) - self.left, 1, self.wide - BORDER) - 1
+        starts = [start + row * self.wide for row in range(TAPS)]
+        seen = np.empty(count, self.records.dtype)
+        values = seen.view(self.kind).reshape(count, TAPS)
+        total, line = np.empty((2, count, TAPS), np.float32)
+        pairs = line.view(np.complex64)
+        out = np.empty((len(self.records), count), np.float32)
+        for record, found in zip(self.records, out, strict=True):
+            for row, weights in enumerate(down):
+                record.take(starts[row], mode="clip", out=seen)
+                np.copyto(line, values)
+                np.multiply(line, weights, out=line if row else total)
+                if row:
+                    total += line
+            np.multiply(total, across, out=line)
+            half = pairs[:, 0] + pairs[:, 1]
+            np.add(half.real, half.imag, out=found)
+        return out
 
 
 def gaussian_blur(picture: Array, sigma: float, xp: Any = np) -> Array:
@@ -105,13 +184,13 @@ def _needed(positions: Array, length: int) -> tuple[int, int]:
     return first, last
 
 
-def _bordered(part: Array, xp: Any) -> Floats:
-    """(C, H + 2 B, W + 2 B) float32: planes, which numpy looks up several times as fast as triples,
-    with B = `BORDER` more pixels around, so that no tap falls outside.
+def _bordered(part: Array, xp: Any, kind: Any = np.float32) -> Array:
+    """(C, H + 2 B, W + 2 B): planes, which numpy looks up several times as fast as triples, with
+    B = `BORDER` more pixels around, so that no tap falls outside.
     """
     around = (BORDER, BORDER)
     padded = xp.pad(part, (around, around, (0, 0)), mode="edge")
-    planes: Floats = xp.ascontiguousarray(xp.moveaxis(padded, 2, 0), dtype=np.float32)
+    planes: Array = xp.ascontiguousarray(xp.moveaxis(padded, 2, 0), dtype=kind)
     return planes
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pixelreg.arrays import Array, Pixels
-from pixelreg.backends import compiled_loops, loops_by, quickest
+from pixelreg.backends import compiled_loops, exact_loops, loops_by, quickest
 from pixelreg.errors import FaceError, UsageError
 from pixelreg.faces.align import Similarity
 from pixelreg.faces.dense import DenseFace, DenseFinder, find_dense
@@ -145,7 +145,7 @@ class RigTranslator(Translator):
                 (Placement(place, face), self._changing(sitter, goal))
                 for face, place, sitter in seats
             ]
-            return PreparedFaces(picture, tuple(parts), notes, self.rig.loops)
+            return PreparedFaces(picture, tuple(parts), notes, exact_loops(self.backend))
 
         return prepared
 
