@@ -10,6 +10,7 @@ they say where neutral faces differ from the 3D face.
 from __future__ import annotations
 
 import argparse
+import lzma
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,9 +21,11 @@ import numpy as np
 from examples.rig.face import Face, read_face
 from examples.rig.frontal import frontal_mesh
 from examples.rig.teeth import teeth_sprites
+from examples.rig.usual import usual_levels, usual_places
 from pixelreg.faces.dense import read_dense
-from pixelreg.rig.head import Head, Mesh, save_head
-from pixelreg.rig.shown import usual_levels, usual_places
+from pixelreg.files import write_atomically
+from pixelreg.models import store
+from pixelreg.rig.head import FORMAT, TENSORS, Head, Mesh
 
 
 def make(face: Face, neutrals: Sequence[np.ndarray]) -> Head:
@@ -37,6 +40,14 @@ def make(face: Face, neutrals: Sequence[np.ndarray]) -> Head:
     levels = usual_levels(Mesh(head), neutrals)
     bare = [levels.get(name.removesuffix("_"), 0.0) for name in head.names]
     return replace(head, levels=np.array(bare, np.float32))
+
+
+def save_head(head: Head, path: Path) -> None:
+    """Write a head, packed, whole or not at all."""
+    tensors = {name: getattr(head, name) for name in TENSORS}
+    plain = store.as_bytes(FORMAT, tensors, {"names": list(head.names)})
+    packed = lzma.compress(plain, format=lzma.FORMAT_XZ, preset=9 | lzma.PRESET_EXTREME)
+    write_atomically(path, lambda file: file.write(packed) and None)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

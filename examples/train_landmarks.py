@@ -17,11 +17,12 @@ import numpy as np
 
 from examples.detector.material import backgrounds, shipped_pictures
 from examples.landmarks.bend import Portrait, bent, people_of, photographs, portrait, spread_of
+from examples.landmarks.file import save_cascade
 from examples.landmarks.fit import Samples, Settings, fit_cascade
 from examples.landmarks.scenes import render_scenes
 from pixelreg.errors import FaceError
 from pixelreg.faces.bundled import BundledDetector
-from pixelreg.faces.densecascade import Cascade, DenseCascade, load_cascade, save_cascade
+from pixelreg.faces.densecascade import Cascade, DenseCascade, load_cascade
 from pixelreg.rig.head import load_mesh
 from pixelreg.rig.motion import Rig
 

@@ -252,8 +252,10 @@ def test_weights_are_small_and_carry_their_licence() -> None:
 
 
 def test_the_cascade_comes_back_from_its_file(tmp_path: Path) -> None:
+    from examples.landmarks.file import save_cascade
+
     first = densecascade.load_cascade()
-    densecascade.save_cascade(first, tmp_path / "again.safetensors")
+    save_cascade(first, tmp_path / "again.safetensors")
     said = store.read_metadata(tmp_path / "again.safetensors", densecascade.FORMAT)
     assert said["training_data_licence"] == "CC BY 4.0"
     again = densecascade.load_cascade(tmp_path / "again.safetensors")

@@ -22,11 +22,6 @@ from pixelreg.faces.landmarks import Face
 from pixelreg.models import store
 
 FORMAT = store.Format("pixelreg-landmarks", "1", "a landmark cascade")
-MADE_FROM = {
-    "training_data": "Face Research Lab London Set, DeBruine and Jones (2017), 80 people, "
-    "https://doi.org/10.6084/m9.figshare.5047666.v5, bent by the shapes of ICT-FaceKit (MIT)",
-    "training_data_licence": "CC BY 4.0",
-}
 FLIP = np.array([-1.0, 1.0])
 MIRROR = mirror()
 
@@ -47,8 +42,6 @@ LATTICES = {
     kind: [square(2 * CELLS[kind] / unit, unit) for unit in units]
     for kind, units in PATCH_UNITS.items()
 }
-# Features of a part that are of its points' places, not of the picture.
-SHAPES = {"eye": 34, "mouth": 44, "nose": 34, "jaw": 18}
 # How much each point says of the pose: what moves with expressions says less.
 STEADY = np.ones(82)
 STEADY[PARTS["mouth"]], STEADY[PARTS["jaw"]] = 0.3, 0.15
@@ -224,21 +217,6 @@ def _and_mirrored(pyramid: Pyramid) -> Pyramid:
     return Pyramid(tuple(both), pyramid.loops)
 
 
-def save_cascade(cascade: Cascade, path: Path) -> int:
-    """Write a cascade and return its size: int8 by columns, float16 for features of shape."""
-    tensors: dict[str, Array] = {"mean": cascade.mean.astype(np.float32)}
-    for name, (map_, shapes) in _named(cascade).items():
-        images = len(map_.down) - shapes
-        step = np.abs(map_.down[:images]).max(axis=0) / 127
-        tensors[f"{name}.images"] = np.rint(map_.down[:images] / step).astype(np.int8)
-        tensors[f"{name}.step"] = step.astype(np.float32)
-        tensors[f"{name}.shapes"] = map_.down[images:].astype(np.float16)
-        tensors[f"{name}.up"] = map_.up.astype(np.float16)
-        tensors[f"{name}.offset"] = map_.offset.astype(np.float32)
-    stages = {"crops": len(cascade.crops), "patches": len(cascade.patches)}
-    return store.write(path, FORMAT, store.wide_first(tensors), {**stages, **MADE_FROM})
-
-
 @lru_cache(maxsize=2)
 def load_cascade(path: Path | None = None) -> Cascade:
     """Read a cascade, or the one that comes with pixelreg."""
@@ -259,11 +237,3 @@ def _assemble(values: dict[str, Any], tensors: dict[str, Array]) -> Cascade:
         [read(f"crop{k}") for k in range(int(values["crops"]))],
         [{kind: read(f"{kind}{k}") for kind in CELLS} for k in range(int(values["patches"]))],
     )
-
-
-def _named(cascade: Cascade) -> dict[str, tuple[Map, int]]:
-    """Every map by its name in the file, and how many of its rows are of the shape."""
-    named = {f"crop{k}": (map_, 0) for k, map_ in enumerate(cascade.crops)}
-    for k, maps in enumerate(cascade.patches):
-        named |= {f"{kind}{k}": (map_, SHAPES[kind]) for kind, map_ in maps.items()}
-    return named

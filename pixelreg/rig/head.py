@@ -17,7 +17,6 @@ import numpy as np
 
 from pixelreg.arrays import Array, Floats
 from pixelreg.errors import ModelFileError
-from pixelreg.files import write_atomically
 from pixelreg.models import store
 
 HEAD = Path(__file__).parent / "head.safetensors.xz"
@@ -196,14 +195,6 @@ def _sides(name: str, own: Floats, other: Floats) -> dict[str, tuple[Floats, Flo
     if name.endswith("_"):
         return {name + "L": (own, other), name + "R": (other, own)}
     return {name: (own, own)}
-
-
-def save_head(head: Head, path: Path) -> None:
-    """Write a head, packed, whole or not at all."""
-    tensors = {name: getattr(head, name) for name in TENSORS}
-    plain = store.as_bytes(FORMAT, tensors, {"names": list(head.names)})
-    packed = lzma.compress(plain, format=lzma.FORMAT_XZ, preset=9 | lzma.PRESET_EXTREME)
-    write_atomically(path, lambda file: file.write(packed) and None)
 
 
 def load_mesh(path: Path | None = None) -> Mesh:

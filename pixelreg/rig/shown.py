@@ -6,7 +6,7 @@ least squares, then build and weights by a regularised least squares with no wei
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -102,7 +102,7 @@ def _fitted(mesh: Mesh, points: Array) -> tuple[dict[str, float], float]:
     values = np.zeros(len(modes))
     for _ in range(ROUNDS):
         solid = rest + np.tensordot(values, modes, 1)
-        axes, shift = _pose(solid, targets)
+        axes, shift = scaled_pose(solid, targets)
         unit = np.linalg.norm(axes, axis=1).mean()
         flat = np.einsum("ij,maj->mai", axes / unit, modes).reshape(len(modes), -1)
         goal = ((targets - shift - rest @ axes.T) / unit).reshape(-1)
@@ -117,12 +117,12 @@ def _fitted(mesh: Mesh, points: Array) -> tuple[dict[str, float], float]:
 def turn_of(mesh: Mesh, points: Array) -> float:
     """About how many degrees a head is turned to either side, of (82, 2) landmarks; too few."""
     rest = mesh.rest[mesh.anchors].astype(np.float64)
-    axes, _ = _pose(rest, anchor_places(mesh, points) * [1, -1])
+    axes, _ = scaled_pose(rest, anchor_places(mesh, points) * [1, -1])
     forward = np.cross(axes[0], axes[1])
     return float(np.degrees(np.arctan2(abs(forward[0]), forward[2])))
 
 
-def _pose(solid: Float64, targets: Float64) -> tuple[Float64, Float64]:
+def scaled_pose(solid: Float64, targets: Float64) -> tuple[Float64, Float64]:
     """Two rows (2, 3), of one length and at right angles, and a shift, from solid to targets."""
     middle, centre = solid.mean(axis=0), targets.mean(axis=0)
     free = np.linalg.lstsq(solid - middle, targets - centre, rcond=None)[0].T
@@ -170,25 +170,3 @@ def moved_towards(
         name: shown.get(name, 0.0) + strength * (target.get(name, 0.0) - shown.get(name, 0.0))
         for name in names
     }
-
-
-def usual_places(mesh: Mesh, faces: Sequence[Array]) -> Float64:
-    """(a, 2) cm, how far anchors of neutral faces lie from the head's, in the mean."""
-    rest, found = mesh.rest[mesh.anchors].astype(np.float64), []
-    for points in faces:
-        targets = anchor_places(mesh, points) * [1, -1]
-        axes, shift = _pose(rest, targets)
-        unit = np.linalg.norm(axes, axis=1).mean()
-        found.append((targets - shift - rest @ axes.T) / unit @ (axes[:, :2] / unit))
-    result: Float64 = np.mean(found, axis=0)
-    return result
-
-
-def usual_levels(mesh: Mesh, faces: Sequence[Array]) -> dict[str, float]:
-    """For each shape the weight that nine of ten neutral faces do not exceed, either side."""
-    bare: dict[str, list[float]] = {}
-    for points in faces:
-        read = read_weights(mesh, points)
-        for name in read_names(mesh):
-            bare.setdefault(unsided(name), []).append(read.get(name, 0.0))
-    return {name: float(np.quantile(weights, 0.9)) for name, weights in bare.items()}
