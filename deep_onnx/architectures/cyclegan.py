@@ -12,22 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deep_onnx.architectures.patchgan import PatchDiscriminator, smallest_side
-from deep_onnx.training import algorithm
-from deep_onnx.training import tools as pictures
+from deep_onnx.training import algorithm, tools
 from deep_onnx.training.algorithm import Algorithm, Export, argument, papers
 from deep_onnx.training.data import Examples, Learns
-from deep_onnx.training.tools import (
-    augment,
-    descend,
-    evaluating,
-    fading,
-    frozen,
-    normal_weights,
-    numbers,
-    set_rate,
-    still,
-    to_pixels,
-)
 from pixelreg.arrays import Pixels
 from pixelreg.errors import UsageError
 
@@ -153,12 +140,12 @@ class CycleGAN(Algorithm):
 
     def __init__(self, arguments: Any, examples: Examples) -> None:
         super().__init__(arguments, examples)
-        pictures.check(arguments, MULTIPLE, smallest_side(arguments.layers))
+        tools.check(arguments, MULTIPLE, smallest_side(arguments.layers))
         if arguments.dropout >= 1:
             raise UsageError(f"--dropout is {arguments.dropout:g}; it must be below 1")
         self.source, self.target = examples.source, _only_target(examples)
         self.start = {"forth": self.source, "back": self.target}
-        self.shown = {name: pictures.showing(examples, name) for name in (self.source, self.target)}
+        self.shown = {name: tools.showing(examples, name) for name in (self.source, self.target)}
         self.networks = {
             "forth": self._generator(),
             "back": self._generator(),
@@ -166,7 +153,7 @@ class CycleGAN(Algorithm):
             "source-critic": self._critic(),
         }
         for network in self.networks.values():
-            normal_weights(network)
+            tools.normal_weights(network)
         self.optimisers = {
             "generators": self._adam("forth", "back"),
             "critics": self._adam("target-critic", "source-critic"),
@@ -183,7 +170,9 @@ class CycleGAN(Algorithm):
 
     def step(self, items: Sequence[int], progress: float) -> dict[str, float]:
         """One step of both generators, then one of both discriminators."""
-        set_rate(self.optimisers, fading(self.arguments.learning_rate, progress, start=0.5))
+        tools.set_rate(
+            self.optimisers, tools.fading(self.arguments.learning_rate, progress, start=0.5)
+        )
         for network in self.networks.values():
             network.train()
         sources, targets = self._draw(items)
@@ -194,31 +183,31 @@ class CycleGAN(Algorithm):
     def validate(self, held_out: Examples) -> dict[str, float]:
         """L1 to the truth where there are pairs, and what coming back loses."""
         losses = {}
-        with evaluating(self.networks.values()):
-            for pairs in pictures.judged(held_out, [self.target]):
+        with tools.evaluating(self.networks.values()):
+            for pairs in tools.judged(held_out, [self.target]):
                 made = self._made("forth", self.tensor(pairs.sources))
                 losses["l1"] = functional.l1_loss(made, self.tensor(pairs.truths))
             for there, back in (("forth", "back"), ("back", "forth")):
-                found = held_out.showing(self.start[there])[: pictures.JUDGED]
+                found = held_out.showing(self.start[there])[: tools.JUDGED]
                 if len(found):
                     values = self.tensor(found)
                     again = self._made(back, self._made(there, values))
                     losses[f"cycle-{there}"] = functional.l1_loss(again, values)
-        return numbers(losses)
+        return tools.numbers(losses)
 
     def sample(self, held_out: Examples) -> list[tuple[str, Sequence[Pixels]]]:
         """There and back again, both ways."""
         columns: list[tuple[str, Sequence[Pixels]]] = []
-        with evaluating(self.networks.values()):
+        with tools.evaluating(self.networks.values()):
             for there, again in (("forth", "back"), ("back", "forth")):
                 before, after = self.start[there], self.start[again]
-                found = held_out.showing(before)[: pictures.SHOWN]
+                found = held_out.showing(before)[: tools.SHOWN]
                 if len(found):
                     made = self._made(there, self.tensor(found))
                     returned = self._made(again, made)
                     columns.append((before, list(found)))
-                    columns.append((f"made {after}", list(to_pixels(made.cpu()))))
-                    columns.append((f"{before} again", list(to_pixels(returned.cpu()))))
+                    columns.append((f"made {after}", list(tools.to_pixels(made.cpu()))))
+                    columns.append((f"{before} again", list(tools.to_pixels(returned.cpu()))))
         rows = min((len(column) for _, column in columns), default=0)
         return [(label, column[:rows]) for label, column in columns]
 
@@ -262,11 +251,11 @@ class CycleGAN(Algorithm):
         drawn = torch.randint(len(targets), (len(items),)).tolist()
         chosen = [sources[[item % len(sources) for item in items]], targets[drawn]]
         if self.arguments.augment:
-            chosen = [augment([found])[0] for found in chosen]
+            chosen = [tools.augment([found])[0] for found in chosen]
         return self.tensor(chosen[0]), self.tensor(chosen[1])
 
     def _made(self, name: str, values: Tensor) -> Tensor:
-        return pictures.in_parts(self.networks[name], values)
+        return tools.in_parts(self.networks[name], values)
 
     def _learn_generators(
         self, sources: Tensor, targets: Tensor
@@ -275,7 +264,7 @@ class CycleGAN(Algorithm):
         judges = [self.networks[name] for name in ("target-critic", "source-critic")]
         cycle, identity = self.arguments.cycle, self.arguments.identity
         weights = {"cycle-forth": cycle, "cycle-back": cycle, "identity": cycle * identity}
-        with still(*judges):
+        with tools.still(*judges):
             made_targets, made_sources = forth(sources), back(targets)
             losses = {
                 "forth": _verdict(judges[0](made_targets), real=True),
@@ -287,8 +276,8 @@ class CycleGAN(Algorithm):
                 kept = functional.l1_loss(forth(targets), targets)
                 kept = kept + functional.l1_loss(back(sources), sources)
                 losses["identity"] = kept
-            descend(self.optimisers["generators"], losses, weights)
-        return numbers(losses), made_targets, made_sources
+            tools.descend(self.optimisers["generators"], losses, weights)
+        return tools.numbers(losses), made_targets, made_sources
 
     def _learn_critics(self, shown: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
         losses = {}
@@ -296,22 +285,22 @@ class CycleGAN(Algorithm):
             judge, earlier = self.networks[name], self.histories[name].exchanged(made)
             verdicts = _verdict(judge(real), real=True) + _verdict(judge(earlier), real=False)
             losses[name] = verdicts / 2
-        descend(self.optimisers["critics"], losses, {})
-        return numbers(losses)
+        tools.descend(self.optimisers["critics"], losses, {})
+        return tools.numbers(losses)
 
     def _export(self, name: str, suffix: str) -> Export:
         source, size = self.start[name], self.arguments.size
         (target,) = {self.source, self.target} - {source}
         card = self.card(
             "cyclegan",
-            target_kind=pictures.target_kind((source, target)),
+            target_kind=tools.target_kind((source, target)),
             targets={target: ()},
             source=source,
             dynamic=True,
             multiple=MULTIPLE,
         )
         inputs = {card.image_input: torch.zeros(2, 3, size, size)}
-        return Export(frozen(self.networks[name]), card, inputs, suffix)
+        return Export(tools.frozen(self.networks[name]), card, inputs, suffix)
 
 
 def _verdict(values: Tensor, real: bool) -> Tensor:
@@ -323,7 +312,7 @@ def _only_target(examples: Examples) -> str:
     """The label to translate to: the one that has pairs, or that is there besides the source."""
     others = list(examples.stacks)
     if len(others) != 1:
-        others = [name for name in pictures.labels(examples) if name != examples.source]
+        others = [name for name in tools.labels(examples) if name != examples.source]
     if len(others) != 1:
         names = ", ".join(others) or "none"
         raise UsageError(f"CycleGAN learns one target, not {names}; give it with --expr")

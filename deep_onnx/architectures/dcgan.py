@@ -13,19 +13,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from deep_onnx.training import algorithm
+from deep_onnx.training import algorithm, tools
 from deep_onnx.training.algorithm import Algorithm, Export, argument, papers
 from deep_onnx.training.data import Examples, Learns
-from deep_onnx.training.tools import (
-    adversarial,
-    augment,
-    discrimination,
-    evaluating,
-    frozen,
-    normal_weights,
-    still,
-    to_pixels,
-)
 from pixelreg.arrays import Pixels
 from pixelreg.errors import DataError, UsageError
 
@@ -62,7 +52,7 @@ class Generator(nn.Module):
             ]
         last = nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1)
         self.layers = nn.Sequential(*layers, last, nn.Sigmoid())
-        normal_weights(self)
+        tools.normal_weights(self)
 
     def forward(self, noise: Tensor) -> Tensor:
         """(N, latent) -> (N, channels, size, size) on [0, 1]."""
@@ -96,7 +86,7 @@ class Discriminator(nn.Module):
             ]
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout))
         self.dense = nn.Linear(widths[-1] * (size // 2**BLOCKS) ** 2, 1)
-        normal_weights(self)
+        tools.normal_weights(self)
 
     def logits(self, image: Tensor) -> Tensor:
         """(N, 1), the log odds of being real; losses are computed from these."""
@@ -158,16 +148,16 @@ class DCGAN(Algorithm):
         self.discriminator.train()
         pictures = self.examples.pictures[list(items)]
         if self.arguments.augment:
-            [pictures] = augment([pictures])
+            [pictures] = tools.augment([pictures])
         real = self.tensor(pictures)
         made = self.generator(torch.randn(len(real), self.arguments.latent).to(real.device))
 
         judge = self.discriminator.logits
-        against = discrimination(judge(real), judge(made.detach()))
+        against = tools.discrimination(judge(real), judge(made.detach()))
         self.descend("discriminator", against)
 
-        with still(self.discriminator):
-            fooling = adversarial(judge(made), True)
+        with tools.still(self.discriminator):
+            fooling = tools.adversarial(judge(made), True)
             self.descend("generator", fooling)
         return {"generator": fooling.item(), "discriminator": against.item()}
 
@@ -178,22 +168,22 @@ class DCGAN(Algorithm):
         zero only where both sets are distributed alike (Székely & Rizzo 2013).
         """
         real = self.tensor(held_out.pictures[:MOST])
-        with evaluating(self.networks.values()):
+        with tools.evaluating(self.networks.values()):
             made = self.generator(self._noise(len(real)).to(real.device))
             answer, answer_made = map(self.discriminator.logits, (real, made))
             return {
                 "energy_distance": energy_distance(real, made),
-                "generator": adversarial(answer_made, True).item(),
-                "discriminator": discrimination(answer, answer_made).item(),
+                "generator": tools.adversarial(answer_made, True).item(),
+                "discriminator": tools.discrimination(answer, answer_made).item(),
             }
 
     def sample(self, held_out: Examples) -> list[tuple[str, Sequence[Pixels]]]:
         """Some held-out pictures, and what is made of noise that the seed alone decides."""
         shown = held_out.pictures[:ROWS]
         rows = len(shown)
-        with evaluating(self.networks.values()):
+        with tools.evaluating(self.networks.values()):
             made = self.generator(self._noise(rows * COLUMNS).to(self.device))
-        pictures = to_pixels(made.cpu(), 0.0, 1.0)
+        pictures = tools.to_pixels(made.cpu(), 0.0, 1.0)
         columns = [list(pictures[k * rows : (k + 1) * rows]) for k in range(COLUMNS)]
         return [("held out", list(shown)), *((f"made {k}", c) for k, c in enumerate(columns, 1))]
 
@@ -222,8 +212,8 @@ class DCGAN(Algorithm):
         made = {"noise": self._noise(2)}
         shown = {"image": torch.linspace(0.0, 1.0, 6 * size * size).reshape(2, 3, size, size)}
         return [
-            Export(frozen(self.generator), generator, made),
-            Export(frozen(self.discriminator), discriminator, shown, "-discriminator"),
+            Export(tools.frozen(self.generator), generator, made),
+            Export(tools.frozen(self.discriminator), discriminator, shown, "-discriminator"),
         ]
 
     def _noise(self, count: int) -> Tensor:

@@ -15,10 +15,9 @@ from deep_onnx.architectures import action_units
 from deep_onnx.architectures import stargan as conditional
 from deep_onnx.architectures.action_units import Units
 from deep_onnx.architectures.stargan import MULTIPLE, ConditionalAlgorithm, joined, trunk
-from deep_onnx.training import tools as pictures
+from deep_onnx.training import tools
 from deep_onnx.training.algorithm import Export, argument, papers
 from deep_onnx.training.data import Examples
-from deep_onnx.training.tools import descend, numbers, still, to_pixels
 from pixelreg.arrays import Pixels
 from pixelreg.errors import DataError
 
@@ -129,7 +128,7 @@ class GANimation(ConditionalAlgorithm):
     def learn_generator(self, values: Tensor, shown: Tensor) -> dict[str, float]:
         """Eq. 6: look real, show the wanted units, lead back, and change little."""
         wanted = self.drawn(len(values))
-        with still(self.critic):
+        with tools.still(self.critic):
             colour, attention = self.generator.masks(values, wanted)
             made = composed(values, colour, attention)
             back_colour, back_attention = self.generator.masks(made, shown)
@@ -143,8 +142,8 @@ class GANimation(ConditionalAlgorithm):
                 "cycle": functional.l1_loss(again, values),
                 "attention": masks,
             }
-            descend(self.optimisers["generator"], losses, self.weights)
-        return numbers(losses)
+            tools.descend(self.optimisers["generator"], losses, self.weights)
+        return tools.numbers(losses)
 
     def sample(self, held_out: Examples) -> list[tuple[str, Sequence[Pixels]]]:
         """Pictures of the source, what is made of them, and the attention of the last target:
@@ -152,14 +151,14 @@ class GANimation(ConditionalAlgorithm):
         columns = super().sample(held_out)
         if not columns:
             return []
-        values = self.tensor(held_out.showing(self.examples.source)[: pictures.SHOWN])
+        values = self.tensor(held_out.showing(self.examples.source)[: tools.SHOWN])
         attention = self.attention(values, self.learnt()[-1]).expand(-1, 3, -1, -1)
-        return [*columns, ("kept", list(to_pixels(attention.cpu(), 0.0, 1.0)))]
+        return [*columns, ("kept", list(tools.to_pixels(attention.cpu(), 0.0, 1.0)))]
 
     def attention(self, values: Tensor, target: str) -> Tensor:
         """How much of every pixel is kept, (N, 1, S, S) on [0, 1]."""
         condition = self.condition(target, len(values))
-        return pictures.in_parts(lambda *part: self.generator.masks(*part)[1], values, condition)
+        return tools.in_parts(lambda *part: self.generator.masks(*part)[1], values, condition)
 
     def exports(self) -> list[Export]:
         """The generator, which composes the picture itself."""
@@ -186,7 +185,7 @@ def _units_of(path: str, examples: Examples) -> list[Units]:
     if path:
         return _measured(Path(path), examples)
     known = action_units.prototypes()
-    for label in pictures.labels(examples):
+    for label in tools.labels(examples):
         if label not in known:
             raise DataError(
                 f"GANimation knows no action units of {label!r}; measure the pictures with "
@@ -227,7 +226,7 @@ def _targets(examples: Examples, shown: Sequence[Units], every: bool) -> Mapping
     picture by picture let a network learn each of them by itself.
     """
     chosen: dict[str, Units] = action_units.prototypes() if every else {}
-    for label in pictures.labels(examples):
+    for label in tools.labels(examples):
         rows = zip(shown, examples.labels, strict=True)
         chosen[label] = _mean([units for units, name in rows if name == label])
     return dict(sorted(chosen.items(), key=lambda item: item[0] == examples.source))

@@ -32,22 +32,9 @@ from deep_onnx.architectures.patchgan import PatchDiscriminator, smallest_side
 from deep_onnx.architectures.told_faces import told_faces
 from deep_onnx.architectures.tuned_weights import LEAST, Cost, Search, search_layers, search_start
 from deep_onnx.architectures.two_head import SCALES, Generator, multiple_of
-from deep_onnx.training import algorithm
-from deep_onnx.training import tools as pictures
+from deep_onnx.training import algorithm, tools
 from deep_onnx.training.algorithm import Algorithm, Export, argument, papers
 from deep_onnx.training.data import Examples, Learns
-from deep_onnx.training.tools import (
-    adversarial,
-    descend,
-    discrimination,
-    evaluating,
-    fading,
-    frozen,
-    numbers,
-    set_rate,
-    still,
-    to_pixels,
-)
 from pixelreg.arrays import Pixels
 from pixelreg.errors import UsageError
 from pixelreg.shapes.file import load
@@ -117,7 +104,7 @@ def check(chosen: OCNNArguments) -> None:
     if chosen.penguins != "none" and chosen.penguin_evaluations < LEAST:
         raise UsageError(f"--penguin-evaluations must be {LEAST} or more")
     smallest = max(SMALLEST, smallest_side() if chosen.adversarial else 0)
-    pictures.check(chosen, multiple_of(chosen.scale), smallest)
+    tools.check(chosen, multiple_of(chosen.scale), smallest)
 
 
 BETAS = (0.5, 0.999)
@@ -170,25 +157,25 @@ class OCNN(Algorithm):
         return len(self.told.ways)
 
     def step(self, items: Sequence[int], progress: float) -> dict[str, float]:
-        set_rate(self.optimisers, fading(self.arguments.learning_rate, progress, FADES))
+        tools.set_rate(self.optimisers, tools.fading(self.arguments.learning_rate, progress, FADES))
         self._send_penguins(progress >= HEADS_AT)
         for network in self.networks.values():
             network.train()
         source, target, wanted, shown = self.draw(items, bool(self.arguments.augment))
         guess = regression_loss(self.networks["regressor"], source, target, shown, wanted)
-        descend(self.optimisers["regressor"], {"parameters": guess}, {})
+        tools.descend(self.optimisers["regressor"], {"parameters": guess}, {})
         made, losses = self.losses(source, target, wanted, shown)
         weights = self.weights
         weights["attention"] *= min(1.0, progress / OPEN)
         told = {"parameters": guess}
         if "discriminator" in self.networks:
             told |= {"discriminator": self._learn_discriminator(source, target, made.detach())}
-            with still(self.networks["discriminator"]):
-                losses["adversarial"] = adversarial(self._verdict(source, made), True)
-                descend(self.optimisers["generator"], losses, weights)
+            with tools.still(self.networks["discriminator"]):
+                losses["adversarial"] = tools.adversarial(self._verdict(source, made), True)
+                tools.descend(self.optimisers["generator"], losses, weights)
         else:
-            descend(self.optimisers["generator"], losses, weights)
-        return numbers(losses | told)
+            tools.descend(self.optimisers["generator"], losses, weights)
+        return tools.numbers(losses | told)
 
     def losses(
         self, source: Tensor, target: Tensor, wanted: Tensor, shown: Tensor
@@ -230,7 +217,7 @@ class OCNN(Algorithm):
         pictures; how much of the pictures is masked; and how far the regressor's p is off."""
         own = self._own_parameters(held_out)
         found: dict[str, list[Tensor]] = {"own": [], "l1": [], "untouched": [], "mask": []}
-        for pairs in pictures.judged(held_out, own):
+        for pairs in tools.judged(held_out, own):
             source, truth = (self.tensor(side) for side in (pairs.sources, pairs.truths))
             mean = self._condition(pairs.target, len(source))
             for name, p in (("l1", mean), ("own", own[pairs.target].to(mean))):
@@ -246,8 +233,8 @@ class OCNN(Algorithm):
         """Every target made and true, its mask (white: the picture changes), its p drawn, and the
         first components at -1 and 1."""
         columns: list[tuple[str, Sequence[Pixels]]] = []
-        for pairs in pictures.judged(held_out, self.parameters.expressions):
-            sources, truths = (side[: pictures.SHOWN] for side in (pairs.sources, pairs.truths))
+        for pairs in tools.judged(held_out, self.parameters.expressions):
+            sources, truths = (side[: tools.SHOWN] for side in (pairs.sources, pairs.truths))
             values = self.tensor(sources)
             p = self._condition(pairs.target, len(values))
             masks = self._in_parts(values, p, masks=True)
@@ -256,7 +243,7 @@ class OCNN(Algorithm):
                 (held_out.source, list(sources)),
                 (f"made {pairs.target}", self._made(values, p)),
                 (pairs.target, list(truths)),
-                ("mask", list(to_pixels(large.cpu(), 0.0, 1.0))),
+                ("mask", list(tools.to_pixels(large.cpu(), 0.0, 1.0))),
                 (
                     "p",
                     [draw(self.parameters.shapes, row.cpu().numpy(), len(sources[0])) for row in p],
@@ -294,8 +281,8 @@ class OCNN(Algorithm):
         told = self.card("ocnn", **facts, multiple=size, notes=entries)
         face = torch.linspace(-1, 1, 6 * size * size).reshape(2, 3, size, size)
         return [
-            Export(frozen(self.generator), card, inputs),
-            Export(frozen(self.networks["regressor"]), told, {"image": face}, "-parameters"),
+            Export(tools.frozen(self.generator), card, inputs),
+            Export(tools.frozen(self.networks["regressor"]), told, {"image": face}, "-parameters"),
         ]
 
     def state(self) -> dict[str, Tensor]:
@@ -315,8 +302,8 @@ class OCNN(Algorithm):
             self._hold_heads()
 
     def _learn_discriminator(self, source: Tensor, target: Tensor, made: Tensor) -> Tensor:
-        against = discrimination(self._verdict(source, target), self._verdict(source, made))
-        descend(self.optimisers["discriminator"], {"discriminator": against}, {})
+        against = tools.discrimination(self._verdict(source, target), self._verdict(source, made))
+        tools.descend(self.optimisers["discriminator"], {"discriminator": against}, {})
         return against
 
     def _verdict(self, source: Tensor, picture: Tensor) -> Tensor:
@@ -347,7 +334,7 @@ class OCNN(Algorithm):
         batch = self.draw(spread.tolist(), changed=False)
 
         def cost() -> float:
-            with evaluating([self.generator]):
+            with tools.evaluating([self.generator]):
                 self.generator.train(fresh)
                 losses = self.losses(*batch)[1]
                 return float(sum(self.weights[name] * loss for name, loss in losses.items()))
@@ -370,15 +357,15 @@ class OCNN(Algorithm):
         return p.expand(count, -1)
 
     def _made(self, values: Tensor, p: Tensor) -> list[Pixels]:
-        return list(to_pixels(self._in_parts(values, p).cpu()))
+        return list(tools.to_pixels(self._in_parts(values, p).cpu()))
 
     def _in_parts(self, values: Tensor, p: Tensor, masks: bool = False) -> Tensor:
         """Pictures made, or their masks, as the exported network makes them."""
         generator = self.generator
-        with evaluating([generator]):
+        with tools.evaluating([generator]):
             if masks:
-                return pictures.in_parts(lambda *part: generator.masks(*part)[0], values, p)
-            return pictures.in_parts(generator, values, p)
+                return tools.in_parts(lambda *part: generator.masks(*part)[0], values, p)
+            return tools.in_parts(generator, values, p)
 
     def _own_parameters(self, held_out: Examples) -> dict[str, Tensor]:
         """p of other people's pairs, by target; flow takes long, so it is found once."""
@@ -386,23 +373,23 @@ class OCNN(Algorithm):
             known = self.parameters.expressions
             own = {
                 pairs.target: self.parameters.of(pairs.sources, pairs.truths, pairs.target)
-                for pairs in pictures.judged(held_out, known)
+                for pairs in tools.judged(held_out, known)
             }
             self._own = held_out, own
         return self._own[1]
 
     def _regression(self, held_out: Examples, own: Mapping[str, Tensor]) -> dict[str, float]:
         """How far p of other people's faces is off, by one picture alone."""
-        rows = [(each.truths, own[each.target]) for each in pictures.judged(held_out, own)]
+        rows = [(each.truths, own[each.target]) for each in tools.judged(held_out, own)]
         rows += [
             (each.sources, torch.zeros_like(own[each.target]))
-            for each in pictures.judged(held_out, own)
+            for each in tools.judged(held_out, own)
         ]
         if not rows:
             return {}
         regressor = self.networks["regressor"]
-        with evaluating([regressor]):
-            found = [pictures.in_parts(regressor, self.tensor(faces)).cpu() for faces, _ in rows]
+        with tools.evaluating([regressor]):
+            found = [tools.in_parts(regressor, self.tensor(faces)).cpu() for faces, _ in rows]
         return regression_errors(torch.cat(found), torch.cat([p for _, p in rows]))
 
     def _notes(self) -> dict[str, object]:

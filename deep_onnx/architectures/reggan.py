@@ -25,22 +25,9 @@ from torch.nn import functional
 from deep_onnx.architectures import usgan
 from deep_onnx.architectures.patchgan import PatchDiscriminator, smallest_side
 from deep_onnx.architectures.stargan import MULTIPLE
-from deep_onnx.training import algorithm
-from deep_onnx.training import tools as pictures
+from deep_onnx.training import algorithm, tools
 from deep_onnx.training.algorithm import Algorithm, Export, argument
 from deep_onnx.training.data import Examples, Learns
-from deep_onnx.training.tools import (
-    adversarial,
-    augment,
-    descend,
-    discrimination,
-    evaluating,
-    frozen,
-    normal_weights,
-    numbers,
-    still,
-    to_pixels,
-)
 from pixelreg.arrays import Pixels
 from pixelreg.data.crops import Stack
 from pixelreg.data.pairs import grouped_folds
@@ -95,7 +82,7 @@ class Generator(nn.Module):
         super().__init__()
         self.regression = regression
         self.refinement = usgan.Generator(len(regression.bias), width, blocks)
-        normal_weights(self.refinement)
+        tools.normal_weights(self.refinement)
 
     def forward(self, image: Tensor, condition: Tensor) -> Tensor:
         """(N, 3, S, S) on [-1, 1], S the plans' own, and (N, T) one-hot -> (N, 3, S, S)."""
@@ -155,24 +142,26 @@ class RegGAN(Algorithm):
             network.train()
         rows = list(items)
         sides: Sequence[Pixels] = [self.regressed[rows], self.truths[rows]]
-        regressed, truth = map(self.tensor, augment(sides) if self.arguments.augment else sides)
+        regressed, truth = map(
+            self.tensor, tools.augment(sides) if self.arguments.augment else sides
+        )
         made = self.generator.refinement(regressed, self.shown[rows].to(self.device))
-        against = discrimination(
+        against = tools.discrimination(
             self._verdict(regressed, truth), self._verdict(regressed, made.detach())
         )
-        descend(self.optimisers["discriminator"], {"discriminator": against}, {})
-        with still(self.networks["discriminator"]):
+        tools.descend(self.optimisers["discriminator"], {"discriminator": against}, {})
+        with tools.still(self.networks["discriminator"]):
             losses = {
                 "l1": functional.l1_loss(made, truth),
-                "adversarial": adversarial(self._verdict(regressed, made), True),
+                "adversarial": tools.adversarial(self._verdict(regressed, made), True),
             }
-            descend(self.optimisers["generator"], losses, {"l1": self.arguments.l1})
-        return numbers({**losses, "discriminator": against})
+            tools.descend(self.optimisers["generator"], losses, {"l1": self.arguments.l1})
+        return tools.numbers({**losses, "discriminator": against})
 
     def validate(self, held_out: Examples) -> dict[str, float]:
         """L1 to the truth of what is made, of the regression alone, and of untouched pictures."""
         found: dict[str, list[Tensor]] = {"l1": [], "regression": [], "untouched": []}
-        for pairs in pictures.judged(held_out, self.names):
+        for pairs in tools.judged(held_out, self.names):
             source, truth = (self.tensor(side) for side in (pairs.sources, pairs.truths))
             regressed, made = self._both(source, pairs.target)
             for name, one in zip(found, (made, regressed, source), strict=True):
@@ -182,13 +171,13 @@ class RegGAN(Algorithm):
     def sample(self, held_out: Examples) -> list[tuple[str, Sequence[Pixels]]]:
         """What is given, and for every target the regression, what is made of it and the truth."""
         columns: list[tuple[str, Sequence[Pixels]]] = []
-        for pairs in pictures.judged(held_out, self.names):
-            sources, truths = (side[: pictures.SHOWN] for side in (pairs.sources, pairs.truths))
+        for pairs in tools.judged(held_out, self.names):
+            sources, truths = (side[: tools.SHOWN] for side in (pairs.sources, pairs.truths))
             regressed, made = self._both(self.tensor(sources), pairs.target)
             columns += [] if columns else [(held_out.source, list(sources))]
             columns += [
-                (f"regressed {pairs.target}", list(to_pixels(regressed.cpu()))),
-                (f"made {pairs.target}", list(to_pixels(made.cpu()))),
+                (f"regressed {pairs.target}", list(tools.to_pixels(regressed.cpu()))),
+                (f"made {pairs.target}", list(tools.to_pixels(made.cpu()))),
                 (pairs.target, list(truths)),
             ]
         shown = min((len(rows) for _, rows in columns), default=0)
@@ -199,7 +188,7 @@ class RegGAN(Algorithm):
         size, rows = self.arguments.size, torch.eye(len(self.names))
         card = self.card(
             "reggan",
-            target_kind=pictures.target_kind(self.names),
+            target_kind=tools.target_kind(self.names),
             targets=dict(zip(self.names, map(tuple, rows.tolist()), strict=True)),
             condition=self.names,
             condition_input="condition",
@@ -209,15 +198,15 @@ class RegGAN(Algorithm):
             card.image_input: torch.zeros(2, 3, size, size),
             card.condition_input: rows[:1].expand(2, -1).contiguous(),
         }
-        return [Export(frozen(self.generator), card, inputs)]
+        return [Export(tools.frozen(self.generator), card, inputs)]
 
     def _both(self, values: Tensor, target: str) -> tuple[Tensor, Tensor]:
         """Pictures regressed to a target, and refined."""
         row = torch.eye(len(self.names), device=self.device)[self.names.index(target)]
         condition = row.expand(len(values), -1)
-        with evaluating([self.generator]):
-            regressed = pictures.in_parts(self.generator.regression, values, condition)
-            return regressed, pictures.in_parts(self.generator.refinement, regressed, condition)
+        with tools.evaluating([self.generator]):
+            regressed = tools.in_parts(self.generator.regression, values, condition)
+            return regressed, tools.in_parts(self.generator.refinement, regressed, condition)
 
     def _verdict(self, regressed: Tensor, picture: Tensor) -> Tensor:
         logits: Tensor = self.networks["discriminator"](torch.cat([regressed, picture], 1))
@@ -250,7 +239,7 @@ class RegGAN(Algorithm):
 
 def _check(chosen: RegGANArguments) -> None:
     """Raise UsageError for arguments that nothing can be made with."""
-    pictures.check(chosen, MULTIPLE, smallest_side())
+    tools.check(chosen, MULTIPLE, smallest_side())
     if chosen.penalty <= 0:
         raise UsageError(f"--penalty is {chosen.penalty:g}; it must be above 0")
     if chosen.field not in range(1, 16, 2):

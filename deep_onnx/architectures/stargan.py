@@ -11,22 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deep_onnx.training import algorithm
-from deep_onnx.training import tools as pictures
+from deep_onnx.training import algorithm, tools
 from deep_onnx.training.algorithm import Algorithm, Export, argument, papers
 from deep_onnx.training.data import Examples, Learns
-from deep_onnx.training.tools import (
-    augment,
-    descend,
-    fading,
-    frozen,
-    gradient_penalty,
-    kaiming_weights,
-    numbers,
-    set_rate,
-    still,
-    to_pixels,
-)
 from pixelreg.arrays import Pixels
 from pixelreg.errors import DataError
 
@@ -100,7 +87,7 @@ class Discriminator(nn.Module):
             halvings += [nn.Conv2d(channels, wider, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
             channels = wider
         self.main = nn.Sequential(*halvings)
-        kaiming_weights(self.main, SLOPE)
+        tools.kaiming_weights(self.main, SLOPE)
         self.conv1 = nn.Conv2d(channels, 1, 3, padding=1, bias=False)
         self.conv2 = nn.Conv2d(channels, classes, size // 2**layers, bias=False)
 
@@ -181,8 +168,8 @@ class ConditionalAlgorithm(Algorithm):
 
     def __init__(self, arguments: Any, examples: Examples) -> None:
         super().__init__(arguments, examples)
-        pictures.check(arguments, MULTIPLE, SMALLEST)
-        self.known = pictures.labels(examples)
+        tools.check(arguments, MULTIPLE, SMALLEST)
+        self.known = tools.labels(examples)
         self.describe()
         self.generator = self.make_generator()
         layers = halvings(arguments.size, arguments.layers)
@@ -225,7 +212,9 @@ class ConditionalAlgorithm(Algorithm):
 
     def step(self, items: Sequence[int], progress: float) -> dict[str, float]:
         """Several steps of the critic, the last one on the items, then one of the generator."""
-        set_rate(self.optimisers, fading(self.arguments.learning_rate, progress, self.fades))
+        tools.set_rate(
+            self.optimisers, tools.fading(self.arguments.learning_rate, progress, self.fades)
+        )
         for _ in range(self.arguments.critic_steps - 1):
             drawn = torch.randint(self.items, (len(items),)).tolist()
             self.learn_critic(*self.batch(drawn))
@@ -239,20 +228,20 @@ class ConditionalAlgorithm(Algorithm):
         with torch.no_grad():
             made = self.generator(values, self.drawn(len(values)))
         real, seen = self.critic(values)
-        slope = gradient_penalty(lambda between: self.critic(between)[0], values, made)
+        slope = tools.gradient_penalty(lambda between: self.critic(between)[0], values, made)
         losses = {
             "critic": self.critic(made)[0].mean() - real.mean(),
             "penalty": slope,
             "critic-condition": self.told(seen, shown),
         }
-        descend(self.optimisers["critic"], losses, self.weights)
-        return numbers(losses)
+        tools.descend(self.optimisers["critic"], losses, self.weights)
+        return tools.numbers(losses)
 
     def batch(self, items: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Pictures on [-1, 1], and what they show."""
         chosen = self.examples.pictures[list(items)]
         if self.arguments.augment:
-            (chosen,) = augment([chosen])
+            (chosen,) = tools.augment([chosen])
         return self.tensor(chosen), self.shown[list(items)].to(self.device)
 
     def condition(self, target: str, count: int) -> Tensor:
@@ -266,7 +255,7 @@ class ConditionalAlgorithm(Algorithm):
 
     def made(self, values: Tensor, target: str) -> Tensor:
         """Pictures (N, 3, S, S) turned into a target, without gradients."""
-        return pictures.in_parts(self.generator, values, self.condition(target, len(values)))
+        return tools.in_parts(self.generator, values, self.condition(target, len(values)))
 
     def learnt(self) -> list[str]:
         """The labels that pictures show, but the source."""
@@ -276,12 +265,12 @@ class ConditionalAlgorithm(Algorithm):
         """L1 to the truth where there are pairs, what coming back loses, and how far the critic
         sees something else than wanted."""
         losses: dict[str, float] = {}
-        pairs = pictures.judged(held_out, self.targets)
+        pairs = tools.judged(held_out, self.targets)
         if pairs:
             made = [self.made(self.tensor(each.sources), each.target) for each in pairs]
             truths = torch.cat([self.tensor(each.truths) for each in pairs])
             losses["l1"] = float(functional.l1_loss(torch.cat(made), truths))
-        found = held_out.showing(self.examples.source)[: pictures.JUDGED]
+        found = held_out.showing(self.examples.source)[: tools.JUDGED]
         if len(found) and self.examples.source in self.targets:
             losses |= self._there_and_back(self.tensor(found))
         return losses
@@ -292,24 +281,26 @@ class ConditionalAlgorithm(Algorithm):
             made = self.made(start, target)
             again = self.made(made, self.examples.source)
             lost.append(functional.l1_loss(again, start))
-            seen = pictures.in_parts(lambda part: self.critic(part)[1], made)
+            seen = tools.in_parts(lambda part: self.critic(part)[1], made)
             unlike.append(self.told(seen, self.condition(target, len(seen))))
         means = {"cycle": torch.stack(lost).mean(), "condition": torch.stack(unlike).mean()}
-        return numbers(means)
+        return tools.numbers(means)
 
     def sample(self, held_out: Examples) -> list[tuple[str, Sequence[Pixels]]]:
         """Pictures of the source, and what is made of them."""
         source = self.examples.source
-        found = held_out.showing(source)[: pictures.SHOWN]
+        found = held_out.showing(source)[: tools.SHOWN]
         if not len(found):
             return []
         columns: list[tuple[str, Sequence[Pixels]]] = [(source, list(found))]
         made = values = self.tensor(found)
         for label in self.learnt():
             made = self.made(values, label)
-            columns.append((f"made {label}", list(to_pixels(made.cpu()))))
+            columns.append((f"made {label}", list(tools.to_pixels(made.cpu()))))
         if source in self.targets:
-            columns.append((f"{source} again", list(to_pixels(self.made(made, source).cpu()))))
+            columns.append(
+                (f"{source} again", list(tools.to_pixels(self.made(made, source).cpu())))
+            )
         return columns
 
     def export(self, architecture: str, target_kind: str) -> Export:
@@ -328,7 +319,7 @@ class ConditionalAlgorithm(Algorithm):
             card.image_input: torch.zeros(2, 3, size, size),
             card.condition_input: self.condition(next(iter(self.targets)), 2).cpu(),
         }
-        return Export(frozen(self.generator), card, inputs)
+        return Export(tools.frozen(self.generator), card, inputs)
 
 
 def halvings(size: int, most: int) -> int:
@@ -376,7 +367,7 @@ class StarGAN(ConditionalAlgorithm):
     def learn_generator(self, values: Tensor, shown: Tensor) -> dict[str, float]:
         """Eq. 6: look real, show the wanted label, and lead back to the picture."""
         condition = self.drawn(len(values))
-        with still(self.critic):
+        with tools.still(self.critic):
             made = self.generator(values, condition)
             again = self.generator(made, shown)
             verdicts, seen = self.critic(made)
@@ -385,9 +376,9 @@ class StarGAN(ConditionalAlgorithm):
                 "condition": self.told(seen, condition),
                 "cycle": functional.l1_loss(again, values),
             }
-            descend(self.optimisers["generator"], losses, self.weights)
-        return numbers(losses)
+            tools.descend(self.optimisers["generator"], losses, self.weights)
+        return tools.numbers(losses)
 
     def exports(self) -> list[Export]:
         """The generator."""
-        return [self.export("stargan", pictures.target_kind(self.known))]
+        return [self.export("stargan", tools.target_kind(self.known))]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from deep_onnx.architectures import stargan
 from deep_onnx.architectures.stargan import StarGAN, joined, trunk
-from deep_onnx.training import tools as pictures
+from deep_onnx.training import tools
 from deep_onnx.training.algorithm import Export, argument
 
 
@@ -68,4 +68,4 @@ class USGAN(StarGAN):
 
     def exports(self) -> list[Export]:
         """The generator."""
-        return [self.export("usgan", pictures.target_kind(self.known))]
+        return [self.export("usgan", tools.target_kind(self.known))]

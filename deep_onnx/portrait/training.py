@@ -50,23 +50,10 @@ from deep_onnx.portrait.portraits import (
     portraits_of,
 )
 from deep_onnx.portrait.windows import Centres
-from deep_onnx.training import algorithm
+from deep_onnx.training import algorithm, tools
 from deep_onnx.training.algorithm import Algorithm, Export, argument, papers
 from deep_onnx.training.data import Examples, Learns
 from deep_onnx.training.perceptual import Perceptual
-from deep_onnx.training.tools import (
-    check,
-    descend,
-    divergence,
-    evaluating,
-    fading,
-    frozen,
-    numbers,
-    set_rate,
-    stepped,
-    still,
-    to_pixels,
-)
 from pixelreg.arrays import Pixels
 from pixelreg.errors import UsageError
 
@@ -172,19 +159,22 @@ class Portrait(Algorithm):
         for network in self.networks.values():
             network.train()
         rate = self.arguments.learning_rate
-        set_rate(self.optimisers, fading(rate, stepped(progress, self.arguments.rate_step), 0.0))
+        tools.set_rate(
+            self.optimisers,
+            tools.fading(rate, tools.stepped(progress, self.arguments.rate_step), 0.0),
+        )
         target = self._drawn(items)
         parser = self._parsing(target)
         listens = progress >= self.arguments.parser_start
         same = self._phase(target, target, listens, paired=True)
         other = self._phase(self._others(items, target), target, listens, paired=False)
         losses = {**same, **{f"unpaired {name}": value for name, value in other.items()}}
-        return numbers({**losses, **parser})
+        return tools.numbers({**losses, **parser})
 
     def validate(self, held_out: Examples) -> dict[str, float]:
         """How well held-out portraits are rebuilt, and parsed."""
         found: dict[str, list[Tensor]] = {}
-        with evaluating(self.networks.values()):
+        with tools.evaluating(self.networks.values()):
             for batch in self._batches(first(portraits_of(held_out), JUDGED)):
                 for name, value in self._judged(batch).items():
                     found.setdefault(name, []).append(value * len(batch.pictures))
@@ -196,7 +186,7 @@ class Portrait(Algorithm):
         shown = first(portraits_of(held_out), SHOWN)
         if not len(shown.pictures):
             return []
-        with evaluating(self.networks.values()):
+        with tools.evaluating(self.networks.values()):
             batch = self._tensors(shown.pictures, shown.masks, shown.centres)
             again, _, _ = self._made(batch, batch)
             mixed, _, _ = self._made(batch.rolled(), batch)
@@ -205,9 +195,9 @@ class Portrait(Algorithm):
             ("portrait", list(shown.pictures)),
             ("mask", list(painted(shown.masks))),
             ("parsed", list(painted(parsed))),
-            ("again", list(to_pixels(again.cpu()))),
+            ("again", list(tools.to_pixels(again.cpu()))),
             ("look of", list(np.roll(shown.pictures, 1, axis=0))),
-            ("in this mask", list(to_pixels(mixed.cpu()))),
+            ("in this mask", list(tools.to_pixels(mixed.cpu()))),
         ]
 
     def exports(self) -> list[Export]:
@@ -226,10 +216,10 @@ class Portrait(Algorithm):
             "invented": torch.full((len(batch.pictures), count), 0.25),
             "noise": torch.ones(len(batch.pictures), len(axes)),
         }
-        framework = frozen(self.framework)
+        framework = tools.frozen(self.framework)
         framework.local.local = nn.ModuleList()  # only learning needs the pictures rebuilt
         graph = PortraitGraph(folded(framework), mean, axes).eval()
-        parser = ParserGraph(folded(frozen(self.parser))).eval()
+        parser = ParserGraph(folded(tools.frozen(self.parser))).eval()
         return [
             Export(graph, self._card("portrait", "portrait"), inputs),
             Export(
@@ -251,8 +241,8 @@ class Portrait(Algorithm):
         against, _ = self.judge(made.detach(), channels)
         real, wanted = self.judge(target.pictures, channels)
         judging = {"discriminator": discriminator_loss(real, against)}
-        descend(self.optimisers["discriminators"], judging, {})
-        with still(self.judge, self.parser):
+        tools.descend(self.optimisers["discriminators"], judging, {})
+        with tools.still(self.judge, self.parser):
             verdicts, features = self.judge(made, channels)
             losses = {
                 "local": local_loss(*rebuilt),
@@ -267,7 +257,7 @@ class Portrait(Algorithm):
             counted = {**losses} if listens else {**losses, "parsing": torch.zeros(())}
             total = (paired_loss if paired else unpaired_loss)(counted, self.arguments)
             weighed = [self._weight(name) * value for name, value in extra.items()]
-            descend(self.optimisers["framework"], {"total": total + sum(weighed)}, {})
+            tools.descend(self.optimisers["framework"], {"total": total + sum(weighed)}, {})
         return {**losses, **extra, **judging}
 
     def _weight(self, extra: str) -> float:
@@ -281,7 +271,7 @@ class Portrait(Algorithm):
             if k:
                 batch = self._drawn(torch.randint(self.items, (len(batch.pictures),)).tolist())
             found.append({"parser": parsing_loss(self.parser(batch.pictures), batch.masks)})
-            descend(self.optimisers["parser"], found[-1], {})
+            tools.descend(self.optimisers["parser"], found[-1], {})
         self.parser.eval()
         return found[0]
 
@@ -293,7 +283,9 @@ class Portrait(Algorithm):
         parts, means, spreads = self._encoded(source)
         drawn = net.local.draw(means, spreads)
         made = net.compose(drawn, target.pictures, target.masks, target.centres)
-        each = [divergence(mean, spread) for mean, spread in zip(means, spreads, strict=False)]
+        each = [
+            tools.divergence(mean, spread) for mean, spread in zip(means, spreads, strict=False)
+        ]
         extra = {"divergence": torch.stack(each).sum()} if each else {}
         return made, (net.local.rebuild(drawn), parts), extra
 
@@ -357,7 +349,7 @@ class Portrait(Algorithm):
         suit its skin.
         """
         rows = []
-        with evaluating(self.networks.values()):
+        with tools.evaluating(self.networks.values()):
             for batch in self._batches(portraits_of(self.examples)):
                 rows.append(torch.cat(self._encoded(batch)[1], dim=1).cpu())
         all_rows = torch.cat(rows)
@@ -373,7 +365,7 @@ def _check(arguments: PortraitArguments) -> None:
         raise UsageError(
             f"portraits must have a --size of {', '.join(map(str, SIZES))}, not {arguments.size}"
         )
-    check(arguments, 16, SIZES[0])
+    tools.check(arguments, 16, SIZES[0])
     if arguments.rate_step > 1 or arguments.dropout >= 1:
         raise UsageError("--rate-step is a share, 0 to 1, and --dropout one below 1")
     if arguments.parser_start > 1:

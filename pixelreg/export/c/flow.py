@@ -8,23 +8,7 @@ import numpy as np
 
 from pixelreg.arrays import Array, Float64
 from pixelreg.errors import UsageError
-from pixelreg.export.c.text import (
-    CHANGE_BITS,
-    LEVEL_BITS,
-    MOST,
-    MOST_STRENGTH,
-    ONE,
-    STREAM_STRENGTH,
-    Parts,
-    Table,
-    bounded,
-    decimal,
-    filled,
-    float_words,
-    held,
-    number_type,
-    span_table,
-)
+from pixelreg.export.c import text
 from pixelreg.export.coding import CodedFlow
 from pixelreg.export.form import Form
 from pixelreg.pictures.warp import KEYS, blur_weights
@@ -32,7 +16,7 @@ from pixelreg.pictures.warp import KEYS, blur_weights
 PHASES = 64  # between two pixels, of the cubic
 # Fractions, in bits: of the cubic's taps, the blur's weights, positions, and what is blurred.
 CUBIC_BITS, BLUR_BITS, POSITION_BITS, LOW_BITS = 14, 12, 16, 4
-BITS = range(24, CHANGE_BITS, -1)  # of the change's sums: as many as fit
+BITS = range(24, text.CHANGE_BITS, -1)  # of the change's sums: as many as fit
 MOST_CODE, MOST_LOW = 127, 255 << LOW_BITS
 FURTHEST = 256  # pixels: for every row so far, times the strength, a pointer is on the stack
 SLACK = 1 / 64  # pixels that rounding may add to a displacement
@@ -47,7 +31,7 @@ VERTICAL_FLOAT = """float sum = 0.0f;
         line[3 * {reach} + i] = sum;"""
 
 
-def parts(form: Form, name: str) -> Parts:
+def parts(form: Form, name: str) -> text.Parts:
     """What the source is made of."""
     targets: list[Any] = list(form.targets.values())
     size, integers = form.model.size, form.options.dtype == "int8"
@@ -56,7 +40,7 @@ def parts(form: Form, name: str) -> Parts:
     tables = [shared, *_target_tables(targets, reach, integers)]
     up, kept, delay = _rows(targets, reach, size)
     words = {
-        **{"name": name, "NAME": name.upper(), "span": number_type(tables[1].numbers)},
+        **{"name": name, "NAME": name.upper(), "span": text.number_type(tables[1].numbers)},
         **{"reach": str(reach), "taps": str(2 * reach + 1), "margin": str(6 * reach)},
         **{"up": str(up), "near": str(2 * up + 4), "kept": str(kept)},
     }
@@ -78,11 +62,11 @@ def parts(form: Form, name: str) -> Parts:
         words |= _float_words(form, name)
     words |= _detail_words(form, name, integers)
     vertical = (VERTICAL_INT if integers else VERTICAL_FLOAT).format(reach=reach)
-    words["helpers"] += "\n" + filled("flow_shared.c", words | {"vertical": vertical})
+    words["helpers"] += "\n" + text.filled("flow_shared.c", words | {"vertical": vertical})
     if form.options.detail > 1:
-        words["helpers"] += "\n" + filled("flow_detail.c", words)
+        words["helpers"] += "\n" + text.filled("flow_detail.c", words)
     work = _work_bytes(form, reach)
-    return Parts(
+    return text.Parts(
         template="flow_int8.c" if integers else "flow_float.c",
         calls="flow_calls.c",
         state="flow_state.h",
@@ -92,20 +76,20 @@ def parts(form: Form, name: str) -> Parts:
         whole=work,
         stream=-(-(work + kept * 3 * size) // 4) * 4 + COUNTERS,
         delay=delay,
-        stream_most=STREAM_STRENGTH,
+        stream_most=text.STREAM_STRENGTH,
         in_place=False,
         integers=integers,
         notes=tuple(notes),
     )
 
 
-def _shared_table(integers: bool) -> Table:
+def _shared_table(integers: bool) -> text.Table:
     """The cubic's taps at 64 places between two pixels; in floats, what grey levels stand for."""
     if not integers:
-        return Table("unit", np.arange(256).astype(np.float32) / np.float32(255))
+        return text.Table("unit", np.arange(256).astype(np.float32) / np.float32(255))
     taps = np.rint(cubic_taps(np.arange(PHASES) / PHASES) * 2**CUBIC_BITS).astype(np.int16)
     taps[:, 1] += 2**CUBIC_BITS - taps.sum(axis=1, dtype=np.int16)
-    return Table("cubic", taps)
+    return text.Table("cubic", taps)
 
 
 def cubic_taps(share: Float64) -> Float64:
@@ -117,16 +101,18 @@ def cubic_taps(share: Float64) -> Float64:
     return result
 
 
-def _target_tables(targets: list[CodedFlow], reach: int, integers: bool) -> list[Table]:
+def _target_tables(targets: list[CodedFlow], reach: int, integers: bool) -> list[text.Table]:
     tables = []
     for place, coded in enumerate(targets):
         names = ("displacement", "weight", "bias")
         fields = np.concatenate([coded.cut(name) for name in names], axis=1)
         blur = np.pad(blur_weights(coded.blur), reach - len(blur_weights(coded.blur)) // 2)
         tables += [
-            span_table(f"spans_{place}", coded.spans),
-            Table(f"fields_{place}", held(fields)),
-            Table(f"blur_{place}", _whole(blur, reach) if integers else blur.astype(np.float32)),
+            text.span_table(f"spans_{place}", coded.spans),
+            text.Table(f"fields_{place}", text.held(fields)),
+            text.Table(
+                f"blur_{place}", _whole(blur, reach) if integers else blur.astype(np.float32)
+            ),
         ]
     return tables
 
@@ -148,8 +134,8 @@ def _rows(targets: list[CodedFlow], reach: int, size: int) -> tuple[int, int, in
             f"this model fetches pixels from {furthest:.3g} pixels away; --to c can from {FURTHEST}"
         )
     most = max(float(each[..., 1].max()) for each in moves) + SLACK
-    up = int(MOST_STRENGTH * most) + 1
-    streamed = STREAM_STRENGTH * most
+    up = int(text.MOST_STRENGTH * most) + 1
+    streamed = text.STREAM_STRENGTH * most
     delay = max(reach + int(most) + 1, int(streamed) + 2)
     behind = int(streamed) + 2
     return up, min(behind + delay + 1, size), min(delay, size - 1)
@@ -180,59 +166,65 @@ def _steps(coded: Any, bits: int) -> tuple[int, int, int, int]:
 def _change(coded: Any, bits: int) -> int:
     """The largest change, before it is shifted."""
     _, _, weight, bias = _steps(coded, bits)
-    return MOST_CODE * (MOST_LOW * weight + (bias << _scale(coded))) + (1 << bits - CHANGE_BITS)
+    return MOST_CODE * (MOST_LOW * weight + (bias << _scale(coded))) + (
+        1 << bits - text.CHANGE_BITS
+    )
 
 
 def _bits(target: str, coded: Any) -> int:
     for bits in BITS:
-        if _change(coded, bits) <= MOST:
+        if _change(coded, bits) <= text.MOST:
             return bits
     raise UsageError(f"the change of {target} is too large for int8 in C; take --dtype float32")
 
 
 def _proved(target: str, coded: Any, bits: int, cubic: Array) -> list[str]:
     x, y, _, _ = _steps(coded, bits)
-    scale, strength = _scale(coded), int(MOST_STRENGTH * ONE)
+    scale, strength = _scale(coded), int(text.MOST_STRENGTH * text.ONE)
     change = _change(coded, bits)
     taps = int(np.abs(cubic.astype(np.int64)).sum(axis=1).max())
     line = taps * 255
     fetched = ((line + 64) >> 7) * taps + 256
-    last = (fetched >> 3) + (change >> (bits - CHANGE_BITS)) * strength + (1 << LEVEL_BITS - 1)
+    last = (
+        (fetched >> 3)
+        + (change >> (bits - text.CHANGE_BITS)) * strength
+        + (1 << text.LEVEL_BITS - 1)
+    )
     place = MOST_CODE * max(x, y)
     return [
-        bounded("displacement", place << scale, target),
-        bounded("displacement times strength", place * strength, target),
-        bounded("weight times what is blurred", (MOST_CODE << scale) * MOST_LOW, target),
-        bounded("change before it is shifted", change, target),
-        bounded("cubic sum", fetched, target),
-        bounded("result before it is shifted", last, target),
+        text.bounded("displacement", place << scale, target),
+        text.bounded("displacement times strength", place * strength, target),
+        text.bounded("weight times what is blurred", (MOST_CODE << scale) * MOST_LOW, target),
+        text.bounded("change before it is shifted", change, target),
+        text.bounded("cubic sum", fetched, target),
+        text.bounded("result before it is shifted", last, target),
     ]
 
 
 def _integer_words(form: Form, bits: int, words: dict[str, str]) -> dict[str, str]:
-    scale, shift = _scale(next(iter(form.targets.values()))), bits - CHANGE_BITS
+    scale, shift = _scale(next(iter(form.targets.values()))), bits - text.CHANGE_BITS
     return {
         **{"number": "int8_t", "value": "uint16_t", "read": "", "bits": str(bits)},
         **{"low_bits": str(LOW_BITS), "scale": str(scale), "shift": str(shift)},
         "half": f"(1 << {shift - 1})",
         "scale_half": f"(1 << {scale - 1})" if scale else "0",
-        "helpers": filled("clipped.c", words),
+        "helpers": text.filled("clipped.c", words),
     }
 
 
 def _float_words(form: Form, name: str) -> dict[str, str]:
-    words = float_words(name, form.options.dtype)
+    words = text.float_words(name, form.options.dtype)
     a = np.float32(KEYS)
     numbers = {"steepness": a, "a2": a + 2, "a3": a + 3, "a": a, "a5": 5 * a, "a8": 8 * a}
-    words |= {key: decimal(float(value)) for key, value in numbers.items()}
-    words |= {"a4": decimal(float(4 * a)), "value": "float"}
+    words |= {key: text.decimal(float(value)) for key, value in numbers.items()}
+    words |= {"a4": text.decimal(float(4 * a)), "value": "float"}
     return words | {"get": words["read"] if form.options.detail == 1 else ""}
 
 
 def _detail_words(form: Form, name: str, integers: bool) -> dict[str, str]:
     """How the fields of a pixel are read, and what is kept of them for a row."""
     detail, count = form.options.detail, form.model.size // form.options.detail
-    number = number_type(held(next(iter(form.targets.values())).fields["weight"].codes))
+    number = text.number_type(text.held(next(iter(form.targets.values())).fields["weight"].codes))
     if detail == 1:
         load = f"const {number} *f = t->fields + 8 * (at + (uint32_t)(x - from));"
         empty = {"blend_two": "", "blend_all": "", "blend_field": "", "blend_text": ""}

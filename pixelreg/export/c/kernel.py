@@ -5,21 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pixelreg.errors import UsageError
+from pixelreg.export.c import text
 from pixelreg.export.c.affine import STATE_BYTES
-from pixelreg.export.c.text import (
-    CHANGE_BITS,
-    LEVEL_BITS,
-    MOST_STRENGTH,
-    ONE,
-    Parts,
-    Table,
-    bounded,
-    filled,
-    float_words,
-    held,
-    number_type,
-    span_table,
-)
 from pixelreg.export.form import Coded, Form
 
 ADD_FLOAT = "made += feature[{0}] * {read}(share[{0}]);"
@@ -27,7 +14,7 @@ WRITTEN_OUT = 8  # components at most, else a loop
 AT_ONCE = 4096  # rows of shares whose changes are computed at once
 
 
-def parts(form: Form, name: str) -> Parts:
+def parts(form: Form, name: str) -> text.Parts:
     """What the source is made of."""
     targets = list(form.targets.values())
     ranks = [coded.fields["table"].codes.shape[1] for coded in targets]
@@ -39,20 +26,20 @@ def parts(form: Form, name: str) -> Parts:
         for table in _tables(place, coded, _bits(coded) - bits if integers else 0)
     ]
     words = {
-        **{"name": name, "NAME": name.upper(), "span": number_type(tables[0].numbers)},
+        **{"name": name, "NAME": name.upper(), "span": text.number_type(tables[0].numbers)},
         "rank": str(ranks[0]) if len(set(ranks)) == 1 else "t->rank",
         "zeros": "",
     }
     notes: list[str] = []
     if integers:
         words |= _shifts(bits) | {"most_rank": str(max(ranks))}
-        words["helpers"] = filled("clipped.c", words)
+        words["helpers"] = text.filled("clipped.c", words)
         for target, table, coded in zip(form.targets, tables[1::3], targets, strict=True):
             notes += _proved(target, table, coded, bits)
     else:
-        words |= float_words(name, form.options.dtype)
+        words |= text.float_words(name, form.options.dtype)
     words |= _sum(ranks, integers, words)
-    return Parts(
+    return text.Parts(
         template="kernel_int8.c" if integers else "kernel_float.c",
         calls="pixels_calls.c",
         state="pixels_state.h",
@@ -65,15 +52,15 @@ def parts(form: Form, name: str) -> Parts:
     )
 
 
-def _tables(place: int, coded: Coded, finer: int) -> list[Table]:
+def _tables(place: int, coded: Coded, finer: int) -> list[text.Table]:
     """Spans, components and shares; components lose ``finer`` bits, to be as another target's."""
     components = coded.fields["table"].codes
     if finer:
         components = np.rint(components / 2.0**finer).astype(np.int16)
     return [
-        span_table(f"spans_{place}", coded.spans),
-        Table(f"table_{place}", components),
-        Table(f"shares_{place}", held(coded.cut("coefficients"))),
+        text.span_table(f"spans_{place}", coded.spans),
+        text.Table(f"table_{place}", components),
+        text.Table(f"shares_{place}", text.held(coded.cut("coefficients"))),
     ]
 
 
@@ -89,13 +76,13 @@ def _row(name: str, place: int, coded: Coded, integers: bool) -> str:
 def _bits(coded: Coded) -> int:
     """Of the components' fractions of a grey level."""
     bits = -round(float(np.log2(coded.fields["table"].scale[0] * 255)))
-    if bits <= CHANGE_BITS:
+    if bits <= text.CHANGE_BITS:
         raise UsageError("this model's curves are too steep for int8 in C; take --dtype float32")
     return bits
 
 
 def _shifts(bits: int) -> dict[str, str]:
-    shift = bits - CHANGE_BITS
+    shift = bits - text.CHANGE_BITS
     return {"bits": str(bits), "shift": str(shift), "half": f"1 << {shift - 1}"}
 
 
@@ -111,7 +98,7 @@ def _sum(ranks: list[int], integers: bool, words: dict[str, str]) -> dict[str, s
     return {"sum": "\n        ".join(lines), "zeros": declared}
 
 
-def _proved(target: str, table: Table, coded: Coded, bits: int) -> list[str]:
+def _proved(target: str, table: text.Table, coded: Coded, bits: int) -> list[str]:
     components = table.numbers.astype(np.float64)
     zero = coded.fields["coefficients"].zero
     shares = coded.cut("coefficients").astype(np.float64).reshape(-1, components.shape[1]) - zero
@@ -120,9 +107,12 @@ def _proved(target: str, table: Table, coded: Coded, bits: int) -> list[str]:
         most = max(most, float(np.abs(shares[at : at + AT_ONCE] @ components.T).max()))
     # Partial sums: each component at its largest, whatever the others are.
     partial = float((np.abs(components).max(axis=0) * np.abs(shares).max(axis=0, initial=0)).sum())
-    half = 2.0 ** (bits - CHANGE_BITS - 1)
-    last = 255 * 2**LEVEL_BITS + (most + half) / 2 ** (bits - CHANGE_BITS) * MOST_STRENGTH * ONE
+    half = 2.0 ** (bits - text.CHANGE_BITS - 1)
+    last = (
+        255 * 2**text.LEVEL_BITS
+        + (most + half) / 2 ** (bits - text.CHANGE_BITS) * text.MOST_STRENGTH * text.ONE
+    )
     return [
-        bounded("sum over the components", partial + half, target),
-        bounded("result before it is shifted", last + 2 ** (LEVEL_BITS - 1), target),
+        text.bounded("sum over the components", partial + half, target),
+        text.bounded("result before it is shifted", last + 2 ** (text.LEVEL_BITS - 1), target),
     ]
