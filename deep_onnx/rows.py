@@ -33,7 +33,6 @@ class CodedRows(CodedAffine):
         return cls(fields, made.spans, made.size, options)
 
     def plan(self) -> AffinePlan:
-        """See `Coded`."""
         more, bias = self.fields["weight"].values, self.fields["bias"].values
         return AffinePlan(plan_array(1 + more), plan_array(bias - more * MID_GREY))
 

@@ -180,7 +180,7 @@ def members(cls: type[Any]) -> dict[str, Any]:
     for name in dir(cls):
         value = inspect.getattr_static(cls, name)
         if isinstance(value, (classmethod, staticmethod)):
-            value = value.__func__
+            value = getattr(cls, name)  # bound: its base tells of it where it does not itself
         ours = str(getattr(getattr(value, "fget", value), "__module__", "")).startswith("pixelreg")
         if not name.startswith("_") and ours and (callable(value) or isinstance(value, property)):
             found[name] = value

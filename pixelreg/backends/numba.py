@@ -68,7 +68,6 @@ class NumbaBackend(NumpyBackend):
     name = "numba"
 
     def loops(self, name: str) -> Any:
-        """See `ArrayBackend`."""
         return import_module(f"pixelreg.backends.{name}")
 
     def _threads(self, numbers: int) -> int:

@@ -18,7 +18,6 @@ from pixelreg.bench import OF_MODELS, TABLES, TRAINED, table_of
 from pixelreg.commands import options
 from pixelreg.commands.console import progress, report, say
 from pixelreg.errors import PixelregError, UnknownNameError, UsageError
-from pixelreg.faces.locate import Locator
 
 LEAST, MOST = 8, 198  # drawn people
 TITLE = "What models make of faces, measured"
@@ -146,29 +145,16 @@ def _installed(*modules: str) -> bool:
 @options.as_json
 def bench(
     more: tuple[str, ...],
-    data: tuple[Path, ...],
-    layout: str,
-    views: tuple[str, ...],
-    source: str | None,
     target: str,
     models: tuple[str, ...],
     tables: tuple[str, ...],
-    holdout: float,
     quick: bool,
-    size: int,
-    people: int,
-    seed: int,
-    outside: tuple[Path, ...],
     judges: tuple[str, ...],
     features: Path | None,
     pictures: bool,
-    provider: str,
-    portraits: Path | None,
-    steps: int | None,
-    networks: bool,
-    locator: Locator,
     output: Path,
     as_json: bool,
+    **asked: Any,
 ) -> int:
     """Measure models as the papers do, on your pictures: tables, curves and sheets on one page.
 
@@ -195,26 +181,13 @@ def bench(
     with TemporaryDirectory() as scratch:
         setting = Setting(
             scratch=Path(scratch),
-            data=data,
             models=chosen,
             target=canonical(target),
-            source=source,
-            layout=layout,
-            views=views,
-            size=size,
-            people=people,
-            holdout=holdout,
             quick=quick,
-            seed=seed,
-            outside=outside,
             judges=dict(map(_judge, judges)),
             features=_features(features),
-            provider=provider,
-            networks=networks,
-            portraits=portraits,
-            steps=steps,
-            locator=locator,
             update=bar,
+            **asked,
         )
         # What cannot be judged, or is unknown, is told before the work.
         told = f"{setting.told()}. {QUICK}" if quick else setting.told()

@@ -62,7 +62,6 @@ class CodedAffine(Coded):
         return cls(fields, spans_of(changed.any(axis=2)), plan.shape[0], options)
 
     def plan(self) -> AffinePlan:
-        """See `Coded`."""
         weight, bias = self.at_full_size("weight"), self.at_full_size("bias")
         more = np.ones(1) if self.delta else ~self.inside[..., None]
         return AffinePlan(plan_array(weight + more), plan_array(bias))
@@ -94,7 +93,6 @@ class CodedKernel(Coded):
         return cls(fields, spans, plan.shape[0], options)
 
     def plan(self) -> KernelPlan:
-        """See `Coded`."""
         coefficients = self.at_full_size("coefficients")
         own = np.ones(self.inside.shape) if self.delta else ~self.inside
         own = np.broadcast_to(own[..., None, None], (*coefficients.shape[:3], 1))
@@ -136,7 +134,6 @@ class CodedFlow(Coded):
         return float(self.fields["blur"].codes[0])
 
     def plan(self) -> FlowPlan:
-        """See `Coded`."""
         names = ("displacement", "weight", "bias")
         moves, weight, bias = (plan_array(self.at_full_size(name)) for name in names)
         return FlowPlan(moves, weight, bias, plan_array(self.fields["blur"].codes))
@@ -158,7 +155,6 @@ class CodedAsItIs(Coded):
         return cls(fields, spans_of(np.ones((size, size), bool)), size, options)
 
     def plan(self) -> Plan:
-        """See `Coded`."""
         return self.origin.from_tensors({name: it.codes for name, it in self.fields.items()})
 
 

@@ -158,7 +158,6 @@ class AffinePlan(Plan):
         return height, width, channels
 
     def predict(self, pictures: Array, xp: Any = np) -> Floats:
-        """See `Plan`."""
         result: Floats = self.weight * as_unit(pictures) + self.bias
         return result
 
@@ -187,7 +186,6 @@ class KernelPlan(Plan):
         return height, width, channels
 
     def predict(self, pictures: Array, xp: Any = np) -> Floats:
-        """See `Plan`."""
         known = pictures.dtype == np.uint8
         features = self.table[pictures] if known else self._between(pictures, xp)
         result: Floats = xp.einsum("...r,...r->...", features, self.coefficients)
@@ -237,7 +235,6 @@ class SparsePlan(Plan):
         return self.weights.size + self.bias.size
 
     def predict(self, pictures: Array, xp: Any = np) -> Floats:
-        """See `Plan`."""
         unit = as_unit(pictures)
         total: Floats = xp.broadcast_to(self.bias, unit.shape).copy()
         for (down, right), weights in zip(self.offsets.tolist(), self.weights, strict=True):
@@ -278,7 +275,6 @@ class FactoredPlan(Plan):
         return height, width, channels
 
     def predict(self, pictures: Array, xp: Any = np) -> Floats:
-        """See `Plan`."""
         flat = as_unit(pictures).reshape(*pictures.shape[:-3], -1)
         result: Floats = xp.tensordot(flat @ self.basis.T, self.coefficients, axes=1)
         return result
@@ -323,7 +319,6 @@ class FlowPlan(Plan):
         return self.displacement.size + self.weight.size + self.bias.size
 
     def predict(self, pictures: Array, xp: Any = np) -> Floats:
-        """See `Plan`."""
         return self._moved(as_unit(pictures), 1.0, xp)
 
     def apply(self, pictures: Pixels, strength: float, xp: Any = np) -> Pixels:
@@ -331,7 +326,6 @@ class FlowPlan(Plan):
         return to_bytes(self._moved(as_unit(pictures), strength, xp), xp)
 
     def change(self, picture: Array, xp: Any = np) -> Change:
-        """See `Plan`."""
         x, y = self._sources(np.float32(1), xp)
         low = gaussian_blur(fetch_linear(as_unit(picture), x, y, xp), float(self.blur[0]), xp)
         return Change(self.weight * low + self.bias, self.displacement)

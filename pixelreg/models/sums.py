@@ -81,7 +81,6 @@ class PixelSums(Sums):
 
     @classmethod
     def empty(cls, pixels: int) -> PixelSums:
-        """See `Sums`."""
         return cls(0, *(np.zeros(pixels, np.int64) for _ in range(4)))
 
     @classmethod
@@ -98,7 +97,6 @@ class PixelSums(Sums):
         return 255.0 if np.issubdtype(self.x.dtype, np.integer) else 1.0
 
     def possible(self) -> bool:
-        """See `Sums`."""
         n = self.count
         largest = {"x": 255 * n, "xx": 255**2 * n, "t": 255 * n, "xt": 255**2 * n}
         inside = all(
@@ -134,11 +132,9 @@ class LevelSums(Sums):
 
     @classmethod
     def empty(cls, pixels: int) -> LevelSums:
-        """See `Sums`."""
         return cls(0, *(np.zeros((pixels, GREY_LEVELS), np.uint32) for _ in range(2)))
 
     def possible(self) -> bool:
-        """See `Sums`."""
         counted = (self.inputs.sum(axis=1, dtype=np.int64) == self.count).all()
         return bool(counted and (self.targets <= 255 * self.inputs.astype(np.int64)).all())
 

@@ -317,13 +317,11 @@ class PixelKernelRidge(Estimator):
         return leave_one_out(X, T, ALPHAS, SIGMAS)
 
     def from_sums(self, sums: Any, backend: ArrayBackend) -> PixelKernelRidge:
-        """See `Estimator`."""
         self._forget()
         self.solver_ = "levels"
         return self._solve_levels(backend, sums)
 
     def solving(self, sums: Any) -> float:
-        """See `Estimator`."""
         return self._level_work(len(sums.inputs))
 
     def _level_work(self, pixels: int) -> float:

@@ -133,7 +133,6 @@ class PixelRidge(Estimator):
 
     @classmethod
     def preference(cls, photographs: bool) -> int:
-        """See `Estimator`."""
         return 1
 
     @classmethod
@@ -143,11 +142,9 @@ class PixelRidge(Estimator):
 
     @classmethod
     def leave_one_out(cls, X: Any, T: Any, params: Mapping[str, Any]) -> list[Score]:
-        """See `leave_one_out`."""
         return leave_one_out(X, T, ALPHAS, params["prior"])
 
     def from_sums(self, sums: Any, backend: ArrayBackend) -> PixelRidge:
-        """See `Estimator`."""
         return self._solve(backend, sums)
 
     def _learn(self, pairs: Pairs, before: PixelSums | None = None) -> PixelRidge:
