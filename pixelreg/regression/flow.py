@@ -11,6 +11,7 @@ import math
 import numbers
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -37,6 +38,7 @@ LEFT_CORNER = (0.36, 0.406, 0.672, 0.72)
 RIGHT_CORNER = (0.594, 0.64, 0.672, 0.72)
 
 
+@dataclass(eq=False, repr=False)
 class FlowRidge(Estimator):
     """Mean expression flow, then ridge regression of the change on the moved picture.
 
@@ -72,13 +74,10 @@ class FlowRidge(Estimator):
         """The best for photographs of faces, where OpenCV is there to fit it."""
         return 2 if photographs and find_spec("cv2") is not None else 0
 
-    def __init__(
-        self, alpha: float = 1.0, opening: float = -0.6, amount: float = 0.8, gain: float = 1.4
-    ) -> None:
-        self.alpha = alpha
-        self.opening = opening
-        self.amount = amount
-        self.gain = gain
+    alpha: float = 1.0
+    opening: float = -0.6
+    amount: float = 0.8
+    gain: float = 1.4
 
     def fit(self, X: Any, y: Any) -> FlowRidge:
         """Learn from X and y, (n_samples, S S 3) uint8 or float in [0, 1].

@@ -6,6 +6,7 @@ bias term and D x K weights.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from pixelreg.regression.estimator import Estimator, check_positive
 from pixelreg.regression.samples import as_unit
 
 
+@dataclass(eq=False, repr=False)
 class FullRidge(Estimator):
     """W = [(X^T X + alpha I)^-1 X^T T]^T (Eq. 2), without ever holding D x K numbers.
 
@@ -37,9 +39,8 @@ class FullRidge(Estimator):
 
     same_width = False
 
-    def __init__(self, alpha: float = 0.4, scale: float = 1.0) -> None:
-        self.alpha = alpha
-        self.scale = scale
+    alpha: float = 0.4
+    scale: float = 1.0
 
     def fit(self, X: Any, y: Any) -> FullRidge:
         """Learn from X (n_samples, n_pixels) and y (n_samples, n_targets), uint8 or numbers.

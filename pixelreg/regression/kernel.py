@@ -185,6 +185,7 @@ def dense_work(samples: int, pixels: int) -> float:
     return float(pixels * (samples**3 / 3 + 10 * samples**2))
 
 
+@dataclass(eq=False, repr=False)
 class PixelKernelRidge(Estimator):
     """Pixel-KR: kernel ridge regression per pixel with a Gaussian kernel (Eq. 7-16).
 
@@ -216,21 +217,12 @@ class PixelKernelRidge(Estimator):
     options: ClassVar[Mapping[str, str]] = {"alpha": "--lambda", "sigma": "--sigma"}
     grid = tuple({"alpha": alpha, "sigma": sigma} for alpha in ALPHAS for sigma in SIGMAS)
 
-    def __init__(
-        self,
-        alpha: float = 0.4,
-        sigma: float = 3.0,
-        solver: str = "auto",
-        backend: str = "auto",
-        threads: int | None = None,
-        scale: float = 1.0,
-    ) -> None:
-        self.alpha = alpha
-        self.sigma = sigma
-        self.solver = solver
-        self.backend = backend
-        self.threads = threads
-        self.scale = scale
+    alpha: float = 0.4
+    sigma: float = 3.0
+    solver: str = "auto"
+    backend: str = "auto"
+    threads: int | None = None
+    scale: float = 1.0
 
     def fit(self, X: Any, y: Any) -> PixelKernelRidge:
         """Learn from X and y, (n_samples, n_pixels) uint8 or numbers.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from pixelreg.regression.samples import as_unit
 BLOCK_NUMBERS = 4_000_000  # numbers held at once while solving: 32 MB of float64
 
 
+@dataclass(eq=False, repr=False)
 class MaskedRidge(Estimator):
     """Ridge regression of every pixel on a square patch around it, with a bias as in Eq. 3.
 
@@ -44,17 +46,10 @@ class MaskedRidge(Estimator):
 
     options: ClassVar[Mapping[str, str]] = {"alpha": "--lambda", "receptive_field": "--field"}
 
-    def __init__(
-        self,
-        alpha: float = 0.4,
-        receptive_field: int = 3,
-        shape: tuple[int, ...] | None = None,
-        scale: float = 1.0,
-    ) -> None:
-        self.alpha = alpha
-        self.receptive_field = receptive_field
-        self.shape = shape
-        self.scale = scale
+    alpha: float = 0.4
+    receptive_field: int = 3
+    shape: tuple[int, ...] | None = None
+    scale: float = 1.0
 
     def fit(self, X: Any, y: Any) -> MaskedRidge:
         """Learn from X and y, (n_samples, n_pixels) uint8 or numbers.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -49,6 +50,7 @@ def leave_one_out(X: Array, T: Array, alphas: Sequence[float], prior: str = "zer
     return scores
 
 
+@dataclass(eq=False, repr=False)
 class PixelRidge(Estimator):
     """Pixel-RR: y = w x + b per pixel, by ridge regression (Eq. 3-6).
 
@@ -77,19 +79,11 @@ class PixelRidge(Estimator):
     sums = PixelSums
     options: ClassVar[Mapping[str, str]] = {"alpha": "--lambda", "prior": "--prior"}
 
-    def __init__(
-        self,
-        alpha: float = 0.4,
-        prior: str = "zero",
-        backend: str = "auto",
-        threads: int | None = None,
-        scale: float = 1.0,
-    ) -> None:
-        self.alpha = alpha
-        self.prior = prior
-        self.backend = backend
-        self.threads = threads
-        self.scale = scale
+    alpha: float = 0.4
+    prior: str = "zero"
+    backend: str = "auto"
+    threads: int | None = None
+    scale: float = 1.0
 
     def fit(self, X: Any, y: Any) -> PixelRidge:
         """Learn from X and y, (n_samples, n_pixels) uint8 or numbers.
