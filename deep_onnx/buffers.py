@@ -40,8 +40,7 @@ class Buffers:
         self._session.run_with_iobinding(self._binding, options)
         if self.fresh:
             self._keep_outputs()
-        outputs: list[Array] = self._binding.copy_outputs_to_cpu()
-        return outputs
+        return self._binding.copy_outputs_to_cpu()
 
     def _keep_outputs(self) -> None:
         """Let later runs write where the first one did."""

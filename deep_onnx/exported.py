@@ -180,8 +180,7 @@ class File:
         if self.several:
             inputs[TARGET] = np.array(list(self.form.targets).index(target), np.int64)
         names = [value.name for value in self.contents.outputs]
-        made: Pixels = self.session.run(inputs)[names.index(OUTPUT)]
-        return made
+        return self.session.run(inputs)[names.index(OUTPUT)]
 
 
 def _divided(form: Form) -> list[tuple[str, Form]]:

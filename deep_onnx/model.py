@@ -111,10 +111,9 @@ class OnnxModel:
             raise UsageError(f"the number of pictures must be 1 to {MOST}, not {count}")
         if seed < 0:
             raise UsageError(f"a seed must be 0 or more, not {seed}")
-        drawn: Floats = np.random.default_rng(seed).standard_normal(
+        return np.random.default_rng(seed).standard_normal(
             (count, len(self.card.condition)), np.float32
         )
-        return drawn
 
     def invent(self, noise: Floats) -> Pixels:
         """Pictures (N, S, S, 3) uint8 from noise (N, numbers) float32."""

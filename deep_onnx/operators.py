@@ -209,8 +209,7 @@ def _weights_of(coded: Coded, step: tuple[int, ...]) -> Array:
     """The weights of one neighbour, nothing where a target does not look there."""
     weights = coded.fields["weights"].codes
     there = (coded.fields["offsets"].codes == step).all(axis=1)
-    result: Array = weights[there].sum(axis=0, dtype=np.float32)
-    return result
+    return weights[there].sum(axis=0, dtype=np.float32)
 
 
 def _blurred(tables: Tables, planes: str) -> str:

@@ -82,8 +82,7 @@ def _shares(plan: KernelPlan, table: Float64) -> Float64:
     features = np.column_stack([plan.table.astype(np.float64), LEVELS])
     minus = np.full((*plan.shape, 1), -1.0)
     curves = np.concatenate([plan.coefficients.astype(np.float64), minus], axis=3)
-    shares: Float64 = curves @ np.linalg.lstsq(table, features, rcond=None)[0].T
-    return shares
+    return curves @ np.linalg.lstsq(table, features, rcond=None)[0].T
 
 
 def _with_rests(shares: Float64, power: Float64) -> tuple[Field, list[int]]:

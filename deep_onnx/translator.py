@@ -251,8 +251,7 @@ class OnnxTranslator(Translator):
             whole: Floats = self.model.predict(condition, values[None])[0]
             return whole
         sides = max(1, int(height * factor)), max(1, int(width * factor))
-        made: Floats = as_unit(values) + self._resized(condition, pixels, sides)
-        return made
+        return as_unit(values) + self._resized(condition, pixels, sides)
 
     def _rectangle(self, condition: tuple[float, ...], picture: Picture) -> Floats:
         """As `_whole`, but changed in the largest rectangle of the network's proportions."""

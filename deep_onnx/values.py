@@ -36,8 +36,7 @@ def from_values(card: Card, values: Array) -> Floats:
     """(N, C, H, W) as the graph gives it -> (N, H, W, 3) float32 on [0, 1], unclipped."""
     low, high = card.output_range or card.value_range
     scaled = (values.astype(np.float32) - np.float32(low)) / np.float32(high - low)
-    pictures: Floats = in_colour(card, scaled)
-    return pictures
+    return in_colour(card, scaled)
 
 
 def in_colour(card: Card, values: Array) -> Array:

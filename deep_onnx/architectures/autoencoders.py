@@ -77,8 +77,7 @@ class ConvolutionalNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, channels, H, W) on [0, 1] -> the same."""
-        made: Tensor = self.decoder(self.encoder(image))
-        return made
+        return self.decoder(self.encoder(image))
 
 
 class VariationalNetwork(nn.Module):
@@ -121,8 +120,7 @@ class VariationalNetwork(nn.Module):
     def decode(self, latent: Tensor) -> Tensor:
         """(N, latent) -> (N, channels, size, size) on [0, 1]."""
         values = nn.functional.leaky_relu(self.expand(latent), SLOPE)
-        made: Tensor = self.decoder(values.view(-1, *self.shape))
-        return made
+        return self.decoder(values.view(-1, *self.shape))
 
     def draw(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A picture from a latent drawn at random, with the mean and log variance it came from."""

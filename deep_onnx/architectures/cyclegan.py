@@ -32,8 +32,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
-        changed: Tensor = values + self.conv_block(values)
-        return changed
+        return values + self.conv_block(values)
 
 
 class ResNetGenerator(nn.Module):
@@ -68,8 +67,7 @@ class ResNetGenerator(nn.Module):
 
         Returns: (N, 3, H, W) on [-1, 1].
         """
-        made: Tensor = self.model(image)
-        return made
+        return self.model(image)
 
 
 def _padded(channels: int) -> list[nn.Module]:

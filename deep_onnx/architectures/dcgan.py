@@ -56,8 +56,7 @@ class Generator(nn.Module):
 
     def forward(self, noise: Tensor) -> Tensor:
         """(N, latent) -> (N, channels, size, size) on [0, 1]."""
-        made: Tensor = self.layers(self.dense(noise).view(-1, *self.shape))
-        return made
+        return self.layers(self.dense(noise).view(-1, *self.shape))
 
 
 class Discriminator(nn.Module):
@@ -90,8 +89,7 @@ class Discriminator(nn.Module):
 
     def logits(self, image: Tensor) -> Tensor:
         """(N, 1), the log odds of being real; losses are computed from these."""
-        made: Tensor = self.dense(self.layers(image * 2.0 - 1.0))
-        return made
+        return self.dense(self.layers(image * 2.0 - 1.0))
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, channels, size, size) on [0, 1] -> (N, 1), the probability of being real."""

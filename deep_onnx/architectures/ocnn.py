@@ -307,8 +307,7 @@ class OCNN(Algorithm):
         return against
 
     def _verdict(self, source: Tensor, picture: Tensor) -> Tensor:
-        logits: Tensor = self.networks["discriminator"](torch.cat([source, picture], 1))
-        return logits
+        return self.networks["discriminator"](torch.cat([source, picture], 1))
 
     def _send_penguins(self, late: bool) -> None:
         """Let penguins search, once: before all gradients, or after most of them (``late``).

@@ -44,8 +44,7 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(N, channels, H, W) -> (N, 1, h, w) log odds."""
-        made: Tensor = self.model(pictures)
-        return made
+        return self.model(pictures)
 
 
 def smallest_side(layers: int = 3) -> int:

@@ -104,8 +104,7 @@ def eat(food: Float64, change: Float64, group: Array) -> Float64:
 
 def membership(food: Float64) -> Float64:
     """Eq. 14: each group's share of all food, (k,); they add up to 1."""
-    shares: Float64 = food / food.sum()
-    return shares
+    return food / food.sum()
 
 
 # ---------------------------------------------------------------- the algorithm
@@ -193,8 +192,7 @@ class _Colony:
     @property
     def x(self) -> Float64:
         """The best place of all groups."""
-        place: Float64 = self.best[self.best_fitness.argmax()]
-        return place
+        return self.best[self.best_fitness.argmax()]
 
     @property
     def fun(self) -> float:
@@ -262,8 +260,7 @@ class _Colony:
     def _distance(self, some: Float64, others: Float64) -> Float64:
         """Root mean square over the coordinates, as a share of the bounds' widths; (n,)."""
         width = np.where(self.high > self.low, self.high - self.low, 1.0)
-        distance: Float64 = np.sqrt(np.mean(((some - others) / width) ** 2, axis=1))
-        return distance
+        return np.sqrt(np.mean(((some - others) / width) ** 2, axis=1))
 
 
 def _relative_gain(new: Float64, old: Float64) -> Float64:

@@ -70,8 +70,7 @@ class UNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, channels, H, W) on [-1, 1] -> the same."""
-        made: Tensor = self.model(image)
-        return made
+        return self.model(image)
 
 
 class _Block(nn.Module):
@@ -82,8 +81,7 @@ class _Block(nn.Module):
         self.model = nn.Sequential(*layers)
 
     def forward(self, values: Tensor) -> Tensor:
-        made: Tensor = self.model(values)
-        return made
+        return self.model(values)
 
 
 class _Skip(_Block):
@@ -204,8 +202,7 @@ class Pix2Pix(PairedAlgorithm):
 
 
 def _judged(discriminator: nn.Module, source: Tensor, picture: Tensor) -> Tensor:
-    logits: Tensor = discriminator(torch.cat([source, picture], dim=1))
-    return logits
+    return discriminator(torch.cat([source, picture], dim=1))
 
 
 def _named(l1: Tensor, fooling: Tensor, against: Tensor) -> dict[str, float]:

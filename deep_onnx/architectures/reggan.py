@@ -86,8 +86,7 @@ class Generator(nn.Module):
 
     def forward(self, image: Tensor, condition: Tensor) -> Tensor:
         """(N, 3, S, S) on [-1, 1], S the plans' own, and (N, T) one-hot -> (N, 3, S, S)."""
-        made: Tensor = self.refinement(self.regression(image, condition), condition)
-        return made
+        return self.refinement(self.regression(image, condition), condition)
 
 
 @dataclass(frozen=True)
@@ -209,8 +208,7 @@ class RegGAN(Algorithm):
             return regressed, tools.in_parts(self.generator.refinement, regressed, condition)
 
     def _verdict(self, regressed: Tensor, picture: Tensor) -> Tensor:
-        logits: Tensor = self.networks["discriminator"](torch.cat([regressed, picture], 1))
-        return logits
+        return self.networks["discriminator"](torch.cat([regressed, picture], 1))
 
     @property
     def _shape(self) -> tuple[int, int, int]:

@@ -36,8 +36,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
-        changed: Tensor = values + self.main(values)
-        return changed
+        return values + self.main(values)
 
 
 class Generator(nn.Module):
@@ -60,8 +59,7 @@ class Generator(nn.Module):
 
         Returns: (N, 3, H, W) on [-1, 1].
         """
-        made: Tensor = self.main(joined(image, condition))
-        return made
+        return self.main(joined(image, condition))
 
 
 class Discriminator(nn.Module):

@@ -41,8 +41,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
-        changed: Tensor = values + self.main(values)
-        return changed
+        return values + self.main(values)
 
 
 class Generator(nn.Module):
@@ -124,8 +123,7 @@ class Generator(nn.Module):
 
 def multiple_of(scale: int) -> int:
     """What height and width of a picture must be divisible by."""
-    multiple: int = scale * 2**POOLINGS
-    return multiple
+    return scale * 2**POOLINGS
 
 
 def with_planes(values: Tensor, condition: Tensor) -> Tensor:

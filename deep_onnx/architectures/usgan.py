@@ -40,8 +40,7 @@ class Generator(nn.Module):
 
         Returns: (N, 3, H, W), which may leave [-1, 1]; pixels are clipped where they are stored.
         """
-        made: Tensor = image + self.main(joined(image, condition))
-        return made
+        return image + self.main(joined(image, condition))
 
 
 @dataclass(frozen=True)

@@ -251,10 +251,7 @@ def command_of(name: str) -> click.Command:
         options.locating,
         options.as_json,
     )
-    command: click.Command = click.command(name, help=_help(name, algorithm))(
-        options.stacked(*decorators)(function)
-    )
-    return command
+    return click.command(name, help=_help(name, algorithm))(options.stacked(*decorators)(function))
 
 
 _align = click.option(

@@ -168,8 +168,7 @@ def fading(region: Array) -> Floats:
     edge = (np.arange(size) + 0.5) / size
     edge = np.clip(np.minimum(edge, 1.0 - edge) / BORDER, 0.0, 1.0)
     weights = near * np.minimum(edge[:, None], edge)
-    smooth: Floats = (weights * weights * (3.0 - 2.0 * weights)).astype(np.float32)
-    return smooth
+    return (weights * weights * (3.0 - 2.0 * weights)).astype(np.float32)
 
 
 def _middle(inside: Array) -> Array:

@@ -105,8 +105,7 @@ def _distance_from_backdrop(lab: Float64, head: Head) -> Float64:
         off = lab - terms @ fitted
         away = np.sqrt(off[..., 0] ** 2 + 4.0 * off[..., 1] ** 2 + 4.0 * off[..., 2] ** 2)
         known = free & (away < PLAIN - 1.0) & ((edge < 0.15) | (turn >= 3))
-    result: Float64 = away
-    return result
+    return away
 
 
 def _prior(inside: Float64, ear: Float64, head: Head) -> Float64:
@@ -200,8 +199,7 @@ def _histogram(cells: tuple[Array, ...], weight: Float64) -> Float64:
     flat = np.ravel_multi_index(cells, (BINS,) * 3).ravel()
     counts = np.bincount(flat, weight.ravel(), BINS**3).reshape((BINS,) * 3)
     smooth = ndimage.gaussian_filter(counts, 1.0)
-    result: Float64 = smooth / max(smooth.sum(), 1e-12)
-    return result
+    return smooth / max(smooth.sum(), 1e-12)
 
 
 def lab_of(colours: Float64) -> Float64:
@@ -224,10 +222,7 @@ def signed_distance(region: Array) -> Float64:
     """Distance to a region's edge in pixels, positive inside: (S, S) float64."""
     from scipy import ndimage
 
-    result: Float64 = ndimage.distance_transform_edt(region) - ndimage.distance_transform_edt(
-        ~region
-    )
-    return result
+    return ndimage.distance_transform_edt(region) - ndimage.distance_transform_edt(~region)
 
 
 def grown_by(region: Array, radius: int) -> Array:

@@ -126,8 +126,7 @@ def resized_mask(mask: Pixels, size: int) -> Pixels:
         )
         for label in labels
     ]
-    result: Pixels = labels[np.argmax(shares, axis=0)]
-    return result
+    return labels[np.argmax(shares, axis=0)]
 
 
 FOLLOWED = 256  # side of the crops between which the flow is found

@@ -218,8 +218,7 @@ class Judge:
                 for layer in self.parser.downs:
                     values = layer(values)
                 rows.append(functional.adaptive_avg_pool2d(values, 1).flatten(1))
-        found: Float64 = torch.cat(rows).double().numpy()
-        return found
+        return torch.cat(rows).double().numpy()
 
 
 def _parts(pictures: Tensor) -> list[Tensor]:

@@ -86,8 +86,7 @@ class FaceParser(nn.Module):
         values = skips.pop()
         for layer in self.ups:
             values = torch.cat([layer(values), skips.pop()], dim=1)
-        made: Tensor = self.last(values)
-        return made
+        return self.last(values)
 
 
 class ParserGraph(nn.Module):
@@ -120,8 +119,7 @@ class MaskEncoder(nn.Module):
 
     def forward(self, mask: Tensor) -> Tensor:
         """(N, channels, S, S) -> (N, 4 width, S / 4, S / 4)."""
-        made: Tensor = self.model(mask)
-        return made
+        return self.model(mask)
 
 
 class ForegroundGenerator(nn.Module):
@@ -144,8 +142,7 @@ class ForegroundGenerator(nn.Module):
 
     def forward(self, fused: Tensor) -> Tensor:
         """(N, channels, S / 4, S / 4) -> (N, width, S, S)."""
-        made: Tensor = self.model(fused)
-        return made
+        return self.model(fused)
 
 
 class BackgroundGenerator(nn.Module):
@@ -169,8 +166,7 @@ class BackgroundGenerator(nn.Module):
         or to it, reaches the generator.
         """
         around = self.encoder(image * background) * background
-        made: Tensor = self.generator(torch.cat([face, around], dim=1))
-        return made
+        return self.generator(torch.cat([face, around], dim=1))
 
 
 class PortraitNetwork(nn.Module):
@@ -243,8 +239,7 @@ class PortraitNetwork(nn.Module):
         for encoder, labels in zip(self.masks, self.seen, strict=True):
             fused.append(encoder(channels[:, list(labels)]))
         face = self.foreground(torch.cat(fused, dim=1))
-        made: Tensor = self.background(face, image, channels[:, :1])
-        return made
+        return self.background(face, image, channels[:, :1])
 
 
 class PortraitGraph(nn.Module):

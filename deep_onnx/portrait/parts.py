@@ -43,8 +43,7 @@ class Residual(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """(N, C, H, W) -> the same."""
-        made: Tensor = values + self.model(values)
-        return made
+        return values + self.model(values)
 
 
 def widths(width: int, count: int) -> list[int]:
@@ -161,8 +160,7 @@ class LocalEncoder(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         """(N, 3, h, w) -> (N, numbers)."""
-        made: Tensor = self.model(picture)
-        return made
+        return self.model(picture)
 
 
 class LocalDecoder(nn.Module):
@@ -196,8 +194,7 @@ class LocalDecoder(nn.Module):
 
     def forward(self, embedding: Tensor) -> Tensor:
         """(N, numbers) -> (N, 3, h, w) on [-1, 1], or (N, 4 width, h / 4, w / 4)."""
-        made: Tensor = self.model(embedding)
-        return made
+        return self.model(embedding)
 
 
 class LocalEmbedding(nn.Module):

@@ -90,8 +90,7 @@ class PortraitNetwork:
             if values.shape != inputs["image"].shape:
                 raise ModelFileError(f"{self.model.name} gives {values.shape}, not pictures")
             made.append(np.clip(from_values(self.model.card, values), 0.0, 1.0))
-        portraits: Floats = np.concatenate(made)
-        return portraits
+        return np.concatenate(made)
 
     def _inputs(
         self, targets: Sequence[Seen], looks: Sequence[tuple[Seen, ...]]
@@ -146,13 +145,11 @@ class Parser:
             if found.shape != (len(values), len(LABELS), size, size):
                 raise ModelFileError(f"{self.model.name} gives {found.shape}, not shares of labels")
             made.append(found)
-        shares: Floats = np.concatenate(made)
-        return shares
+        return np.concatenate(made)
 
     def masks(self, crops: Pixels) -> Pixels:
         """Crops (N, S, S, 3) uint8 -> (N, S, S) uint8 labels."""
-        labels: Pixels = self.shares(crops).argmax(axis=1).astype(np.uint8)
-        return labels
+        return self.shares(crops).argmax(axis=1).astype(np.uint8)
 
 
 def open_parser(path: Path, **options: Any) -> Parser:

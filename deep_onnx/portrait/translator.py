@@ -349,8 +349,7 @@ def _difference(made: Floats, before: Array, weights: Floats) -> Change:
 
 
 def _quantised(made: Floats) -> Pixels:
-    levels: Pixels = np.rint(made * np.float32(255)).astype(np.uint8)
-    return levels
+    return np.rint(made * np.float32(255)).astype(np.uint8)
 
 
 def _is_mask(target: Any) -> bool:
@@ -374,5 +373,4 @@ def _labels(mask: MaskLike) -> Array | None:
 
 
 def _levels(crop: Any) -> Pixels:
-    levels: Pixels = crop if crop.dtype == np.uint8 else np.rint(crop * 255).astype(np.uint8)
-    return levels
+    return crop if crop.dtype == np.uint8 else np.rint(crop * 255).astype(np.uint8)

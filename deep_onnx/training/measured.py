@@ -151,8 +151,7 @@ class Classroom:
 def architecture(name: str) -> type[Algorithm]:
     """The algorithm of an architecture's name."""
     module, _, attribute = ARCHITECTURES[name].home.partition(":")
-    found: type[Algorithm] = getattr(import_module(module), attribute)
-    return found
+    return getattr(import_module(module), attribute)
 
 
 def _learnt(trained: Trained, held_out: Examples, target: str, seconds: float) -> Learnt:

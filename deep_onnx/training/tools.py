@@ -139,8 +139,7 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, made: Ten
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = (share * real.detach() + (1 - share) * made.detach()).requires_grad_(True)
     (slopes,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    penalty: Tensor = (slopes.flatten(1).norm(dim=1) - 1).square().mean()
-    return penalty
+    return (slopes.flatten(1).norm(dim=1) - 1).square().mean()
 
 
 def fading(rate: float, progress: float, start: float) -> float:
@@ -264,8 +263,7 @@ def to_tensor(pictures: Pixels, low: float = -1.0, high: float = 1.0) -> Tensor:
 def to_pixels(values: Tensor, low: float = -1.0, high: float = 1.0) -> Pixels:
     """(N, 3, H, W) on [low, high] -> (N, H, W, 3) uint8, clipped."""
     scaled = (values.detach() - low) * (255.0 / (high - low))
-    made: Pixels = scaled.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
-    return made
+    return scaled.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def placement(frame: Frame | None, dynamic: bool) -> str:

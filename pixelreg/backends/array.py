@@ -82,8 +82,7 @@ def solve_positive(xp: Any, matrices: Float64, right: Float64) -> Float64:
             for j in range(k + 1, rank):
                 x[k] -= lower[j, k] * x[j]
             x[k] /= lower[k, k]
-    solution: Float64 = repaired(xp, x.T, matrices.transpose(2, 0, 1), right.T).T
-    return solution
+    return repaired(xp, x.T, matrices.transpose(2, 0, 1), right.T).T
 
 
 def repaired(xp: Any, solution: Float64, matrices: Float64, right: Float64) -> Float64:
@@ -104,8 +103,7 @@ def repaired(xp: Any, solution: Float64, matrices: Float64, right: Float64) -> F
 
 def gaussian_kernel(xp: Any, x: Array, y: Array, sigma: float) -> Float64:
     """k(x, y) of Eq. 12, broadcast; x, y and sigma on the [0, 1] pixel scale."""
-    result: Float64 = xp.exp(-((x - y) ** 2) / (2.0 * sigma**2))
-    return result
+    return xp.exp(-((x - y) ** 2) / (2.0 * sigma**2))
 
 
 def kernel_blocks(
@@ -263,8 +261,7 @@ class ArrayBackend:
 
         Returns: (..., H, W, C) float32 on [0, 1], unclipped.
         """
-        made: Floats = self._like(self._predict(plan, _checked(plan, pictures)), pictures)
-        return made
+        return self._like(self._predict(plan, _checked(plan, pictures)), pictures)
 
     def apply(self, plan: Any, pictures: Pixels, strength: float = 1.0) -> Pixels:
         """x + strength (y - x) for (..., H, W, C) uint8 pictures, rounded and clipped to uint8.
@@ -273,8 +270,7 @@ class ArrayBackend:
         """
         if pictures.dtype != np.uint8:
             raise InvalidArrayError(f"apply takes uint8 pictures, not {pictures.dtype}")
-        made: Pixels = self._like(self._apply(plan, _checked(plan, pictures), strength), pictures)
-        return made
+        return self._like(self._apply(plan, _checked(plan, pictures), strength), pictures)
 
     def change(self, plan: Any, picture: Array) -> Change:
         """What ``plan`` does to one (H, W, 3) crop, uint8 or float in [0, 1], as NumPy arrays."""
@@ -289,8 +285,7 @@ class ArrayBackend:
         return self.load(plan).apply(self.to_device(pictures), strength, self.xp)
 
     def _change(self, plan: Any, picture: Array) -> Change:
-        found: Change = self.load(plan).change(self.to_device(picture), self.xp)
-        return found
+        return self.load(plan).change(self.to_device(picture), self.xp)
 
     def _host_array(self, values: Any) -> Any:
         return np.asarray(values)

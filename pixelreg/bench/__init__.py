@@ -34,5 +34,4 @@ def table_of(name: str) -> Callable[[Setting], Table]:
     if name not in TABLES:
         raise UnknownNameError("table", name, TABLES)
     module, _, attribute = TABLES[name].partition(":")
-    found: Callable[[Setting], Table] = getattr(import_module(module), attribute)
-    return found
+    return getattr(import_module(module), attribute)

@@ -121,8 +121,7 @@ class Fitted(Contender):
         return replace(self, recipe=replace(self.recipe, size=size))
 
     def made(self, learning: Stack, crops: Pixels) -> Pixels:
-        result: Pixels = get_backend().apply(self.plan(learning), crops)
-        return result
+        return get_backend().apply(self.plan(learning), crops)
 
     def model(self, learning: Stack) -> Model:
         """What it learns, as a model."""

@@ -101,7 +101,7 @@ class Report:
             autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
         file = files("pixelreg.bench") / "templates" / "report.html.txt"
-        made: str = environment.from_string(file.read_text(encoding="utf-8")).render(
+        return environment.from_string(file.read_text(encoding="utf-8")).render(
             report=self,
             version=__version__,
             date=date.today().isoformat(),
@@ -109,4 +109,3 @@ class Report:
             tables=[{"table": table, "cells": table.cells()} for table in self.tables],
             data_of=lambda png: "data:image/png;base64," + b64encode(png).decode(),
         )
-        return made

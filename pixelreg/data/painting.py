@@ -67,8 +67,7 @@ def landmarks(identity: Identity, pose: Pose) -> Float64:
     )
     sine, cosine = math.sin(identity.tilt), math.cos(identity.tilt)
     turned = (points - CENTRE) @ np.array([(cosine, sine), (-sine, cosine)])
-    placed: Float64 = turned + CENTRE + (identity.shift_x, identity.shift_y)
-    return placed
+    return turned + CENTRE + (identity.shift_x, identity.shift_y)
 
 
 class Canvas:
@@ -116,10 +115,7 @@ class Canvas:
 
     def lit(self, colour: Any) -> Field:
         """A colour under the light; shade falls more on blue, so skin stays warm."""
-        made: Field = colour * (
-            1.0 + self.light[..., None] * np.array((0.75, 0.95, 1.05), np.float32)
-        )
-        return made
+        return colour * (1.0 + self.light[..., None] * np.array((0.75, 0.95, 1.05), np.float32))
 
     def mask(self, distance: Field, soft: float = 0.0) -> Field:
         """Coverage of a field of distances, fading over one pixel or over ``soft``."""
@@ -131,8 +127,7 @@ class Canvas:
         across, down = (self.x - x) / wide, (self.y - y) / high
         reach = np.sqrt(across**2 + down**2)
         slope = np.sqrt((across / wide) ** 2 + (down / high) ** 2) + 1e-6
-        distance: Field = (1.0 - reach) * np.maximum(reach, 0.1) / slope
-        return distance
+        return (1.0 - reach) * np.maximum(reach, 0.1) / slope
 
     def band(self, top: Curve, bottom: Curve, left: float, right: float) -> Field:
         """Distance into the region between two curves y(x) and two verticals."""
@@ -148,8 +143,7 @@ class Canvas:
     def edge(self, field: Field) -> Field:
         """Distance into the region where any smooth field is positive."""
         down, across = np.gradient(field)
-        distance: Field = field / (np.sqrt(down * down + across * across) + 1e-5) / self.size
-        return distance
+        return field / (np.sqrt(down * down + across * across) + 1e-5) / self.size
 
     def fill(self, mask: Field, colour: Any, alpha: float = 1.0) -> None:
         """Lay a colour over what is there."""
@@ -202,8 +196,7 @@ class Mouth:
 
 def bump(u: Field, power: float = 1.0) -> Field:
     """(1 - u^2)^power inside [-1, 1], 0 outside."""
-    raised: Field = np.maximum(0.0, 1.0 - u * u) ** power
-    return raised
+    return np.maximum(0.0, 1.0 - u * u) ** power
 
 
 def _body(canvas: Canvas) -> None:

@@ -239,8 +239,7 @@ def draw_face(
         # Most of a sensor's noise is shared by the channels after demosaicing.
         picture += noise * 0.9 * rng.standard_normal((size, size, 1), dtype=np.float32)
         picture += noise * 0.44 * rng.standard_normal((size, size, 3), dtype=np.float32)
-    levels: Pixels = np.rint(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8)
-    return levels
+    return np.rint(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def face_points(

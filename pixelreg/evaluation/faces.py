@@ -38,8 +38,7 @@ def gradients(pictures: Pixels) -> Float64:
     around = np.pad((squares**2).sum(axis=-1), ((0, 0), (1, 1), (1, 1)), mode="edge")
     near = [around[:, i : i + cells, j : j + cells] for i in range(3) for j in range(3)]
     scale = np.sqrt(np.mean(near, axis=0) + TINY**2)
-    result: Float64 = (squares / scale[..., None]).reshape(len(pictures), -1)
-    return result
+    return (squares / scale[..., None]).reshape(len(pictures), -1)
 
 
 class Expressions:
@@ -72,8 +71,7 @@ def recognised(made: Pixels, known: Pixels) -> Array:
     """
     one, other = (gradients(_part(pictures)) for pictures in (made, known))
     apart = ((one[:, None] - other[None]) ** 2).sum(axis=-1)
-    result: Array = apart.argmin(axis=1) == np.arange(len(made))
-    return result
+    return apart.argmin(axis=1) == np.arange(len(made))
 
 
 def _in_squares(values: Float64, cells: int) -> Float64:

@@ -53,8 +53,7 @@ def kernel_distance(one: Any, other: Any, seed: int = 0) -> tuple[float, float]:
 
 def _squared_mmd(a: Float64, b: Float64) -> float:
     def kernel(x: Float64, y: Float64) -> Float64:
-        result: Float64 = (x @ y.T / x.shape[1] + 1) ** 3
-        return result
+        return (x @ y.T / x.shape[1] + 1) ** 3
 
     def others(values: Float64) -> float:
         count = len(values)

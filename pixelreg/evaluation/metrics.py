@@ -20,8 +20,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 def mae(predicted: Array, truth: Array) -> Float64:
     """Mean absolute error of each picture in grey levels (0..255), shape (...)."""
-    result: Float64 = np.abs(_difference(predicted, truth)).mean(axis=(-3, -2, -1))
-    return result
+    return np.abs(_difference(predicted, truth)).mean(axis=(-3, -2, -1))
 
 
 def psnr(predicted: Array, truth: Array) -> Float64:
@@ -56,8 +55,7 @@ def ssim(predicted: Array, truth: Array) -> Float64:
     likeness = (2 * mean_x * mean_y + _C1) * (2 * covariance + _C2)
     likeness /= (mean_x**2 + mean_y**2 + _C1) * (var_x + var_y + _C2)
     inner = likeness[..., _BORDER:-_BORDER, _BORDER:-_BORDER, :]
-    result: Float64 = inner.mean(axis=(-3, -2, -1))
-    return result
+    return inner.mean(axis=(-3, -2, -1))
 
 
 def sharpness(pictures: Array) -> Float64:
@@ -69,8 +67,7 @@ def sharpness(pictures: Array) -> Float64:
 
     grey = pictures[..., :3] @ _LUMA
     flat = grey.reshape(-1, *grey.shape[-2:])
-    result: Float64 = np.array([laplace(one).var() for one in flat]).reshape(grey.shape[:-2])
-    return result
+    return np.array([laplace(one).var() for one in flat]).reshape(grey.shape[:-2])
 
 
 def _difference(predicted: Array, truth: Array) -> Float64:

@@ -84,8 +84,7 @@ def exporter(name: str) -> Exporter:
     if name not in EXPORTERS:
         raise UnknownNameError("exporter", name, EXPORTERS)
     module, _, attribute = EXPORTERS[name][0].partition(":")
-    made: Exporter = getattr(import_module(module), attribute)()
-    return made
+    return getattr(import_module(module), attribute)()
 
 
 def export(

@@ -54,8 +54,7 @@ class Field:
     @property
     def values(self) -> Float64:
         """What the codes stand for."""
-        result: Float64 = self.scale * (self.codes.astype(np.float64) - self.zero)
-        return result
+        return self.scale * (self.codes.astype(np.float64) - self.zero)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +90,7 @@ class Coded:
     def inside(self) -> Array:
         """(H, W) bool, where the spans are."""
         columns = np.arange(self.size)
-        result: Array = (columns >= self.spans[:, :1]) & (columns < self.spans[:, 1:])
-        return result
+        return (columns >= self.spans[:, :1]) & (columns < self.spans[:, 1:])
 
     @property
     def whole(self) -> bool:
@@ -146,8 +144,7 @@ def spans_of(changed: Array) -> Array:
     first = changed.argmax(axis=1)
     last = changed.shape[1] - changed[:, ::-1].argmax(axis=1)
     some = changed.max(axis=1, keepdims=True)
-    result: Array = np.where(some, np.stack([first, last], 1), 0)
-    return result
+    return np.where(some, np.stack([first, last], 1), 0)
 
 
 def reduced(values: Array, detail: int) -> Float64:
@@ -173,8 +170,7 @@ def _bilinear(size: int, detail: int) -> Float64:
     """(size, size / detail), what each number of a small row adds to those of a large one."""
     place = (2 * np.arange(size) + 1 - detail) / (2 * detail)
     apart = np.abs(np.clip(place, 0, size // detail - 1)[:, None] - np.arange(size // detail))
-    result: Float64 = np.maximum(1 - apart, 0)
-    return result
+    return np.maximum(1 - apart, 0)
 
 
 def _both_ways(matrix: Float64, values: Float64) -> Float64:

@@ -89,5 +89,4 @@ def _cloud(rng: np.random.Generator, size: int) -> Pixels:
         for plane in np.moveaxis(coarse, 2, 0)
     ]
     smooth = np.stack(planes, axis=-1) + rng.normal(0, GRAIN, (size, size, 3))
-    result: Pixels = np.clip(np.rint(smooth), 0, 255).astype(np.uint8)
-    return result
+    return np.clip(np.rint(smooth), 0, 255).astype(np.uint8)

@@ -221,8 +221,7 @@ def _compared(form: Form, packed: Packed) -> tuple[Difference | None, str]:
     made = np.frombuffer(said, np.uint8).reshape(len(jobs), *pictures.shape)
 
     def run(target: str, given: Pixels, strength: float) -> Pixels:
-        mine: Pixels = made[jobs.index([target, strength])]
-        return mine
+        return made[jobs.index([target, strength])]
 
     return compared(form.model, run, pictures), "run in node"
 

@@ -137,8 +137,7 @@ class DenseFinder:
     @cached_property
     def _made(self) -> DenseMethod:
         module, _, attribute = METHODS.get(self.method, AUTO).partition(":")
-        made: Any = getattr(import_module(module), attribute)(loops=exact_loops(self.backend))
-        return made  # type: ignore[no-any-return]
+        return getattr(import_module(module), attribute)(loops=exact_loops(self.backend))
 
 
 def find_dense(

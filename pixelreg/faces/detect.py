@@ -84,8 +84,7 @@ def detector_class(name: str) -> type[Detector]:
     if name not in DETECTORS:
         raise UnknownNameError("detector", name, [AUTO, *DETECTORS])
     module, _, attribute = DETECTORS[name].partition(":")
-    found: type[Detector] = getattr(importlib.import_module(module), attribute)
-    return found
+    return getattr(importlib.import_module(module), attribute)
 
 
 def choose_faces(faces: Sequence[Face], which: str = "largest") -> list[Face]:

@@ -300,8 +300,7 @@ def _assemble(values: dict[str, Any], tensors: dict[str, Array]) -> FaceMesh:
     def real(name: str) -> Floats:
         whole = tensors[name]
         step = tensors[f"{name}.step"] if whole.dtype == np.int8 else np.float32(1)
-        made: Floats = whole.astype(np.float32) * np.float32(step)
-        return made
+        return whole.astype(np.float32) * np.float32(step)
 
     def block(name: str) -> Block:
         return Block(*(real(f"{name}.{part}") for part in Block._fields))

@@ -97,8 +97,7 @@ FORMATS: dict[str, Callable[[Marked], str]] = {
 
 
 def _mean_of(points: Float64, numbers: tuple[int, ...]) -> Float64:
-    mean: Float64 = points[[POINTS.index(number) for number in numbers]].mean(axis=0)
-    return mean
+    return points[[POINTS.index(number) for number in numbers]].mean(axis=0)
 
 
 def picture_of(pixels: Pixels, points: Float64) -> Pixels:

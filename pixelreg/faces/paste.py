@@ -36,8 +36,7 @@ def face_mask(size: int, radii: tuple[float, float] = RADII, feather: float = FE
     x = (centres[None, :] - CENTRE[0]) / radii[0]
     y = (centres[:, None] - CENTRE[1]) / radii[1]
     inside = np.clip((1.0 - np.hypot(x, y)) * min(radii) / feather, 0.0, 1.0)
-    smooth: Floats = (inside * inside * (3.0 - 2.0 * inside)).astype(np.float32)
-    return smooth
+    return (inside * inside * (3.0 - 2.0 * inside)).astype(np.float32)
 
 
 FINER = 5  # odd, so that the crop's own pixel centres are among the finer ones

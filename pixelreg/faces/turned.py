@@ -47,5 +47,4 @@ def _turned_back(
     x, y = (points - np.array(turned) / 2).T
     back = np.stack([x * math.cos(angle) - y * math.sin(angle),
                      x * math.sin(angle) + y * math.cos(angle)], axis=1)  # fmt: skip
-    result: Float64 = back + np.array(size) / 2
-    return result
+    return back + np.array(size) / 2

@@ -70,8 +70,7 @@ class Recipe:
     @property
     def sums(self) -> type[Sums] | None:
         """What the estimator keeps of pairs; None for the pairs themselves."""
-        found: type[Sums] | None = estimator_class(self.kind).sums
-        return found
+        return estimator_class(self.kind).sums
 
     def solved(self, sums: Sums) -> tuple[Plan, str]:
         """One target's plan from sums of crops of this size, and the backend that solved it."""

@@ -158,8 +158,7 @@ class AffinePlan(Plan):
         return height, width, channels
 
     def predict(self, pictures: Array, xp: Any = np) -> Floats:
-        result: Floats = self.weight * as_unit(pictures) + self.bias
-        return result
+        return self.weight * as_unit(pictures) + self.bias
 
     def _check_shapes(self) -> None:
         self._require(self.weight.ndim == 3, "weight must be (H, W, C)")
@@ -188,16 +187,14 @@ class KernelPlan(Plan):
     def predict(self, pictures: Array, xp: Any = np) -> Floats:
         known = pictures.dtype == np.uint8
         features = self.table[pictures] if known else self._between(pictures, xp)
-        result: Floats = xp.einsum("...r,...r->...", features, self.coefficients)
-        return result
+        return xp.einsum("...r,...r->...", features, self.coefficients)
 
     def _between(self, pictures: Array, xp: Any) -> Floats:
         """Features of values between two grey levels, by linear interpolation."""
         position = as_unit(pictures) * np.float32(len(self.table) - 1)
         low = xp.minimum(position.astype(np.intp), len(self.table) - 2)
         share = (position - low.astype(np.float32))[..., None]
-        result: Floats = self.table[low] * (1 - share) + self.table[low + 1] * share
-        return result
+        return self.table[low] * (1 - share) + self.table[low + 1] * share
 
     def _check_shapes(self) -> None:
         self._require(
@@ -276,8 +273,7 @@ class FactoredPlan(Plan):
 
     def predict(self, pictures: Array, xp: Any = np) -> Floats:
         flat = as_unit(pictures).reshape(*pictures.shape[:-3], -1)
-        result: Floats = xp.tensordot(flat @ self.basis.T, self.coefficients, axes=1)
-        return result
+        return xp.tensordot(flat @ self.basis.T, self.coefficients, axes=1)
 
     def _check_shapes(self) -> None:
         self._require(self.coefficients.ndim == 4, "coefficients must be (r, H, W, C)")
@@ -340,8 +336,7 @@ class FlowPlan(Plan):
         x, y = self._sources(share, xp)
         still: Any = ~self.displacement.any(axis=2)
         moved = xp.where(still[..., None], picture, fetch_cubic(picture, x, y, xp))
-        result: Floats = moved + share * change.colour
-        return result
+        return moved + share * change.colour
 
     def _sources(self, share: Any, xp: Any) -> tuple[Floats, Floats]:
         rows, columns = xp.indices(self.shape[:2], dtype=np.float32)
@@ -396,8 +391,7 @@ def as_unit(pictures: Array) -> Floats:
 def to_bytes(unit: Floats, xp: Any = np) -> Pixels:
     """Values on [0, 1] as grey levels, rounded and clipped."""
     levels = xp.clip(xp.rint(unit * np.float32(255.0)), 0, 255)
-    result: Pixels = levels.astype(np.uint8)
-    return result
+    return levels.astype(np.uint8)
 
 
 def _overlap(length: int, step: int) -> tuple[slice, slice]:

@@ -46,8 +46,7 @@ class Profile:
         """An image of the profile's mode -> RGB, as `ImageCms.profileToProfile` makes it."""
         from PIL import ImageCms
 
-        moved: Any = ImageCms.applyTransform(image, self._forth)
-        return moved  # type: ignore[no-any-return]
+        return ImageCms.applyTransform(image, self._forth)
 
     def back(self, pixels: Pixels) -> Pixels | None:
         """(H, W, 3) sRGB -> (H, W, C) as the profile has it; None where it leads one way only."""
@@ -156,10 +155,7 @@ class Curves:
         """(H, W, 3) on [0, 1] as stored -> (H, W, 3) float32 sRGB, clipped to [0, 1]."""
         linear = self._each(values, lambda channel, grid, table: np.interp(channel, grid, table))
         light = np.clip(linear @ self.matrix.T.astype(np.float32), 0, 1)
-        srgb: Floats = np.where(
-            light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055
-        )
-        return srgb
+        return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
     def back(self, srgb: Array) -> Floats:
         """The inverse of `to_srgb`."""

@@ -130,5 +130,4 @@ def _to_d50(primaries: Any) -> Float64:
     columns = np.stack(colours, axis=1)
     matrix = columns * np.linalg.solve(columns, white)
     scale = (_BRADFORD @ np.array(_D50)) / (_BRADFORD @ white)
-    result: Float64 = np.linalg.inv(_BRADFORD) @ (scale[:, None] * _BRADFORD) @ matrix
-    return result
+    return np.linalg.inv(_BRADFORD) @ (scale[:, None] * _BRADFORD) @ matrix

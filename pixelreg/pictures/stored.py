@@ -25,14 +25,12 @@ def grey_of(values: Array) -> Array:
         return values[..., 0]  # three floats a pixel would be several times the picture
     luma = values.astype(np.float64) @ LUMA
     luma = luma if np.issubdtype(values.dtype, np.floating) else np.rint(luma)
-    mono: Array = np.where((values == values[..., :1]).all(axis=-1), values[..., 0], luma)
-    return mono
+    return np.where((values == values[..., :1]).all(axis=-1), values[..., 0], luma)
 
 
 def as_bytes(unit: Array) -> Pixels:
     """Values on [0, 1] -> uint8."""
-    result: Pixels = np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
-    return result
+    return np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
 
 
 def three_channels(array: Array) -> Array:

@@ -142,8 +142,7 @@ def blur_weights(sigma: float) -> Float64:
     if reach < 1:
         return np.ones(1)
     weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
-    result: Float64 = weights / weights.sum()
-    return result
+    return weights / weights.sum()
 
 
 def _linear_taps(share: Floats) -> tuple[int, list[Floats]]:
@@ -190,8 +189,7 @@ def _bordered(part: Array, xp: Any, kind: Any = np.float32) -> Array:
     """
     around = (BORDER, BORDER)
     padded = xp.pad(part, (around, around, (0, 0)), mode="edge")
-    planes: Array = xp.ascontiguousarray(xp.moveaxis(padded, 2, 0), dtype=kind)
-    return planes
+    return xp.ascontiguousarray(xp.moveaxis(padded, 2, 0), dtype=kind)
 
 
 def _fetch_some(planes: Floats, x: Array, y: Array, taps: Any, out: Floats) -> None:

@@ -42,8 +42,7 @@ def estimator_class(name: str) -> type[Any]:
     if name not in ESTIMATORS:
         raise UnknownNameError("model", name, ESTIMATORS)
     module, _, attribute = ESTIMATORS[name].partition(":")
-    found: type[Any] = getattr(import_module(module), attribute)
-    return found
+    return getattr(import_module(module), attribute)
 
 
 def __getattr__(name: str) -> Any:

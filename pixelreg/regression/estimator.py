@@ -57,8 +57,7 @@ def not_fitted(message: str) -> NotFittedError:
         return NotFittedError(message)
     bases = (NotFittedError, exceptions.NotFittedError)
     both = type("NotFittedError", bases, {"__reduce__": lambda self: (not_fitted, self.args)})
-    error: NotFittedError = both(message)
-    return error
+    return both(message)
 
 
 class Estimator:

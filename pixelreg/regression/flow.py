@@ -152,8 +152,7 @@ def training_flows(x: Float64, t: Float64) -> Float64:
         finder.setFinestScale(0)
         large = np.asarray(finder.calc(grey(target), grey(source), nothing))
         small = large.reshape(size, 2, size, 2, 2).mean(axis=(1, 3)) / 2
-        found: Float64 = gaussian_blur(small, _scaled(FLOW_BLUR, size)) * mask
-        return found
+        return gaussian_blur(small, _scaled(FLOW_BLUR, size)) * mask
 
     return _each(flow, x, t)
 
@@ -201,8 +200,7 @@ def _styles(flows: Float64) -> Float64:
     values = np.column_stack([stretch, amount * (1.0 if amount.mean() >= 0 else -1.0)])
     centred = values - values.mean(axis=0)
     spread = centred.std(axis=0)
-    result: Float64 = centred / np.where(spread > 1e-9, spread, 1.0)
-    return result
+    return centred / np.where(spread > 1e-9, spread, 1.0)
 
 
 def _solve_change(
@@ -234,8 +232,7 @@ def _mouth_gain(size: int, gain: float) -> Float64:
     bump = np.exp(
         -(((centres - 0.5) / 0.2) ** 2)[None, :] / 2 - (((centres - 0.7) / 0.1) ** 2)[:, None] / 2
     )
-    result: Float64 = (1 + (gain - 1) * np.clip(1.3 * bump, 0, 1))[..., None]
-    return result
+    return (1 + (gain - 1) * np.clip(1.3 * bump, 0, 1))[..., None]
 
 
 def _moved(picture: Float64, flow: Float64) -> Float64:

@@ -74,8 +74,7 @@ class FullRidge(Estimator):
     def coef_(self) -> Float64:
         """W of Eq. 2, (n_targets, n_pixels) float64; multiplied out when asked for."""
         self._require_fitted("basis_")
-        result: Float64 = self.coef_basis_.T @ self.basis_
-        return result
+        return self.coef_basis_.T @ self.basis_
 
     def predict(self, X: Any) -> Float64:
         """Predict from (n_samples, n_pixels): (n_samples, n_targets) float64, unclipped."""

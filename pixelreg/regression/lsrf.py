@@ -120,8 +120,7 @@ def _solved(gram: Float64, moment: Float64, chosen: Float64, alpha: float) -> Fl
     back = np.swapaxes(chosen, -1, -2)
     inner = chosen @ gram @ back + alpha * np.eye(chosen.shape[-2])
     solved = np.linalg.solve(inner, chosen @ moment[..., None])
-    result: Float64 = (back @ solved)[..., 0]
-    return result
+    return (back @ solved)[..., 0]
 
 
 def _count(pixels: Any) -> int:

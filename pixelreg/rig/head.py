@@ -123,8 +123,7 @@ class Mesh:
     @cached_property
     def firm(self) -> Floats:
         """(n,) float32, 1 on the face."""
-        firm: Floats = self.both(self.head.firm) / np.float32(255)
-        return firm
+        return self.both(self.head.firm) / np.float32(255)
 
     @cached_property
     def lids(self) -> tuple[Array, Array]:
@@ -148,8 +147,7 @@ class Mesh:
     def anchors(self) -> Array:
         """(a,) the vertices that landmarks tell of."""
         vertex, side = self.head.anchors.T
-        anchors: Array = np.where(side == 1, self.mirrored[vertex], vertex)
-        return anchors
+        return np.where(side == 1, self.mirrored[vertex], vertex)
 
     @cached_property
     def shapes(self) -> Mapping[str, Floats]:

@@ -157,10 +157,7 @@ def _gains(mesh: Mesh, sitter: Sitter, steps: Floats, shading: float) -> Floats:
     before, after = (
         np.maximum(harmonics(n) @ sitter.light, least) for n in (sitter.normals, normals)
     )
-    ratio: Floats = np.clip(after / before, DARKEST, BRIGHTEST) ** (
-        np.float32(SHADE * shading) * mesh.firm
-    )
-    return ratio
+    return np.clip(after / before, DARKEST, BRIGHTEST) ** (np.float32(SHADE * shading) * mesh.firm)
 
 
 def _with_eyes(
@@ -246,8 +243,7 @@ def _cracks(covered: Array, loops: Any) -> Array:
         return cracks
     image = Image.fromarray(covered.astype(np.uint8) * 255)
     around = np.asarray(image.filter(ImageFilter.BoxBlur(SEAM)))
-    found: Array = ~covered & (around > 127)
-    return found
+    return ~covered & (around > 127)
 
 
 def _sew(cracks: Array, fields: Floats, loops: Any) -> None:
@@ -327,8 +323,7 @@ def _own_teeth(sitter: Sitter, colour: Floats, corner: tuple[int, int]) -> Float
     soft = mask.filter(ImageFilter.GaussianBlur(_pixels_a_cm(sitter) / 23))
     share = np.clip(2 * (np.asarray(soft) / np.float32(255)) - 1, 0, 1)[..., None]
     own = sitter.picture[top : top + height, left : left + width] / np.float32(255)
-    mixed: Floats = colour + share * (own - colour)
-    return mixed
+    return colour + share * (own - colour)
 
 
 def _on_head(mesh: Mesh, sitter: Sitter, pixels: Floats) -> Floats:
@@ -338,8 +333,7 @@ def _on_head(mesh: Mesh, sitter: Sitter, pixels: Floats) -> Floats:
     slopes = sitter.slopes[inner].mean(axis=0)
     at = sitter.places[inner].mean(axis=0)
     steps = (pixels - at) @ np.linalg.inv(slopes).T.astype(np.float32)
-    places: Floats = middle + steps * FLIP + np.array([0, LOWERED], np.float32)
-    return places
+    return middle + steps * FLIP + np.array([0, LOWERED], np.float32)
 
 
 def _pixels_a_cm(sitter: Sitter) -> float:
@@ -348,5 +342,4 @@ def _pixels_a_cm(sitter: Sitter) -> float:
 
 def _blurred(mask: Array, sigma: float) -> Floats:
     image = Image.fromarray(mask.astype(np.uint8) * 255)
-    blurred: Floats = np.asarray(image.filter(ImageFilter.GaussianBlur(sigma))) / np.float32(255)
-    return blurred
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(sigma))) / np.float32(255)

@@ -70,8 +70,7 @@ class Seen:
                 line[some] = across[which] * x
                 line[some] += down[which] * y
                 line[some] += start[which]
-        made_so: Floats = out.T
-        return made_so
+        return out.T
 
 
 def rasterise(
@@ -111,8 +110,7 @@ def _drawn(
 
 
 def _single(values: Floats) -> Floats:
-    result: Floats = values.astype(np.float32, copy=False)
-    return result
+    return values.astype(np.float32, copy=False)
 
 
 def _spans(x: Floats, y: Floats, shape: tuple[int, int]) -> tuple[Array, Array, Array, Array]:
@@ -188,5 +186,4 @@ def _heights(
     place = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], axis=1).astype(np.float32)
     shares = np.einsum("pk,pjk->pj", place, planes[drawn])
     a, b, c = depth[corners[drawn]].T
-    heights: Floats = a + shares[:, 0] * (b - a) + shares[:, 1] * (c - a)
-    return heights
+    return a + shares[:, 0] * (b - a) + shares[:, 1] * (c - a)

@@ -94,8 +94,7 @@ def fit_sitter(
 
 def anchor_places(mesh: Mesh, points: Array) -> Array:
     """(a, 2) where the mesh's anchors lie, of (82, 2) landmarks."""
-    result: Array = mesh.head.mixing.astype(np.float64) / 60 @ points
-    return result
+    return mesh.head.mixing.astype(np.float64) / 60 @ points
 
 
 def _open_mouth(points: Array) -> Array | None:
@@ -105,8 +104,7 @@ def _open_mouth(points: Array) -> Array | None:
     if gap < PARTED * np.linalg.norm(points[17] - points[0]):
         return None
     corners = points[[CORNERS[0]]], points[[CORNERS[1]]]
-    border: Array = np.concatenate([corners[0], upper, corners[1], lower[::-1]])
-    return border
+    return np.concatenate([corners[0], upper, corners[1], lower[::-1]])
 
 
 def vertex_normals(vertices: Floats, triangles: Array) -> Floats:
@@ -122,8 +120,7 @@ def vertex_normals(vertices: Floats, triangles: Array) -> Floats:
     total = [np.bincount(corners, np.tile(part, 3), len(vertices)) for part in across]
     normals = np.stack(total, axis=1)
     length = np.sqrt((normals**2).sum(axis=1, keepdims=True))
-    result: Floats = (normals / np.maximum(length, 1e-12)).astype(np.float32)
-    return result
+    return (normals / np.maximum(length, 1e-12)).astype(np.float32)
 
 
 def harmonics(normals: Floats) -> Floats:
@@ -174,8 +171,7 @@ def _smoothed(grey: Image.Image, at: Array) -> Array:
     times = max(1, grey.width // 256)
     sigma = grey.width / 256 / times
     small = np.asarray(grey.reduce(times).filter(ImageFilter.GaussianBlur(sigma)))
-    seen: Array = small[at[:, 1] // times, at[:, 0] // times]
-    return seen
+    return small[at[:, 1] // times, at[:, 0] // times]
 
 
 def _eye_whites(mesh: Mesh, luminance: Pixels, places: Floats) -> float:

@@ -43,8 +43,7 @@ class Spline:
         """Where (n, 2) points go, float32."""
         reach = self._reach(points)
         straight = self.affine[0] + reach.points @ self.affine[1:]
-        result: Floats = (reach.bending @ self.bend + straight).astype(np.float32)
-        return result
+        return (reach.bending @ self.bend + straight).astype(np.float32)
 
     def slopes(self, points: Array | Reach) -> Floats:
         """(n, 2, 2) float32, d f / d p: the first axis after n is that of f."""
@@ -86,10 +85,8 @@ class Reach:
 
 def _squares(points: Array, knots: Array) -> Array:
     x, y = (points[:, axis, None] - knots[:, axis] for axis in (0, 1))
-    squares: Array = x * x + y * y + NEAREST
-    return squares
+    return x * x + y * y + NEAREST
 
 
 def _bending(squares: Array) -> Array:
-    bending: Array = 0.5 * squares * np.log(squares)
-    return bending
+    return 0.5 * squares * np.log(squares)

@@ -50,8 +50,7 @@ def inside(
         drawn = _sprite(sprites[part], places - moved.astype(np.float32))
         made *= 1 - np.minimum(drawn[..., 2:], 1)
         made += drawn[..., :1] * tooth * share + drawn[..., 1:2] * GUM
-    lit: Floats = made * np.float32(palette.skin)
-    return lit
+    return made * np.float32(palette.skin)
 
 
 def _sprite(sprite: Array, places: Floats) -> Floats:
@@ -60,5 +59,4 @@ def _sprite(sprite: Array, places: Floats) -> Floats:
     y = (top - places[..., 1]) / height * SHAPE[0] - 0.5
     there = (x > -1) & (y > -1) & (x < SHAPE[1]) & (y < SHAPE[0])
     drawn = np.clip(fetch_cubic(sprite, x, y) / np.float32(LEVEL), 0, 1.3)
-    result: Floats = drawn * there[..., None]
-    return result
+    return drawn * there[..., None]

@@ -113,8 +113,7 @@ def look_up(total: Floats, x: Floats, y: Floats) -> Floats:
     flat, at = total.reshape(-1), top * width + left
     above = flat[at] * (1 - u) + flat[at + 1] * u
     below = flat[at + width] * (1 - u) + flat[at + width + 1] * u
-    result: Floats = np.where(inside, above * (1 - v) + below * v, 0)
-    return result
+    return np.where(inside, above * (1 - v) + below * v, 0)
 
 
 def _drawn(line: Line) -> Floats:

@@ -139,5 +139,4 @@ def _normalised(components: Float64, sparsity: float) -> Float64:
             f"only {left if largest.max() else 0} of {len(components)} components are left at "
             f"sparsity {sparsity:g}: ask for fewer components, or for less sparsity"
         )
-    normalised: Float64 = components / largest[:, None]
-    return normalised
+    return components / largest[:, None]

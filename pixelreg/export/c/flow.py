@@ -97,8 +97,7 @@ def cubic_taps(share: Float64) -> Float64:
     away = np.abs(np.arange(-1, 3) - share[:, None])
     near = ((KEYS + 2) * away - (KEYS + 3)) * away**2 + 1
     far = ((KEYS * away - 5 * KEYS) * away + 8 * KEYS) * away - 4 * KEYS
-    result: Float64 = np.where(away <= 1, near, far)
-    return result
+    return np.where(away <= 1, near, far)
 
 
 def _target_tables(targets: list[CodedFlow], reach: int, integers: bool) -> list[text.Table]:
@@ -121,8 +120,7 @@ def _whole(blur: Float64, reach: int) -> Array:
     """The blur's weights from the middle outwards in integers that add up to one."""
     half = np.rint(blur[reach:] * 2**BLUR_BITS).astype(np.int16)
     half[0] = 2**BLUR_BITS - 2 * half[1:].sum()
-    result: Array = half
-    return result
+    return half
 
 
 def _rows(targets: list[CodedFlow], reach: int, size: int) -> tuple[int, int, int]:
