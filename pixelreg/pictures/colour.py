@@ -46,7 +46,8 @@ class Profile:
         """An image of the profile's mode -> RGB, as `ImageCms.profileToProfile` makes it."""
         from PIL import ImageCms
 
-        return ImageCms.applyTransform(image, self._forth)
+        moved: Any = ImageCms.applyTransform(image, self._forth)
+        return moved
 
     def back(self, pixels: Pixels) -> Pixels | None:
         """(H, W, 3) sRGB -> (H, W, C) as the profile has it; None where it leads one way only."""
