@@ -94,10 +94,8 @@ def _some(names: Sequence[str]) -> str:
 def targets(listing: Listing, source: str) -> tuple[str, ...]:
     """The expressions for which at least one pair exists, in the order of the listing."""
     start = _known(listing, source)
-    shown: dict[str, set[str]] = defaultdict(set)
-    for photo in listing.photos:
-        shown[photo.person].add(photo.expression)
-    reachable = {name for names in shown.values() if start in names for name in names}
+    people = {photo.person for photo in listing.photos if photo.expression == start}
+    reachable = {photo.expression for photo in listing.photos if photo.person in people}
     return tuple(name for name in listing.expressions if name in reachable - {start})
 
 
