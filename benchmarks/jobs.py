@@ -196,8 +196,8 @@ def video_rows(photo: Path, quick: bool) -> Iterator[Row]:
             def bare(translator: Any = translator) -> None:
                 changer = FrameChanger(translator, "happy")
                 looks = ahead((changer.look(frame) for frame in frames_of(clip)), AHEAD)
-                for change in looks:
-                    change()
+                for paste in ahead((change() for change in looks), AHEAD):
+                    paste()
 
             def whole(translator: Any = translator) -> None:
                 change_video(translator, clip, "happy", made)

@@ -89,7 +89,7 @@ def drive(
 
     def write(file: BinaryIO) -> None:
         with opened(clip) as video, closing(ahead(film.items(video, roles), AHEAD)) as items:
-            pump(video, items, lambda *_: lambda: True, file, output, report, second)
+            pump(video, items, lambda *_: lambda: lambda: True, file, output, report, second)
 
     if output.suffix.lower() in ANIMATED:
         with opened(clip) as video:
