@@ -85,9 +85,9 @@ AHEAD = 4  # frames between two stages
 SEARCHED = 1280  # longest side of the picture in which faces are looked for
 
 Progress = Callable[[int, int], None]
-# A frame goes through three steps, each of which gives the next one, so that they may run in threads
-# of their own, every step in the order of the frames: a look at it, given how it is turned; what is
-# to be done to its faces; that it is done, which says whether there was a face.
+# A frame goes through three steps, each of which gives the next one, and each of which may have a
+# thread of its own, in the order of the frames: a look at it, given how it is turned; what is to be
+# done to its faces; that it is done, which says whether there was a face.
 Paste = Callable[[], bool]
 Look = Callable[[Any, float], Callable[[], Paste]]
 
