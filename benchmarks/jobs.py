@@ -225,6 +225,7 @@ def network_rows(quick: bool) -> Iterator[Row]:
         model = OnnxModel.of(open_file(file), threads=2)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 2
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # as ours
         bare = onnxruntime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
         rng = np.random.default_rng(0)
         picture = rng.integers(0, 256, (1, 128, 128, 3), dtype=np.uint8)
