@@ -5,7 +5,7 @@
 The server runs in a process of its own, with a small model, on a free port. Schemathesis, where one
 is named, makes requests of the server's own OpenAPI description and holds every answer against it.
 Then clients ask one after the other's answer for some seconds: how long answers took, and what
-memory the server held on the way.
+memory the server held on the way, as a row of a table.
 """
 
 from __future__ import annotations
@@ -78,9 +78,15 @@ def megabytes(process: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def ask(port: int, end: float, number: int, took: list[float], seen: Counter[int]) -> None:
+def ask(
+    port: int,
+    sent: list[bytes],
+    end: float,
+    number: int,
+    took: list[float],
+    seen: Counter[int],
+) -> None:
     """Ask again and again, until it is time to end."""
-    sent = pictures()
     while time.monotonic() < end:
         number += 1
         started = time.monotonic()
@@ -102,11 +108,11 @@ def load(process: int, port: int, seconds: float, clients: int) -> None:
     """Ask for some seconds, and print what came of it."""
     took: list[float] = []
     seen: Counter[int] = Counter()
-    held = [megabytes(process)]
+    held, sent = [megabytes(process)], pictures()
     for _ in range(PARTS):
         end = time.monotonic() + seconds / PARTS
         threads = [
-            threading.Thread(target=ask, args=(port, end, number, took, seen))
+            threading.Thread(target=ask, args=(port, sent, end, number, took, seen))
             for number in range(clients)
         ]
         for thread in threads:
@@ -114,11 +120,20 @@ def load(process: int, port: int, seconds: float, clients: int) -> None:
         for thread in threads:
             thread.join()
         held.append(megabytes(process))
-    p50, p99 = np.percentile(took, [50, 99]) * 1000
-    print(f"{len(took):,} requests by {clients} clients in {seconds:g} s: {dict(seen)}")
-    print(f"p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {max(took) * 1000:.0f} ms")
-    print("memory of the server, MB: " + ", ".join(f"{each:.0f}" for each in held))
-    print(f"the last half grew by {held[-1] - held[PARTS // 2]:+.1f} MB")
+    p50, p99, most = np.percentile(took, [50, 99, 100]) * 1000
+    refused = sum(count for status, count in seen.items() if 400 <= status < 500)
+    first, half, last = held[1], held[PARTS // 2], held[-1]
+    print(
+        "| requests | answers | refused | lost | p50, ms | p99, ms | longest, ms "
+        "| MB after a sixth, half, all | clients | seconds | load |"
+    )
+    print("|" + "---|" * 11)
+    cells = (f"{p50:.0f}", f"{p99:.0f}", f"{most:.0f}", f"{first:.0f}, {half:.0f}, {last:.0f}")
+    cells = (len(took), seen[200], refused, len(took) - seen[200] - refused, *cells)
+    print(
+        "|",
+        *(f"{cell} |" for cell in (*cells, clients, f"{seconds:g}", f"{os.getloadavg()[0]:.1f}")),
+    )
 
 
 def main() -> None:

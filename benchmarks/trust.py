@@ -2,7 +2,8 @@
 
     python -m benchmarks.trust --inputs 2000 --seed 1
 
-A reader may return, or raise an error of ours; anything else is a fault, and so is a crash, more
+With ``--inside`` a file is taken apart, something in it changed, and put together again. A reader
+may return, or raise an error of ours; anything else is a fault, and so is a crash, more
 than `SLOW` seconds and more memory than `bound_of` its kind. Files that show one are kept with
 ``--keep``. With ``--state FILE`` the counts are kept there, and a run that was stopped goes on from
 them. ``--atheris KIND`` lets libFuzzer choose the inputs instead, by what they reach; what follows
@@ -24,11 +25,13 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.hostile import choosing
 from benchmarks.hostile.corpus import CORPORA
+from benchmarks.hostile.inside import inside
 from benchmarks.hostile.mutation import mutated
 from benchmarks.hostile.readers import READERS
 from pixelreg.errors import PixelregError
@@ -37,6 +40,7 @@ from pixelreg.files import write_bytes
 RESULTS = Path(__file__).parent / "results" / "TRUST.md"
 SLOW, LARGE = 5.0, 500  # seconds of one input; MB that a process of many takes beyond its start
 BOUNDS = {"onnx": 2048}  # MB of kinds that may take more: what `deep_onnx.session` allows a model
+Damage = Callable[[bytes, Sequence[bytes], random.Random], bytes]
 HANG = 30.0
 AT_ONCE = 500  # inputs of one process
 
@@ -74,20 +78,37 @@ def read_one(kind: str, path: Path) -> str:
     return "taken"
 
 
-def measure(kind: str, inputs: int, seed: int, keep: Path | None, state: State) -> Tally:
-    """Read many mutated files of a kind, some hundred in a process."""
+@dataclass(frozen=True)
+class Source:
+    """Files by number, made by ``damage`` from whole ones, the same for the same seed."""
+
+    wholes: list[tuple[str, bytes]]
+    seed: int
+    damage: Damage
+
+    def file(self, number: int) -> tuple[str, bytes]:
+        """The name of the whole one, and the bytes."""
+        rng = random.Random(f"{self.seed} {number}")
+        name, whole = rng.choice(self.wholes)
+        return name, self.damage(whole, [content for _, content in self.wholes], rng)
+
+
+def measure(
+    kind: str, inputs: int, seed: int, damage: Damage, keep: Path | None, state: State
+) -> Tally:
+    """Read many damaged files of a kind, some hundred in a process."""
     tally = state.of(kind)
     if tally.inputs >= inputs:
         return tally
-    seeds = list(CORPORA[kind]().items())
+    source = Source(list(CORPORA[kind]().items()), seed, damage)
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in seeds:
+        for name, content in source.wholes:
             path = Path(folder) / f"x.{name.rpartition('.')[2]}"
             path.write_bytes(content)
             assert read_one(kind, path) == "taken", f"{kind}: {name} is whole, and not taken"
         while tally.inputs < inputs:
             numbers = range(tally.inputs, min(tally.inputs + AT_ONCE, inputs))
-            _chunk(kind, seeds, numbers, seed, Path(folder), tally, keep)
+            _chunk(kind, source, numbers, Path(folder), tally, keep)
             state.save()
     return tally
 
@@ -116,27 +137,15 @@ class State:
             write_bytes(self._path, content.encode())
 
 
-def _content(seeds: list[tuple[str, bytes]], number: int, seed: int) -> tuple[str, bytes]:
-    rng = random.Random(f"{seed} {number}")
-    name, whole = rng.choice(seeds)
-    return name, mutated(whole, [content for _, content in seeds], rng)
-
-
 def _chunk(
-    kind: str,
-    seeds: list[tuple[str, bytes]],
-    numbers: range,
-    seed: int,
-    folder: Path,
-    tally: Tally,
-    keep: Path | None,
+    kind: str, source: Source, numbers: range, folder: Path, tally: Tally, keep: Path | None
 ) -> None:
     """Read some files in a process of their own."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         os.close(reading)
-        _child(kind, seeds, numbers, seed, folder, writing)
+        _child(kind, source, numbers, folder, writing)
     os.close(writing)
     done, fault, most = numbers.start, "", bound_of(kind)
     with os.fdopen(reading, "rb") as lines:
@@ -156,31 +165,24 @@ def _chunk(
             tally.megabytes = max(tally.megabytes, megabytes)
             bad = slow or large or (what if what not in ("taken", "refused") else "")
             if bad:
-                _note(bad, _content(seeds, done, seed), kind, done, tally, keep)
+                _note(bad, source.file(done), kind, done, tally, keep)
             done += 1
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if done < numbers.stop:
         bad = fault or f"the process ended ({status})"
-        _note(bad, _content(seeds, done, seed), kind, done, tally, keep)
+        _note(bad, source.file(done), kind, done, tally, keep)
         done += 1
     tally.inputs += done - numbers.start
 
 
-def _child(
-    kind: str,
-    seeds: list[tuple[str, bytes]],
-    numbers: range,
-    seed: int,
-    folder: Path,
-    writing: int,
-) -> None:
+def _child(kind: str, source: Source, numbers: range, folder: Path, writing: int) -> None:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
     start: float | None = None
     for number in numbers:
-        name, content = _content(seeds, number, seed)
+        name, content = source.file(number)
         path = folder / f"x.{name.rpartition('.')[2]}"
         path.write_bytes(content)
         began = time.process_time()  # others may be at work on the machine; `HANG` is the clock's
@@ -245,6 +247,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=1000, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--inside", action="store_true", help="keep lengths and check sums right")
     parser.add_argument("--only", choices=list(READERS), action="append")
     parser.add_argument("--keep", type=Path, help="folder for files that show a fault")
     parser.add_argument("--state", type=Path, help="JSON file of the counts so far")
@@ -254,8 +257,9 @@ def main() -> None:
     if asked.atheris:
         sys.exit(choosing.run(asked.atheris, more))
     tallies, state = {}, State(asked.state, asked.seed)
+    damage = inside if asked.inside else mutated
     for kind in asked.only or READERS:
-        tallies[kind] = measure(kind, asked.inputs, asked.seed, asked.keep, state)
+        tallies[kind] = measure(kind, asked.inputs, asked.seed, damage, asked.keep, state)
         t = tallies[kind]
         print(
             f"{kind:13} {t.inputs:7,} inputs, {t.taken:6,} taken, {sum(t.faults.values())} faults, "
@@ -263,6 +267,7 @@ def main() -> None:
             flush=True,
         )
     command = f"python -m benchmarks.trust --inputs {asked.inputs} --seed {asked.seed}"
+    command += " --inside" if asked.inside else ""
     if asked.output:
         asked.output.write_text(page(tallies, command), encoding="utf-8")
 

@@ -247,7 +247,7 @@ def _over_source(card: Card, given: Mapping[str, float]) -> tuple[float, ...]:
 def _checked(card: Card, given: Iterable[float] | Sequence[float]) -> tuple[float, ...]:
     try:
         values = tuple(float(value) for value in given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UsageError(
             f"{given!r} is no target: give a name, {len(card.condition)} numbers, or some by name"
         ) from None

@@ -24,6 +24,7 @@ from pixelreg.errors import ModelFileError, PixelregError, UsageError, need
 MOST_MEMORY = 2**31  # bytes of all models that are not trusted
 # Seconds of a run, and more for each million numbers that go in: a slow processor takes half.
 SECONDS, SECONDS_A_MILLION = 60.0, 120.0
+MOST_WORDS = 4000  # letters of what onnxruntime says that are looked through
 OUT_OF_MEMORY = ("Available memory", "bad_alloc", "Failed to allocate memory", "out of memory")
 SILENT = 4  # onnxruntime's log level: fatal errors only
 
@@ -155,7 +156,7 @@ class Session:
                 read_config_from_model=0,
             )
         except Exception as error:  # as in `run`
-            said = str(error)
+            said = _said(error)
             reason = (
                 _too_new(said, self._ort)
                 or _exceeded(said, providers[0][0] != CPU)
@@ -181,10 +182,15 @@ def _too_new(said: str, ort: Any) -> str:
     )
 
 
+def _said(error: Exception) -> str:
+    """An error's words, as many as are read: names of 100,000 letters are a stranger's as well."""
+    return str(error)[:MOST_WORDS]
+
+
 def _plain_words(error: Exception) -> str:
     """What onnxruntime says, without where in its source it says so."""
-    said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error))
-    said = re.sub(r"\S*/\S+\.(cc|h):\d+ [^\n]*?\) (?=[A-Z])", "", said)
+    said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", _said(error))
+    said = re.sub(r"(?<!\S)\S+\.(cc|h):\d+ [^\n]*?\) (?=[A-Z])", "", said)
     return f"is refused by onnxruntime: {said}"
 
 

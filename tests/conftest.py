@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core; more threads would be in the way
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where bytecode is forbidden, every worker rewrites every assert of every file again, and every
+# process that a test starts compiles the package. Numba writes beside the sources anyway.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

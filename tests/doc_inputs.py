@@ -109,7 +109,7 @@ def _clip(pantry: Pantry, path: Path) -> None:
 
 def _drawn(seed: int) -> Callable[[Pantry, Path], None]:
     def make(pantry: Pantry, path: Path) -> None:
-        synthesise(path, PEOPLE, size=DRAWN, seed=seed)
+        synthesise(path, PEOPLE, ("neutral", "happy", "surprised"), size=DRAWN, seed=seed)
 
     return make
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_tools import pixels
-from photo_tools import photo, truth
+from photo_tools import PUBLISHED, photo, truth
 from PIL import Image
 
 import pixelreg
@@ -109,7 +109,8 @@ def crops(london: Path, person: str) -> tuple[np.ndarray, np.ndarray]:
     """A person's neutral and smiling photograph as the model sees them, (128, 128, 3)."""
     smiling = pixels(london / "smiling_front" / f"{person}_08.jpg")  # without a template
     (found,) = make_detector("bundled").detect(smiling, largest=True)
-    sides = (photo(london, person), truth(london, person)[:2]), (smiling, found.eyes)
+    whole = photo(london, person, PUBLISHED), truth(london, person, PUBLISHED)[:2]
+    sides = whole, (smiling, found.eyes)
     neutral, happy = (crop(p, similarity_from_eyes(e, Frame(), SIZE), SIZE) for p, e in sides)
     return neutral, happy
 
@@ -152,9 +153,10 @@ def test_translate_takes_it_by_its_name(london: Path) -> None:
     file = london / "neutral_front" / "001_03.jpg"  # its landmarks lie beside it
     made = pixelreg.translate(file, "smile", "flow")
     assert isinstance(made, Image.Image)
-    change = np.abs(np.asarray(made).astype(int) - photo(london))
+    change = np.abs(np.asarray(made).astype(int) - photo(london, side=PUBLISHED))
     assert 0.5 < change.mean() < 5
-    by_hand = pixelreg.load("flow", locator=Locator(eyes=tuple(truth(london)[:2].ravel())))
+    eyes = truth(london, side=PUBLISHED)[:2]
+    by_hand = pixelreg.load("flow", locator=Locator(eyes=tuple(eyes.ravel())))
     np.testing.assert_array_equal(np.asarray(by_hand.translate(file, "happy")), np.asarray(made))
 
 
@@ -198,8 +200,8 @@ def test_each_expression_of_pixel_rr_is_nearest_to_the_rigs_own(ridge: Model, lo
     """On somebody whom it has not learnt from: seven changes, told apart by what they change."""
     file = london / "neutral_front" / f"{UNSEEN}_03.jpg"
     rig, ours = pixelreg.load("rig"), pixelreg.load("rr")
-    place = similarity_from_eyes(truth(london, UNSEEN)[:2], Frame(), SIZE)
-    before = crop(photo(london, UNSEEN), place, SIZE).astype(float)
+    place = similarity_from_eyes(truth(london, UNSEEN, PUBLISHED)[:2], Frame(), SIZE)
+    before = crop(photo(london, UNSEEN, PUBLISHED), place, SIZE).astype(float)
 
     def change(translator: pixelreg.Translator, target: str) -> np.ndarray:
         made = np.asarray(translator.translate(file, target))

@@ -16,12 +16,11 @@ pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
 import official_networks as official
-from click.testing import CliRunner
+from cli_tools import Command
 from onnx_tools import by_onnxruntime, refused
 
 from deep_onnx.architectures import action_units
 from deep_onnx.card import Card
-from deep_onnx.commands.export_torch import export_torch
 from deep_onnx.convert import ARCHITECTURES, Conversion, convert, fill, read_checkpoint
 from deep_onnx.file import read_card
 from pixelreg.errors import MissingExtraError, ModelFileError, UnknownNameError, UsageError
@@ -294,16 +293,16 @@ def test_ganimation_offers_the_expressions_that_are_asked_for() -> None:
         ARCHITECTURES["ganimation"].build(state, Conversion(("purple",)))
 
 
-def test_the_command_with_stored_statistics(tmp_path) -> None:
+def test_the_command_with_stored_statistics(command: Command, tmp_path) -> None:
     state, output = official.unet(2), tmp_path / "m.onnx"
     arguments = ["pix2pix", "--checkpoint", saved(state, tmp_path), "--targets", "happy"]
     arguments += ["--size", "32", "--norm-statistics", "running", "--frame", "0.3,0.4,0.7,0.4"]
     arguments += ["--licence", "CC0", "-o", output]
-    run = CliRunner().invoke(export_torch, [str(argument) for argument in arguments])
-    assert run.exit_code == 0, run.output
-    assert "m.onnx: " in run.stdout
-    assert "parameters" in run.stdout
-    assert run.stderr == ""
+    run = command("export-torch", *arguments)
+    assert run.code == 0, run.err
+    assert "m.onnx: " in run.out
+    assert "parameters" in run.out
+    assert run.err == ""
     card = read_card(output)
     assert list(card.targets) == ["happy"]
     assert card.frame == Frame((0.3, 0.4), (0.7, 0.4))
@@ -312,5 +311,6 @@ def test_the_command_with_stored_statistics(tmp_path) -> None:
     made = made_by(output, image=picture(2))
     same(made, official.run_unet(state, picture(2), running=True))
     assert (made - official.run_unet(state, picture(2))).abs().max() > 0.1
-    wrong = CliRunner().invoke(export_torch, [*map(str, arguments[:-1]), "m.pb"])
-    assert isinstance(wrong.exception, UsageError)
+    wrong = command("export-torch", *arguments[:-1], "m.pb")
+    assert wrong.code == 2
+    assert "must end in .onnx" in wrong.error

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_tools import Command
-from photo_tools import SIDE, photo, resized, truth
+from photo_tools import photo, truth
 from PIL import Image, ImageDraw
 
 from pixelreg.errors import FaceError
@@ -36,8 +36,8 @@ def covered(person: Image.Image, points: np.ndarray, what: str) -> np.ndarray:
 def test_covered_faces_are_left_alone_and_a_line_says_why(london: Path, what: str) -> None:
     rig = RigTranslator(Locator("bundled"))
     for person in ("001", "017", "033"):
-        small = Image.fromarray(resized(photo(london, person), 450))
-        picture = covered(small, truth(london, person) * 450 / SIDE, what)
+        small = Image.fromarray(photo(london, person, 450))
+        picture = covered(small, truth(london, person, 450), what)
         if what == "nothing":
             assert (rig.translate(picture, "happy") != picture).any()
             continue
@@ -49,8 +49,8 @@ def test_covered_faces_are_left_alone_and_a_line_says_why(london: Path, what: st
 def test_other_models_change_covered_faces_and_say_so(
     london: Path, what: str, tmp_path: Path, command: Command
 ) -> None:
-    small = Image.fromarray(resized(photo(london, "017"), 450))
-    picture = covered(small, truth(london, "017") * 450 / SIDE, what)
+    small = Image.fromarray(photo(london, "017", 450))
+    picture = covered(small, truth(london, "017", 450), what)
     Image.fromarray(picture).save(tmp_path / "in.png")
     result = command(
         "apply", tmp_path / "in.png", "--model", "flow", "--detector", "bundled",

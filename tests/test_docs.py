@@ -61,6 +61,7 @@ SHORTER = (
     More("train dcgan", "--size 32 --width 4 --minutes 0.02", "minutes of training"),
     More("train", "--size 32 --width 4 --minutes 0.02", "minutes of training"),
     More("fit .*--cv", "--size 32", "half a minute of cross-validation"),
+    More("fit .*--model lsrf", "--size 48", "every pixel searches its window"),
     More("blendshape", "--components 2", "six drawn people smile in fewer ways than real ones"),
     More("portrait edit", f"--own-mask {PAINTED} --mask {PAINTED}", NO_PARSER),
     More("portrait style", f"--own-mask {PAINTED} --from-mask {PAINTED}", NO_PARSER),
@@ -100,7 +101,7 @@ AT_HAND = {
 # Lines that print nothing and make nothing are asked after what they did.
 ASKED_AFTER = {"eval": "complete -p pixelreg"}
 INTO_LAST = ("data masks", "data sketch", "data synthesise", "data download")
-SLOW = re.compile(r"pixelreg (train|quantise|blendshape)")
+SLOW = re.compile(r"pixelreg (train|quantise|blendshape|portrait)")
 
 
 # ---- running
@@ -298,10 +299,11 @@ def parsed(command: Command) -> None:
             assert word.partition("=")[0] in known, f"{command.text}: there is no {word}"
 
 
-def test_pages_whose_commands_run_elsewhere_name_options_that_there_are() -> None:
+def test_commands_that_run_elsewhere_or_seldom_name_options_that_there_are() -> None:
     for page in pages():
         for block in blocks(page):
-            if page.name in OPTIONS_ONLY and block.language in SHELL:
+            seldom = page.name in OPTIONS_ONLY or SLOW.search(block.text)
+            if seldom and block.language in SHELL:
                 for command in commands(block.text):
                     if command.text.startswith("pixelreg "):
                         parsed(command)

@@ -69,6 +69,12 @@ def test_the_source_computes_what_its_codes_stand_for(kind, dtype) -> None:
             assert found.largest <= (2 if kind != "flow" else 4), options
 
 
+def test_names_that_differ_in_case_alone_have_headers_of_their_own() -> None:
+    form = coded(model_of("affine"), Options())
+    guards = {source(form, name).header.partition("#ifndef ")[2].split()[0] for name in ("a", "A")}
+    assert len(guards) == 2
+
+
 @needs_compiler
 def test_float32_is_apply_to_the_bit_where_sums_are_short() -> None:
     for kind in ("affine", "flow"):

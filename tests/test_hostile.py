@@ -515,12 +515,20 @@ def test_an_end_from_outside_is_as_ctrl_c(number: str, tmp_path: Path) -> None:
         "--size",
         "512",
     ]
-    with subprocess.Popen(list(map(str, words)), stderr=subprocess.PIPE) as process:
-        end = time.monotonic() + 30
-        while not list(out.rglob("*.JPG")) and time.monotonic() < end:
-            time.sleep(0.05)
-        process.send_signal(getattr(signal, number))
-        _, told = process.communicate(timeout=30)
+    with subprocess.Popen(
+        list(map(str, words)),
+        stderr=subprocess.PIPE,
+        # Tests that were begun by nohup have been told to ignore it.
+        preexec_fn=lambda: signal.signal(getattr(signal, number), signal.SIG_DFL),
+    ) as process:
+        try:
+            end = time.monotonic() + 30
+            while not list(out.rglob("*.JPG")) and time.monotonic() < end:
+                time.sleep(0.05)
+            process.send_signal(getattr(signal, number))
+            _, told = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 1
     assert told.decode().splitlines()[-1].startswith("pixelreg: error: stopped before the end")
     assert b"Traceback" not in told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -123,6 +125,35 @@ def test_features_reproduce_the_grid_kernel_with_few_columns() -> None:
         grid = np.exp(-((grey_levels()[:, None] - grey_levels()) ** 2) / (2 * sigma**2))
         np.testing.assert_allclose(features.table @ features.table.T, grid, atol=1e-10)
         assert features.table.shape[1] <= most
+
+
+def test_features_are_orthogonal_and_found_again_from_the_kernel() -> None:
+    """Of every width that means anything, down to one where each level stands alone."""
+    for sigma in (1e-3, 0.02, *SIGMAS, 100.0):
+        features = level_features(sigma)
+        grid = np.exp(-((grey_levels()[:, None] - grey_levels()) ** 2) / (2 * sigma**2))
+        lengths = np.linalg.norm(features.table, axis=0)
+        cosines = features.table.T @ features.table / np.outer(lengths, lengths)
+        np.testing.assert_allclose(cosines, np.eye(len(lengths)), atol=1e-10)
+        assert (np.diff(lengths) <= 0).all()
+        exact = np.linalg.eigvalsh(grid)[::-1][: len(lengths)]
+        np.testing.assert_allclose(lengths**2, exact, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(grid @ features.inverse, features.table, atol=1e-8)
+
+
+def test_levels_are_solved_alike_however_pixels_are_cut() -> None:
+    rng = np.random.default_rng(5)
+    X, T = (rng.integers(0, 256, (20, 9000), np.uint8) for _ in range(2))
+    backend, table = get_backend("numpy"), level_features(0.3).table
+    whole = backend.solve_levels(backend.level_sums(X, T), table, 0.4)
+    part = slice(960, 4001)
+    some = backend.solve_levels(backend.level_sums(X[:, part], T[:, part]), table, 0.4)
+    assert some.tobytes() == whole[part].tobytes()
+    if find_spec("numba"):
+        for threads in (1, 2, 3):
+            backend = get_backend("numba", threads=threads)
+            made = backend.solve_levels(backend.level_sums(X, T), table, 0.4)
+            assert made.tobytes() == whole.tobytes()
 
 
 def test_auto_says_what_it_took() -> None:

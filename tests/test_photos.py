@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_tools import Command, Result, files_in, pixels
-from photo_tools import SIDE, photo, resized, shapes, truth
+from photo_tools import PUBLISHED, SIDE, photo, resized, shapes, truth
 from PIL import Image, ImageCms, ImageFilter
 
 from pixelreg.api import bundled_model
@@ -145,7 +145,7 @@ def test_a_published_file_keeps_what_is_its_own(london: Path, smile, tmp_path: P
 
 def test_a_photo_that_the_camera_turned(london: Path, smile, tmp_path: Path) -> None:
     """EXIF 6: what is stored lies on its side; what comes back stands."""
-    upright = np.ascontiguousarray(photo(london)[:, 100:1250])
+    upright = np.ascontiguousarray(photo(london)[:, 50:625])
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010F] = "a camera"
@@ -156,12 +156,12 @@ def test_a_photo_that_the_camera_turned(london: Path, smile, tmp_path: Path) -> 
     result = smile(tmp_path / "turned.jpg", tmp_path / "out.jpg")
     assert result.code == 0, result.err
     with Image.open(tmp_path / "out.jpg") as made:
-        assert (made.format, made.size) == ("JPEG", (1150, SIDE))
+        assert (made.format, made.size) == ("JPEG", (575, SIDE))
         assert made.getexif().get(0x0112, 1) == 1
         assert made.getexif()[0x010F] == "a camera"
     after, expected = pixels(tmp_path / "out.jpg"), pixels(tmp_path / "expected.png")
     assert change(expected, after).mean() < 5  # two rounds of JPEG
-    assert_smiles(upright, after, truth(london) - [100, 0])
+    assert_smiles(upright, after, truth(london) - [50, 0])
 
 
 def test_a_grey_photo(london: Path, smile, tmp_path: Path) -> None:
@@ -195,15 +195,15 @@ def test_small_and_large_copies(side: int, london: Path, smile, tmp_path: Path) 
 
 @pytest.mark.parametrize("degrees", [20, -20])
 def test_a_tilted_face(degrees: int, london: Path, smile, tmp_path: Path) -> None:
-    small = Image.fromarray(resized(photo(london), 675))
+    small = Image.fromarray(photo(london))
     tilted = small.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=(200, 200, 200))
     tilted.save(tmp_path / "in.png")
     result = smile(tmp_path / "in.png", tmp_path / "out.png")
     assert result.code == 0, result.err
     # Around the picture's middle, anticlockwise as one sees it.
     turn = np.exp(-1j * np.deg2rad(degrees))
-    middle = 675 / 2 * (1 + 1j)
-    points = (truth(london) / 2 @ np.array([1, 1j]) - middle) * turn + middle
+    middle = SIDE / 2 * (1 + 1j)
+    points = (truth(london) @ np.array([1, 1j]) - middle) * turn + middle
     points = np.stack([points.real, points.imag], axis=-1)
     assert_smiles(pixels(tmp_path / "in.png"), pixels(tmp_path / "out.png"), points)
 
@@ -214,12 +214,12 @@ def test_a_tilted_face(degrees: int, london: Path, smile, tmp_path: Path) -> Non
 @pytest.fixture
 def two_faces(london: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Two people side by side, the one on the right smaller: the picture, and their landmarks."""
-    large, small = resized(photo(london), 900), resized(photo(london, "003"), 600)
-    picture = np.full((900, 1500, 3), 235, np.uint8)
-    picture[:, :900] = large
-    picture[200:800, 900:] = small
-    points = truth(london) * 900 / SIDE, truth(london, "003") * 600 / SIDE + [900, 200]
-    return picture, *points
+    large, small = photo(london, side=450), photo(london, "003", 300)
+    picture = np.full((450, 750, 3), 235, np.uint8)
+    picture[:, :450] = large
+    picture[100:400, 450:] = small
+    right = truth(london, "003", 300) + np.array([450, 100])
+    return picture, truth(london, side=450), right
 
 
 def test_which_of_two_faces(two_faces, command: Command, asked: str, tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_which_of_two_faces(two_faces, command: Command, asked: str, tmp_path: P
         result = command("apply", tmp_path / "in.png", *options, *more, "-o", out)
         assert result.code == 0, result.err
         changes[which] = change(before, pixels(out))
-    left, right = np.s_[:, :900], np.s_[:, 900:]
+    left, right = np.s_[:, :450], np.s_[:, 450:]
     for which in ("largest", "1"):
         assert changes[which][right].max() == 0
         assert changes[which][left].max() > 50
@@ -242,7 +242,7 @@ def test_which_of_two_faces(two_faces, command: Command, asked: str, tmp_path: P
     np.testing.assert_array_equal(changes["all"], changes["1"] + changes["2"])
     after = pixels(tmp_path / "all.png")
     assert_smiles(before[left], after[left], large)
-    assert_smiles(before[right], after[right], small - [900, 0])
+    assert_smiles(before[right], after[right], small - [450, 0])
     result = command("apply", tmp_path / "in.png", *options, "--face", 3)
     assert result.code == 1
     assert result.error == "face 3 was asked for, but only 2 faces were found"
@@ -289,8 +289,10 @@ def test_a_face_cut_by_the_border(side: str, london: Path, smile, tmp_path: Path
 
 def test_half_a_face_is_none(london: Path, smile, tmp_path: Path) -> None:
     """With one eye outside there is nothing to align by; that is told."""
-    middle = int(truth(london)[:2, 0].mean())
-    Image.fromarray(photo(london)[:, :middle]).save(tmp_path / "in.png", compress_level=1)
+    middle = int(truth(london, side=PUBLISHED)[:2, 0].mean())
+    Image.fromarray(photo(london, side=PUBLISHED)[:, :middle]).save(
+        tmp_path / "in.png", compress_level=1
+    )
     result = smile(tmp_path / "in.png", tmp_path / "out.png")
     assert result.code == 1
     assert "no face was found" in result.error
@@ -317,7 +319,7 @@ def test_a_folder_with_a_bad_file(london: Path, smile, tmp_path: Path) -> None:
     people = ("001", "002", "003", "004", "005")
     for person in people:
         name = f"2001/{person}.jpg" if person > "003" else f"{person}.jpg"
-        Image.fromarray(resized(photo(london, person), 450)).save(album / name, quality=92)
+        Image.fromarray(photo(london, person, 450)).save(album / name, quality=92)
     (album / "2001" / "damaged.jpg").write_bytes((album / "001.jpg").read_bytes()[:4000])
     result = smile(album, tmp_path / "out")
     assert (result.code, result.out) == (1, "")
@@ -328,5 +330,5 @@ def test_a_folder_with_a_bad_file(london: Path, smile, tmp_path: Path) -> None:
     made = files_in(tmp_path / "out")
     assert made == {"001.jpg", "002.jpg", "003.jpg", "2001/004.jpg", "2001/005.jpg"}
     for name in made:
-        points = truth(london, Path(name).stem) * 450 / SIDE
+        points = truth(london, Path(name).stem, 450)
         assert_smiles(pixels(album / name), pixels(tmp_path / "out" / name), points)

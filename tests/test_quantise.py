@@ -16,12 +16,11 @@ from PIL import Image
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from click.testing import CliRunner
+from cli_tools import Command
 from onnx import helper
 from onnx_tools import build, by_onnxruntime
 
 from deep_onnx.card import Card
-from deep_onnx.commands.quantise import quantise as quantise_command
 from deep_onnx.file import finish, read_card
 from deep_onnx.quantise import (
     KINDS,
@@ -291,13 +290,14 @@ def test_faces_are_aligned_as_the_card_says(london) -> None:
     assert found.problems == ()
 
 
-def test_the_command(drawn, tmp_path) -> None:
+def test_the_command(drawn, command: Command, tmp_path) -> None:
     model, output = written(tmp_path), tmp_path / "small.onnx"
     options = [model, "--data", drawn, "--no-align", "--pictures", "8", "-o", output]
-    run = CliRunner().invoke(quantise_command, [*map(str, options), "--to", "int8"])
-    assert run.exit_code == 0, run.output
-    assert "small.onnx: " in run.stdout
-    assert "dB to fp32 on " in run.stdout
+    run = command("quantise", *options, "--to", "int8")
+    assert run.code == 0, run.err
+    assert "small.onnx: " in run.out
+    assert "dB to fp32 on " in run.out
     assert read_card(output).notes["quantised"]["to"] == "int8"
-    itself = [model, "--data", drawn, "--to", "fp16", "-o", model]
-    assert isinstance(CliRunner().invoke(quantise_command, map(str, itself)).exception, UsageError)
+    itself = command("quantise", model, "--data", drawn, "--to", "fp16", "-o", model)
+    assert itself.code == 2
+    assert "is the model itself" in itself.error

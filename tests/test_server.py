@@ -43,7 +43,7 @@ from pixelreg.rig.translator import RigTranslator
 from pixelreg.server.app import Service
 from pixelreg.server.description import described
 from pixelreg.server.guard import HEADERS, Guard
-from pixelreg.server.limits import MEDIA, MOST_FRAMES, Limits
+from pixelreg.server.limits import MOST_FRAMES, Limits
 from pixelreg.server.menu import Menu
 from pixelreg.server.page import Page
 from pixelreg.translator import Changer, PlanTranslator
@@ -175,7 +175,7 @@ def test_a_picture_comes_back_as_translate_makes_it_and_of_its_own_kind(ask, for
     content = encoded(format)
     answer = ask.apply(content, "?expression=sad&strength=0.5", **{"Content-Type": "image/x"})
     assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"] == MEDIA[format]
+    assert answer.headers["content-type"] == Image.MIME[format]
     assert Image.open(io.BytesIO(answer.content)).format == format
     assert answer.content == PlanTranslator(MODEL).translate(content, "sad", 0.5)
 

@@ -436,6 +436,9 @@ def test_minutes_are_kept(tmp_path: Path) -> None:
 
 
 def test_schedules() -> None:
+    for given in ({}, {"steps": 3, "minutes": 1.0}):
+        with pytest.raises(UsageError, match="one of steps, epochs and minutes"):
+            Schedule(**given)
     assert Schedule(epochs=3).total(7) == 21
     assert Schedule(steps=9).total(7) == 9
     assert Schedule(minutes=2).total(7) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -37,6 +38,62 @@ def line_of(error: type[Exception], work: Callable[[], object], says: str = "") 
         work()
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+# ---- texts that make a search go back again and again
+
+LONG = 1_000_000
+BEGUN = [
+    *(b" ", b"<xmp:Thumbnails ", b"<xmp:Thumbnails>", b"<exif:GPSa ", b"<exif:GPSa>"),
+    *(b" exif:GPSa=' ", b"<Iptc4xmpExt:DigitalSourceType ", b"<?xpacket end", b"pixelreg"),
+    *(b'<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="" ', b"tiff:Orientation   "),
+]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("begun", BEGUN, ids=str)
+def test_xmp_that_begins_and_never_ends_is_read_once(begun: bytes) -> None:
+    from pixelreg.pictures import about
+
+    xmp = begun * (LONG // len(begun))
+    for work in (about._short, about._upright_xmp, about._placeless_xmp, about._marked_xmp):
+        assert work(xmp)
+    assert not about._marked(xmp)
+    names = b"".join(b"<exif:GPS%d>" % k for k in range(50_000))  # each of another name
+    assert about._placeless_xmp(names) == names
+
+
+def test_properties_are_left_out_as_attributes_and_as_elements() -> None:
+    from pixelreg.pictures.about import _placeless_xmp, _short, _upright_xmp
+
+    places = b"<a exif:GPSLatitude='1,2N' b=\"c\"><exif:GPSAltitude>3</exif:GPSAltitude >d"
+    places += b'<exif:GPSMapDatum x="/"/>e<exif:GPSTrack>f<exif:GPSTrack>g</exif:GPSTrack>h</a>'
+    assert _placeless_xmp(places) == b'<a b="c">deh</a>'
+    thumbs = b"<a><xap:Thumbnails><b>c</b></xap:Thumbnails><xmp:Thumbnails>d</a>"
+    assert _upright_xmp(thumbs) == b"<a><xmp:Thumbnails>d</a>"
+    assert _short(b"<a/>" + b" " * 2000 + b'<?xpacket end="w"?>') == b'<a/>\n<?xpacket end="w"?>'
+
+
+@pytest.mark.timeout(60)
+def test_blanks_in_the_head_of_a_ppm_are_read_once(tmp_path: Path) -> None:
+    from pixelreg.pictures.image import read_file
+
+    path = tmp_path / "x.ppm"
+    path.write_bytes(b"P6" + b" " * 60 + b"2 1 # so wide\n# and deep\n255 abcdef")
+    assert read_file(path).pixels.shape == (1, 2, 3)
+
+
+@pytest.mark.timeout(60)
+def test_a_graph_of_endless_names_is_one_line(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    import pixelreg
+    from benchmarks.hostile.corpus import graphs
+
+    graph = onnx.load_from_string(graphs()["onnx"])
+    graph.graph.node[0].input[1] = "/a" * 50_000
+    (tmp_path / "x.onnx").write_bytes(graph.SerializeToString())
+    load = lambda: pixelreg.load(tmp_path / "x.onnx", provider="cpu", threads=1)  # noqa: E731
+    assert len(line_of(ModelFileError, load, "refused by onnxruntime")) < 1000
 
 
 # ---- studies
@@ -144,20 +201,32 @@ def test_what_failed_has_replaced_nothing(model: Path, command: Command, tmp_pat
     assert "1 replaced what was there" in done.err
 
 
-def test_a_file_is_said_to_be_replaced_once(command: Command, tmp_path: Path) -> None:
-    sheet = tmp_path / "sheet.png"
-    sheet.write_bytes(b"")
-    result = command("apply", tmp_path, "--sliders", sheet)
+def test_a_file_is_said_to_be_replaced_once(model: Path, command: Command, tmp_path: Path) -> None:
+    for name in ("in.png", "out.gif"):
+        Image.new("RGB", (32, 32)).save(tmp_path / name)
+    line = ("apply", tmp_path / "in.png", "--expr", "happy", "--model", model, "--no-align")
+    result = command(*line, "--animate", tmp_path / "out.gif")
     assert result.err.count("is there already") == 1
+    assert "is there already" not in command(*line, "-o", tmp_path / "out.xyz").err
 
 
-def test_a_model_is_not_written_over_without_a_word(model: Path, capsys, tmp_path: Path) -> None:
-    from pixelreg.commands.options import MODEL_FILE
+def test_a_model_is_not_written_over_without_a_word(
+    model: Path, command: Command, tmp_path: Path
+) -> None:
+    from pixelreg.data.synthetic import synthesise
 
-    MODEL_FILE.convert(str(tmp_path / "new.safetensors"), None, None)
-    assert capsys.readouterr().err == ""
-    MODEL_FILE.convert(str(model), None, None)
-    assert capsys.readouterr().err == f"{model} is there already, and will be replaced\n"
+    synthesise(tmp_path / "faces", people=3, size=32, seed=1)
+    fit = ("fit", "--data", tmp_path / "faces", "--no-align", "--size", "16", "--holdout", "0")
+    fit += ("--expr", "happy", "-o", model)
+    told = f"{model} is there already, and will be replaced\n"
+    for wrong in (("--model", "kr", "--sigma", "-1"), ("--nothing",)):
+        result = command(*fit, *wrong)
+        assert result.code == 2
+        assert told not in result.err  # as it is not
+    again = command(*fit)
+    assert again.code == 0
+    assert again.err.count(told) == 1
+    assert again.err.index(told) < again.err.index("wrote")
 
 
 # ---- full disks
@@ -235,6 +304,55 @@ def test_a_full_disk_while_a_training_is_saved(tmp_path: Path, monkeypatch) -> N
 
 
 # ---- checkpoints
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("best_step", math.inf), ("step", math.inf), ("seconds", 10**400), ("names", {"train": 3})],
+)
+def test_a_training_with_impossible_numbers_is_one_line(key: str, value, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is absent; the extra 'train' brings it")
+    from deep_onnx.training import checkpoint
+    from pixelreg.models import store
+
+    path, algorithm = tmp_path / "last.safetensors", small_training()
+    checkpoint.save(path, algorithm, checkpoint.Progress(1), MARK)
+    values, arrays = store.read(path, checkpoint.FORMAT)
+    store.write(path, checkpoint.FORMAT, arrays, {**values, key: value})
+    line_of(PixelregError, lambda: checkpoint.load(path, algorithm, MARK), "is damaged")
+    if key == "step":
+        line_of(PixelregError, lambda: checkpoint.peek(path), "is damaged")
+
+
+def test_a_training_whose_losses_are_of_no_step_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is absent; the extra 'train' brings it")
+    from deep_onnx.training import checkpoint
+    from deep_onnx.training.loop import _Loop
+    from deep_onnx.training.losses_file import History
+
+    path, algorithm = tmp_path / "last.safetensors", small_training()
+    rows = {"train": np.array([[math.inf, 0.5]]), "validation": np.zeros((0, 1))}
+    progress = checkpoint.Progress(1, losses=rows, names={"train": ["l1"], "validation": []})
+    checkpoint.save(path, algorithm, progress, MARK)
+    loop = SimpleNamespace(run=SimpleNamespace(last=path), algorithm=algorithm, mark=MARK)
+    loop.losses = History(tmp_path / "losses.csv")
+    line_of(PixelregError, lambda: _Loop._resume(loop), "is damaged")
+
+
+@pytest.mark.parametrize("take", ["box", "shapes", "penguin"])
+def test_whole_numbers_beyond_floats_are_one_line(take: str) -> None:
+    from pixelreg.faces.landmarks import face_from_box
+    from pixelreg.shapes.components import finite
+
+    huge = [10**400] * 4
+    if take == "penguin":
+        pytest.importorskip("torch", reason="PyTorch is absent; the extra 'train' brings it")
+        from deep_onnx.architectures.penguin import _numbers
+
+        line_of(PixelregError, lambda: _numbers("start", huge), "numbers")
+    else:
+        call = (lambda: face_from_box(huge)) if take == "box" else (lambda: finite("x", huge))
+        line_of(PixelregError, call, "numbers")
 
 
 def zipped(**held: bytes) -> bytes:
@@ -375,6 +493,38 @@ def test_forked_processes_translate_as_their_parent_does(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr.decode()
 
 
+FITS = """
+import sys
+from pathlib import Path
+from pixelreg.commands.main import main
+place, out = Path(sys.argv[1]), Path(sys.argv[2])
+for kind in sys.argv[3:]:
+    words = ["fit", "--data", place, "--model", kind, "--no-align", "--size", "48"]
+    words += ["--expr", "happy", "--holdout", "0", "-o", out / f"{kind}.safetensors"]
+    assert main(list(map(str, words))) == 0, kind
+"""
+
+
+def test_one_and_two_threads_of_blas_write_the_same_model(tmp_path: Path) -> None:
+    from pixelreg.data.synthetic import synthesise
+    from pixelreg.regression import ESTIMATORS
+
+    synthesise(tmp_path / "faces", people=12, size=48, seed=1)
+    written = []
+    for threads in ("1", "2"):
+        out = tmp_path / threads
+        out.mkdir()
+        names = ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMBA")
+        count = {f"{name}_NUM_THREADS": threads for name in names}
+        environment = {**os.environ, **count, "PYTHONPATH": str(ROOT), "SOURCE_DATE_EPOCH": "0"}
+        line = [sys.executable, "-W", "ignore", "-c", FITS, tmp_path / "faces", out, *ESTIMATORS]
+        subprocess.run(line, env=environment, timeout=120, check=True)
+        written.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert len(written[0]) == len(ESTIMATORS)
+    for name, content in written[0].items():
+        assert written[1][name] == content, name
+
+
 def test_sixteen_threads_translate_as_one() -> None:
     """The bundled flow on a photo: detection, alignment, flow and pasting, all at once."""
     import pixelreg
@@ -387,3 +537,36 @@ def test_sixteen_threads_translate_as_one() -> None:
     with ThreadPoolExecutor(16) as pool:
         made = list(pool.map(lambda _: model.translate(face, "happy"), range(32)))
     assert all(np.array_equal(each, expected) for each in made)
+
+
+# ---- packages that are there and broken
+
+BROKEN = """
+import warnings
+from pixelreg.backends import compiled_loops, get_backend, load_for, quickest
+from pixelreg.errors import PixelregError
+try:
+    get_backend("numba")
+except PixelregError as error:
+    print(error)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    assert quickest() == get_backend("auto", 1e12).name == "numpy"
+    assert compiled_loops("loops_rig") is None
+    load_for(10**9)
+print({str(each.message) for each in told})
+"""
+
+
+def test_a_broken_numba_is_one_line_and_not_needed(tmp_path: Path) -> None:
+    (tmp_path / "numba").mkdir()
+    (tmp_path / "numba" / "__init__.py").write_text("raise AttributeError('no llvm\\nhere')")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "no Numba for the backend 'numba': AttributeError: no llvm here",
+        "{'computing without Numba: AttributeError: no llvm here'}",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 import tempfile
 import traceback
@@ -51,9 +52,11 @@ def _make_seeds(kind: str, folder: Path) -> None:
 def _fuzz(kind: str, seeds: Path, options: Sequence[str]) -> None:
     import atheris
 
+    from benchmarks.hostile.inside import inside
     from benchmarks.hostile.readers import READERS
     from pixelreg.errors import PixelregError
 
+    wholes = [path.read_bytes() for path in sorted(seeds.iterdir())]
     suffix = min(seeds.iterdir()).name.rpartition(".")[2]
     place = seeds.with_name(f"input.{suffix}")
 
@@ -70,8 +73,16 @@ def _fuzz(kind: str, seeds: Path, options: Sequence[str]) -> None:
                 raise
 
     with atheris.instrument_imports(include=["pixelreg", "deep_onnx"]):
-        for whole in sorted(seeds.iterdir()):
-            one(whole.read_bytes())
+        for whole in wholes:
+            one(whole)
+
+    def other(content: bytes, most: int, seed: int) -> bytes:
+        """Half of the inputs keep lengths and check sums right, so that what is inside is read."""
+        rng = random.Random(seed)
+        made = inside(content, wholes, rng) if rng.random() < 0.5 else b""
+        return made if 0 < len(made) <= most else atheris.Mutate(content, most)
+
     usual = [f"-timeout={SECONDS}", f"-rss_limit_mb={MEGABYTES}", f"-artifact_prefix={kind}-"]
-    atheris.Setup([sys.argv[0], str(seeds), *usual, *options], one)
+    usual += ["-len_control=0"]  # what is longer than the seeds is tried from the start
+    atheris.Setup([sys.argv[0], str(seeds), *usual, *options], one, custom_mutator=other)
     atheris.Fuzz()

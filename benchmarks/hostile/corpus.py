@@ -14,6 +14,11 @@ import numpy as np
 from PIL import Image
 
 Seeds = dict[str, bytes]  # by the suffix of a file
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description tiff:Orientation="6" '
+    b'exif:GPSLatitude="1,2N"><xmp:Thumbnails>a</xmp:Thumbnails><exif:GPSAltitude>3'
+    b"</exif:GPSAltitude></rdf:Description></rdf:RDF></x:xmpmeta>          <?xpacket end='w'?>"
+)
 
 
 def _saved(image: Image.Image, format: str, **options: Any) -> bytes:
@@ -49,7 +54,7 @@ def pictures() -> Seeds:
         "pages.tif": _saved(rgb, "TIFF", **moving, compression="tiff_deflate"),
         "deep.tif": deep.write_tiff(sixteen, {}, True),
         "float.tif": _saved(Image.fromarray(sixteen[..., 0] / np.float32(65535)), "TIFF"),
-        "webp": _saved(rgb.convert("RGBA"), "WEBP", **moving),
+        "webp": _saved(rgb.convert("RGBA"), "WEBP", **moving, xmp=XMP),
         "lossless.webp": _saved(rgb, "WEBP", lossless=True),
         "avif": _saved(rgb, "AVIF", **moving),
         "jp2": _saved(rgb, "JPEG2000"),
@@ -301,8 +306,9 @@ def trainings() -> Seeds:
     """The checkpoint of a training."""
     from deep_onnx.training import checkpoint
 
-    losses = {"train": np.array([[1.0, 0.5]])}
-    progress = checkpoint.Progress(1, 0.5, False, 0.25, 1, losses, {"train": ["l1"]})
+    losses = {"train": np.array([[1.0, 0.5]]), "validation": np.array([[1.0, 0.25]])}
+    names = {"train": ["l1"], "validation": ["l1"]}
+    progress = checkpoint.Progress(1, 0.5, False, 0.25, 1, losses, names)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "last.safetensors"
         checkpoint.save(path, small_training(), progress, MARK)

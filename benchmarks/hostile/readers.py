@@ -121,9 +121,14 @@ def training(path: Path) -> None:
     """The checkpoint of a training that is gone on with."""
     from benchmarks.hostile.corpus import MARK, small_training
     from deep_onnx.training import checkpoint
+    from deep_onnx.training.losses_file import History
 
     checkpoint.peek(path)
-    checkpoint.load(path, small_training(), MARK)
+    found = checkpoint.load(path, small_training(), MARK)
+    try:
+        History(path.with_name("losses.csv")).restore(found.names, found.losses)
+    except checkpoint.DAMAGE as error:  # as the loop does
+        raise PixelregError(f"{path} is damaged") from error
 
 
 def blendshapes(path: Path) -> None:

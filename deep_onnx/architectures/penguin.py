@@ -308,7 +308,7 @@ def _start(start: ArrayLike | None, low: Float64, high: Float64) -> Float64:
 def _numbers(name: str, values: ArrayLike) -> Float64:
     try:
         array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidArrayError(f"{name} must be an array of numbers: {error}") from error
     if not np.isfinite(array).all():
         raise InvalidArrayError(f"{name} must be finite")

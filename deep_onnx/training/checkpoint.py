@@ -25,6 +25,9 @@ from pixelreg.files import scratch_of
 from pixelreg.models import store
 
 FORMAT = store.Format("pixelreg-training", "2", "a checkpoint of a training")
+DAMAGE = (  # what wrong values raise, here and in PyTorch
+    *(KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError, OverflowError),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +110,7 @@ def load(path: Path, algorithm: Algorithm, fingerprint: str) -> Progress:
         kept = _below("state", arrays)
         algorithm.load_state({key: value.to(device) for key, value in kept.items()})
         return _progress(described, arrays)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
+    except DAMAGE as error:
         raise ModelFileError(f"{path} is damaged ({_line(error)}); start anew") from error
 
 
@@ -117,7 +120,7 @@ def load_networks(path: Path, algorithm: Algorithm, fingerprint: str) -> int:
     try:
         _fill_networks(algorithm, arrays)
         return int(described["step"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except DAMAGE as error:
         raise ModelFileError(f"{path} is damaged ({_line(error)})") from error
 
 
@@ -126,7 +129,7 @@ def peek(path: Path) -> tuple[int, bool]:
     described = store.read_metadata(path, FORMAT)
     try:
         return int(described["step"]), bool(described["finished"])
-    except (KeyError, TypeError, ValueError) as error:
+    except DAMAGE as error:
         raise ModelFileError(f"{path} is damaged ({_line(error)})") from error
 
 

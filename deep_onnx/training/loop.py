@@ -358,7 +358,7 @@ class _Loop:
         found = checkpoint.load(self.run.last, self.algorithm, self.mark)
         try:
             self.losses.restore(found.names, found.losses)
-        except (KeyError, ValueError) as error:
+        except checkpoint.DAMAGE as error:
             raise ModelFileError(f"{self.run.last} is damaged ({error}); start anew") from error
         self.step, self.seconds = found.step, found.seconds
         self.best, self.best_step = found.best, found.best_step

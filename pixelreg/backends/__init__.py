@@ -65,18 +65,35 @@ def get_backend(
     except PixelregError:
         raise
     except Exception as error:
-        if name == GPU and _found(name):  # a CuPy that is broken raises whatever it likes
-            raise PixelregError(f"no GPU for the backend {name!r}: {in_words(error)}") from error
-        if name not in EXTRAS or not isinstance(error, ImportError):
+        if name not in EXTRAS:
             raise
         package, extra = EXTRAS[name]
+        if _found(name):  # one that is broken raises whatever it likes
+            what, said = ("GPU", in_words(error)) if name == GPU else (package, _line(error))
+            raise PixelregError(f"no {what} for the backend {name!r}: {said}") from error
         raise MissingExtraError(package, extra, f"the backend {name!r}") from error
     return backend
 
 
 def quickest() -> str:
     """The quickest backend that is at hand for what goes on for long: numba, or numpy."""
-    return QUICKEST if _found(QUICKEST) else "numpy"
+    return QUICKEST if _works() else "numpy"
+
+
+def _works() -> bool:
+    """Whether Numba can be imported; that it cannot, though installed, is told."""
+    if not _found(QUICKEST):
+        return False
+    try:
+        import_module(QUICKEST)
+    except Exception as error:
+        warnings.warn(f"computing without Numba: {_line(error)}", RuntimeWarning, stacklevel=3)
+        return False
+    return True
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _worth_a_gpu(solving: float) -> ArrayBackend | None:
@@ -105,11 +122,11 @@ def cores() -> int:
 
 
 def compiled_loops(name: str) -> Any:
-    """A module of compiled loops, such as ``loops_rig``; None where Numba is not installed.
+    """A module of compiled loops, such as ``loops_rig``; None where Numba is not to be had.
 
     For what goes on for long, as a video does: see `NUMBA_WORK`.
     """
-    return import_module(f"pixelreg.backends.{name}") if _found(QUICKEST) else None
+    return import_module(f"pixelreg.backends.{name}") if _works() else None
 
 
 def loops_by(backend: str, name: str) -> Any:
@@ -130,7 +147,7 @@ def exact_loops(backend: str = "auto") -> Any:
 
 def load_for(pictures: int, work: float = PICTURE_WORK) -> None:
     """Import what `exact_loops` gives, where so many pictures are worth it and Numba is there."""
-    if pictures * work >= NUMBA_WORK and _found(QUICKEST):
+    if pictures * work >= NUMBA_WORK:
         compiled_loops(EXACT)
 
 

@@ -17,6 +17,8 @@ COUNT_PIXELS, COUNT_SAMPLES = 256, 1024  # counted at once, so that the counts s
 LEVEL_NUMBERS = 1_000_000  # float64 numbers that stay in the cache while levels are solved
 SAFE_SAMPLES = 257  # pictures of bytes whose sums fit 16 bits
 BLOCK_NUMBERS = 4_000_000  # numbers held at once while solving: 32 MB of float64
+# A product of 96 pixels, 8 columns and 256 levels is too small for OpenBLAS to share among threads.
+SMALL_PIXELS, SMALL_COLUMNS = 96, 8
 
 
 def normal_equations(
@@ -24,7 +26,8 @@ def normal_equations(
 ) -> Iterator[tuple[slice, Float64, Float64]]:
     """Blocks of p pixels with their Gram matrices (r, r, p) and moments (r, p).
 
-    About ``numbers`` float64 numbers are held at once.
+    About ``numbers`` float64 numbers are held at once. The bits depend neither on that nor on
+    threads, if what ``sums`` is cut from is cut at multiples of SMALL_PIXELS.
     """
     features = xp.asarray(table)
     rank = table.shape[1]
@@ -33,12 +36,30 @@ def normal_equations(
     place[rows, columns] = place[columns, rows] = np.arange(len(rows))
     products = features[:, rows] * features[:, columns]
     pixels = len(sums.inputs)
-    step = max(1, numbers // max(rank * rank, GREY_LEVELS))
+    step = numbers // max(rank * rank, GREY_LEVELS) // SMALL_PIXELS * SMALL_PIXELS
+    step = max(SMALL_PIXELS, step)
     for first in range(0, pixels, step):
         block = slice(first, min(first + step, pixels))
-        gram = (products.T @ sums.inputs[block].astype(np.float64).T)[place]
-        moment = features.T @ sums.targets[block].astype(np.float64).T / 255.0
-        yield block, gram, moment
+        gram = _small_products(xp, products, sums.inputs[block])[place]
+        yield block, gram, _small_products(xp, features, sums.targets[block]) / 255.0
+
+
+def _small_products(xp: Any, left: Float64, counts: Array) -> Float64:
+    """left.T @ counts.T of (g, k) and (p, g) integers: (k, p) float64, the same in any company.
+
+    BLAS rounds a number otherwise when it lies elsewhere in the matrix, or when threads share it.
+    """
+    pixels, levels = counts.shape
+    parts = -(-pixels // SMALL_PIXELS)
+    padded = xp.zeros((parts * SMALL_PIXELS, levels))
+    padded[:pixels] = counts
+    padded = padded.reshape(parts, SMALL_PIXELS, levels).transpose(0, 2, 1)
+    result: Float64 = xp.empty((left.shape[1], parts, SMALL_PIXELS))
+    for first in range(0, len(result), SMALL_COLUMNS):
+        rows = slice(first, first + SMALL_COLUMNS)
+        part = xp.ascontiguousarray(left[:, rows].T)
+        result[rows] = xp.matmul(part, padded).transpose(1, 0, 2)
+    return result.reshape(len(result), -1)[:, :pixels]
 
 
 def solve_positive(xp: Any, matrices: Float64, right: Float64) -> Float64:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pixelreg.arrays import Array, Float64, Pixels
 from pixelreg.backends import cores, loops, loops_flow
-from pixelreg.backends.array import NumpyBackend
+from pixelreg.backends.array import SMALL_PIXELS, NumpyBackend
 from pixelreg.backends.loops import spread
 from pixelreg.models.plans import AffinePlan, Change, FlowPlan, KernelPlan, Plan, SparsePlan
 from pixelreg.models.sums import GREY_LEVELS, LevelSums, PixelSums
@@ -114,7 +114,7 @@ class NumbaBackend(NumpyBackend):
             some = LevelSums(sums.count, sums.inputs[first:last], sums.targets[first:last])
             out[first:last] = solve(some, table, alpha)
 
-        spread(work, len(out), self._threads(sums.inputs.size))
+        spread(work, len(out), self._threads(sums.inputs.size), multiple=SMALL_PIXELS)
         return out
 
     def _packed(self, picture: Pixels) -> Array:

@@ -22,7 +22,7 @@ SHOWN = 3  # files that a line names
 REASONS = 6  # lines on files that were left out
 _FILES = re.compile(r"\S+\.\w{2,5}\b")
 # In click's context, which all commands of a call share.
-QUIET, TOLD = "pixelreg.quiet", "pixelreg.told"
+QUIET, TOLD, LATER = "pixelreg.quiet", "pixelreg.told", "pixelreg.later"
 
 
 # Control characters but the tab and the end of a line, and those that turn the reading direction:
@@ -58,8 +58,15 @@ quiet = click.option(
 
 def say(message: str) -> None:
     """Tell the person at the terminal something that is not a result."""
+    _say_kept()
     if not is_quiet():
         click.echo(printable(message), err=True)
+
+
+def _say_kept() -> None:
+    context = click.get_current_context(silent=True)
+    for message in [] if context is None else context.meta.pop(LATER, []):
+        say(message)
 
 
 def say_once(message: str) -> None:
@@ -72,17 +79,26 @@ def say_once(message: str) -> None:
 
 
 def say_replaced(path: Path) -> None:
-    """Tell that a file is there already: nothing is written over without a word."""
-    say_once(f"{path} is there already, and will be replaced")
+    """Tell that a file is there already: nothing is written over without a word.
+
+    It is said before whatever is told next, so not at all where an option is refused.
+    """
+    message = f"{path} is there already, and will be replaced"
+    context = click.get_current_context()
+    if message not in context.meta.setdefault(TOLD, set()):
+        context.meta[TOLD].add(message)
+        context.meta.setdefault(LATER, []).append(message)
 
 
 def give(result: str) -> None:
     """Print a result."""
+    _say_kept()
     click.echo(printable(result))
 
 
 def give_json(result: Any) -> None:
     """Print a result for a machine."""
+    _say_kept()
     click.echo(json.dumps(result, indent=2).replace("\x7f", "\\u007f"))
 
 
@@ -100,6 +116,7 @@ def report(facts: Any, as_json: bool, text: str, *notes: str) -> None:
 @contextmanager
 def progress(label: str) -> Iterator[Progress]:
     """A progress bar on a terminal, nothing elsewhere: yields a function of (done, total)."""
+    _say_kept()
     if is_quiet() or not sys.stderr.isatty():
         yield lambda done, total: None
         return

@@ -132,7 +132,7 @@ def face_from_box(box: np.ndarray | list[float] | tuple[float, ...]) -> Face:
 def _numbers(values: object, what: str, form: str) -> np.ndarray:
     try:
         array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = np.empty(0)
     if array.size != 4 or not np.isfinite(array).all():
         raise InvalidArrayError(f"{what} must be four finite numbers {form}; got {values!r}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from bisect import bisect
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -257,27 +258,21 @@ def _segment(marker: int, data: bytes) -> bytes:
 
 def _short(xmp: bytes) -> bytes:
     """XMP without the blanks that it is filled up with."""
-    return re.sub(rb"\s{40,}(<\?xpacket end)", rb"\n\1", xmp)
+    before, end, after = xmp.rpartition(b"<?xpacket end")
+    return before.rstrip() + b"\n" + end + after if before[-40:].isspace() else xmp
 
 
 # ---- XMP, which is text: what is there stays byte for byte, but for what no longer holds
 
 _TURNED = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]")
-_THUMBNAILS = re.compile(rb"<(xmp|xap):Thumbnails\b.*?</\1:Thumbnails\s*>", re.DOTALL)
-_PLACES_TOLD = re.compile(
-    rb"\s+exif:GPS\w+\s*=\s*(\"[^\"]*\"|'[^']*')|<exif:(GPS\w+)\b(?:[^>]*/>|.*?</exif:\2\s*>)",
-    re.DOTALL,
-)
+# Names of properties that no longer hold, or tell a place.
+_THUMBNAILS, _GPS = rb"(?:xmp|xap):Thumbnails", rb"exif:GPS\w+"
+_TYPE = rb"Iptc4xmpExt:DigitalSourceType"
 _END = re.compile(rb"</(?:rdf:)?RDF\s*>")
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _EDITED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _OLD_MARKS = re.compile(
-    rb"<rdf:Description rdf:about=\"\" xmlns:Iptc4xmpExt=\"[^\"]*\" [^>]*pixelreg[^>]*/>\s*"
-)
-_OLD_TYPE = re.compile(
-    rb"\s+Iptc4xmpExt:DigitalSourceType\s*=\s*(\"[^\"]*\"|'[^']*')"
-    rb"|<Iptc4xmpExt:DigitalSourceType\b(?:[^>]*/>|.*?</Iptc4xmpExt:DigitalSourceType\s*>)",
-    re.DOTALL,
+    rb"<rdf:Description rdf:about=\"\" xmlns:Iptc4xmpExt=\"[^\"<]*\" [^<>]*/>\s*"
 )
 _EMPTY = (
     b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
@@ -287,15 +282,44 @@ _EMPTY = (
 
 
 def _upright_xmp(xmp: bytes) -> bytes:
-    return _THUMBNAILS.sub(b"", _TURNED.sub(rb"\g<1>1", xmp))
+    return _without(_THUMBNAILS, _TURNED.sub(rb"\g<1>1", xmp))
 
 
 def _marked(xmp: bytes) -> bool:
-    return _OLD_MARKS.search(xmp) is not None
+    return any(b"pixelreg" in found[0] for found in _OLD_MARKS.finditer(xmp))
 
 
 def _placeless_xmp(xmp: bytes) -> bytes:
-    return _PLACES_TOLD.sub(b"", xmp)
+    return _without(_GPS, xmp)
+
+
+def _without(name: bytes, xmp: bytes) -> bytes:
+    """XMP without the properties whose name matches, be they attributes or elements.
+
+    In one walk: an expression that looks for the end of each element anew takes hours where a
+    stranger begins a hundred thousand and ends none.
+    """
+    xmp = re.sub(rb"(?<!\s)\s+" + name + rb"\s*=\s*(\"[^\"]*\"|'[^']*')", b"", xmp)
+    ends: dict[bytes, list[int]] = {}
+    for found in re.finditer(rb"</(" + name + rb")\s*>", xmp):
+        ends.setdefault(found[1], []).append(found.end())
+    kept, place, closed = [], 0, -1
+    for found in re.finditer(rb"<(" + name + rb")\b", xmp):
+        if found.start() < place:
+            continue
+        if closed < found.end():
+            closed = xmp.find(b">", found.end())
+            if closed < 0:
+                break
+        later, end = ends.get(found[1], []), closed + 1
+        if xmp[closed - 1 : closed] != b"/":
+            at = bisect(later, found.end())
+            if at == len(later):
+                continue
+            end = later[at]
+        kept.append(xmp[place : found.start()])
+        place = end
+    return b"".join([*kept, xmp[place:]])
 
 
 def _marked_xmp(xmp: bytes) -> bytes:
@@ -304,7 +328,8 @@ def _marked_xmp(xmp: bytes) -> bytes:
     https://cv.iptc.org/newscodes/digitalsourcetype/: a picture of which a part was made by an
     algorithm that was derived from sampled content.
     """
-    known = _OLD_TYPE.sub(b"", _OLD_MARKS.sub(b"", xmp))
+    unmarked = _OLD_MARKS.sub(lambda old: b"" if b"pixelreg" in old[0] else old[0], xmp)
+    known = _without(_TYPE, unmarked)
     tool = (
         b"" if b":CreatorTool" in known else f' xmp:CreatorTool="pixelreg {__version__}"'.encode()
     )

@@ -58,8 +58,8 @@ def lost_depth(opened: Image.Image, content: bytes | None) -> str:
         flags = content[place + 6] if 0 <= place < len(content) - 6 else 0
         bits = 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
     elif opened.format == "PPM" and content is not None and opened.mode == "RGB":
-        found = re.match(rb"P6(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+\d+\s+(\d+)\s", content)
-        bits = 16 if found and int(found[1]) > _EIGHT else 8
+        found = re.match(rb"P6" + 3 * rb"(?:\s|#[^\n]*\n)+(\d+)", content)
+        bits = 16 if found and int(found[3]) > _EIGHT else 8
     return f"its {bits} bits a channel are taken as 8" if bits > 8 else ""
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pixelreg.arrays import Pixels
-from pixelreg.errors import ImageError, InvalidArrayError
+from pixelreg.errors import InvalidArrayError, UsageError
 from pixelreg.pictures.about import About
 from pixelreg.pictures.image import Picture, encode
 from pixelreg.pictures.opening import written_clearly
@@ -148,7 +148,7 @@ def strength_animation(
     mark : say in the file that its pictures were changed.
     """
     if suffix.lower() not in ANIMATED:
-        raise ImageError(f"cannot animate {suffix or 'a file without suffix'}; use .gif or .webp")
+        raise UsageError(f"cannot animate {suffix or 'a file without suffix'}; use .gif or .webp")
     # Slow at both ends, as a face moves.
     shares = (1 - np.cos(np.linspace(0, np.pi, FRAMES))) / 2
     frames = [reduced(at(float(share * most)), ANIMATION_SIDE) for share in shares]

@@ -146,7 +146,7 @@ def finite(name: str, values: Array | ArrayLike) -> Float64:
     """``values`` as float64, or InvalidArrayError where they are no finite numbers."""
     try:
         array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidArrayError(f"{name} must be an array of numbers: {error}") from error
     if not np.isfinite(array).all():
         raise InvalidArrayError(f"{name} holds NaN or infinite values")
