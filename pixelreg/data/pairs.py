@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -170,7 +171,7 @@ def _joint_session(source: Photo, target: Photo) -> str:
 
 
 def _take(photo: Photo) -> tuple[str, str, str]:
-    return (_natural(photo.session), _natural(photo.path.as_posix()), photo.half or "")
+    return (_natural(photo.session), _natural(photo.file.replace(os.sep, "/")), photo.half or "")
 
 
 def _natural(text: str) -> str:
