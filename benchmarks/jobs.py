@@ -179,21 +179,6 @@ def memory_rows(data: Path, quick: bool) -> Iterator[Row]:
         yield Row(work, peak, "150 MB", 150, 1, note=note, unit="MB")
 
 
-def rig_row(photo: Path, quick: bool) -> Row:
-    """One more expression on a photo whose face is found and modelled already."""
-    from pixelreg.api import load
-    from pixelreg.pictures.image import read
-    from pixelreg.rig.expressions import EXPRESSIONS
-
-    with Image.open(photo) as opened:
-        picture = read(opened.convert("RGB").resize((512, 512), Image.Resampling.LANCZOS))
-    made = load("rig").ready(picture)
-    works = {name: lambda name=name: made(name).at(1.0) for name in EXPRESSIONS}
-    taken = statistics.mean(interleaved(works, 3 if quick else 11).values())
-    note = f"mean of {len(works)}, without compiled loops, as a single photo is changed"
-    return Row("rig, one more expression, 512x512", taken, "25 ms", 0.025, 1, note=note)
-
-
 def video_rows(photo: Path, quick: bool) -> Iterator[Row]:
     """Frames of 1280x720 with one face, by the bundled flow and by the rig."""
     from benchmarks.video import frames_of, make_clip

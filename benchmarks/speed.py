@@ -30,7 +30,6 @@ from benchmarks.jobs import (
     network_rows,
     pictures_in,
     python,
-    rig_row,
     video_rows,
 )
 from benchmarks.machine import store
@@ -188,7 +187,6 @@ def main() -> None:
     if options.data:
         for whole in (data_rows, folder_rows, memory_rows):
             rows += whole(options.data, options.quick)
-        rows.append(rig_row(pictures_in(options.data)[0], options.quick))
         rows += video_rows(pictures_in(options.data)[0], options.quick)
     print(format_table([HEADER, *(row.cells() for row in rows)]))
     print("* a sample, scaled; see the notes in the file")

@@ -937,19 +937,3 @@ def test_a_failing_model_is_told_and_leaves_nothing(clip, tmp_path, monkeypatch)
     with pytest.raises(FaceError, match="no such luck"):
         change_video(translator, clip, "happy", tmp_path / "b.mp4")
     assert files_in(tmp_path) == set()
-
-
-@pytest.mark.parametrize("turn", [0.0, 0.3, -2.1])
-@pytest.mark.parametrize("scale", [0.4, 1.0, 3.7])
-def test_compiled_fields_are_turned_as_pillow_does(turn, scale) -> None:
-    loops = compiled_loops("loops_rig")
-    rng = np.random.default_rng(3)
-    field = rng.normal(0, 50, (37, 29)).astype(np.float32)
-    a, b = float(scale * np.cos(turn)), float(scale * np.sin(turn))
-    # Part of the places lie outside, and some on the edges of pixels.
-    matrix = (a, b, 14.5 - 20 * (a + b), -b, a, 18.5 - 20 * (a - b))
-    made = np.empty((40, 41), np.float32)
-    loops.turned(field, matrix, made)
-    how, affine = Image.Resampling.BILINEAR, Image.Transform.AFFINE
-    truth = Image.fromarray(field).transform((41, 40), affine, matrix, how)
-    np.testing.assert_array_equal(made, np.asarray(truth))

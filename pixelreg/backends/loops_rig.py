@@ -12,7 +12,7 @@ import numpy as np
 from pixelreg.arrays import Array, Floats, Pixels
 from pixelreg.backends import cores
 from pixelreg.backends import loops as threads
-from pixelreg.backends.loops import compiled, compiled_in_order
+from pixelreg.backends.loops import compiled
 
 ZERO, HALF, ONE, WHITE = np.float32(0), np.float32(0.5), np.float32(1), np.float32(255)
 FLAT = np.float32(1e-9)  # twice the area of a triangle that is none
@@ -245,43 +245,6 @@ def move(
                 + a2 * np.float32(line[j2]) + a3 * np.float32(line[j3])
             )  # fmt: skip
         flat[p] = total
-
-
-@compiled_in_order
-def turned(field: Floats, matrix: tuple[Any, ...], out: Floats) -> None:
-    """What Pillow's bilinear affine transform makes of numbers, to the bit, in a third of its time.
-
-    field : (H, W) float32. out : (h, w) float32, 0 where it looks outside.
-    matrix : six floats, from a pixel of ``out``, its centre at i + 0.5, to a place in ``field``.
-    """
-    (height, width), count = field.shape, out.shape[1]
-    a, b, c, d, e, f = matrix
-    flat, last, lowest = field.reshape(-1), np.int32(width - 1), np.int32(height - 1)
-    # Places first, values then: each loop is one operation on many pixels.
-    upper, lower = np.empty(count, np.int32), np.empty(count, np.int32)
-    step = np.empty(count, np.int32)
-    across, down, inside = np.empty(count), np.empty(count), np.empty(count, np.bool_)
-    for i in range(out.shape[0]):
-        line, x0, y0 = out[i], b * (i + 0.5), e * (i + 0.5)
-        for j in range(count):
-            x, y = a * (j + 0.5) + x0 + c, d * (j + 0.5) + y0 + f
-            inside[j] = (x >= 0.0) & (x < width) & (y >= 0.0) & (y < height)
-            x, y = min(max(x, 0.0), float(width)) - 0.5, min(max(y, 0.0), float(height)) - 0.5
-            left, top = np.floor(x), np.floor(y)
-            across[j], down[j] = x - left, y - top
-            near, far = np.int32(left), min(np.int32(left) + np.int32(1), last)
-            near = min(max(near, np.int32(0)), last)
-            upper[j] = min(max(np.int32(top), np.int32(0)), lowest) * np.int32(width) + near
-            lower[j] = min(np.int32(top) + np.int32(1), lowest) * np.int32(width) + near
-            step[j] = far - near
-        for j in range(count):
-            # Numbers that cannot be negative are not counted from the end, which takes a question.
-            p, q = np.uint64(np.uint32(upper[j])), np.uint64(np.uint32(lower[j]))
-            more = np.uint64(np.uint32(step[j]))
-            above = flat[p] + (flat[p + more] - flat[p]) * across[j]
-            below = flat[q] + (flat[q + more] - flat[q]) * across[j]
-            value = np.float32(above + (below - above) * down[j])
-            line[j] = value if inside[j] else ZERO
 
 
 def lay(rows: int, *work: Any) -> None:

@@ -80,7 +80,7 @@ class Field:
     """
 
     plain: Floats
-    fine: Floats | None
+    fine: Image.Image | None
 
     @classmethod
     def of(cls, plane: Array, whole: int) -> Field:
@@ -248,7 +248,7 @@ class _Place:
         how = Image.Resampling.BICUBIC if self.whole > 1 else Image.Resampling.BOX
         return np.asarray(Image.fromarray(plain).resize(size, how, (left, top, right, bottom)))
 
-    def _between(self, fine: Floats) -> Floats:
+    def _between(self, fine: Image.Image) -> Floats:
         """Bilinear, of a finer field.
 
         Where a pixel of the crop covers several of the window, the field is turned into place on a
@@ -263,16 +263,11 @@ class _Place:
         )
         size = (self.right - self.left, self.bottom - self.top)
         lattice = (-(-size[0] // self.stride), -(-size[1] // self.stride))
-        if self.loops is None:
-            affine = Image.Transform.AFFINE
-            field = np.asarray(Image.fromarray(fine).transform(lattice, affine, matrix, HOW))
-        else:
-            field = np.empty(lattice[::-1], np.float32)
-            self.loops.turned(fine, tuple(map(float, matrix)), field)
-        if self.stride == 1:
-            return field
-        part = (0, 0, size[0] / self.stride, size[1] / self.stride)
-        return np.asarray(Image.fromarray(field).resize(size, HOW, box=part))
+        field = fine.transform(lattice, Image.Transform.AFFINE, matrix, HOW)
+        if self.stride > 1:
+            part = (0, 0, size[0] / self.stride, size[1] / self.stride)
+            field = field.resize(size, HOW, box=part)
+        return np.asarray(field)
 
     def steps(self, fields: list[Field], strength: float) -> tuple[Floats, Floats]:
         """How far from each pixel of the window its new value is fetched, in the plane's pixels."""
@@ -353,6 +348,6 @@ def _anything(fields: Floats) -> Array:
     return touched
 
 
-def _finer(plane: Floats) -> Floats:
+def _finer(plane: Floats) -> Image.Image:
     size = (FINER * plane.shape[1], FINER * plane.shape[0])
-    return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))
+    return Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC)
