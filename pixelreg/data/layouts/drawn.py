@@ -5,14 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pixelreg.data.layouts.reading import (
-    Layout,
-    Reading,
-    Tree,
-    folder_of,
-    name_of,
-    stem_of,
-)
+from pixelreg.data.layouts.reading import Layout, Reading, Tree, folder_of, name_of, stem_of
 from pixelreg.data.photos import Photo
 
 _NAME = re.compile(r"([fm])(\d?)-(\d{3})-(\d\d)(-sz\d)?", re.IGNORECASE)

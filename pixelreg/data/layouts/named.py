@@ -9,14 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelreg.data.expressions import CANONICAL, canonical
-from pixelreg.data.layouts.reading import (
-    Layout,
-    Reading,
-    Tree,
-    folder_of,
-    picture_size,
-    stem_of,
-)
+from pixelreg.data.layouts.reading import Layout, Reading, Tree, folder_of, picture_size, stem_of
 from pixelreg.data.photos import Photo
 from pixelreg.errors import ImageError
 

@@ -14,14 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pixelreg.data.expressions import canonical
-from pixelreg.data.layouts.reading import (
-    TABLE,
-    Layout,
-    Reading,
-    Tree,
-    picture_suffixes,
-    suffix_of,
-)
+from pixelreg.data.layouts.reading import TABLE, Layout, Reading, Tree, picture_suffixes, suffix_of
 from pixelreg.data.names import Finder
 from pixelreg.data.photos import Photo
 from pixelreg.errors import DataError
