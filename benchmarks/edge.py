@@ -186,7 +186,7 @@ def c_instructions(made: Source) -> int | None:
 def c_picture(model: Model, photos: list[Path]) -> Image.Image:
     """Faces in columns: neutral, by `apply`, and by C in int8 with ever less detail."""
     cutter = Cutter(model.size, Frame(), Locator())
-    crops = np.stack([cutter.single(Photo("", "neutral", photo)) for photo in photos])
+    crops = np.stack([cutter.single(Photo("", "neutral", str(photo))) for photo in photos])
     columns = [crops, get_backend("numpy").apply(model.plans[TARGET], crops)]
     for detail in DETAILS:
         made = source(coded(model, Options("int8", detail)), "smile")

@@ -167,10 +167,10 @@ def _photos(data: Path, source: str) -> list[Photo]:
     except DataError:
         if not data.is_dir():
             raise
-        found = [path for path, _ in walk(data).pictures]
+        found = list(walk(data).pictures)
         if not found:
             raise DataError(f"no picture in {data}") from None
-        return [Photo(str(path), "", path) for path in found]
+        return [Photo(file, "", file) for file in found]
     shown = [photo for photo in photos if photo.expression == source]
     return shown or list(photos)
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, overload
 
 from PIL.Image import Image
 
@@ -20,7 +20,6 @@ from pixelreg.backends import get_backend, plan_work
 from pixelreg.backends.array import ArrayBackend
 from pixelreg.data.expressions import canonical
 from pixelreg.errors import UsageError
-from pixelreg.faces.followed import Followed, Laid, OneFace
 from pixelreg.faces.locate import Locator, Placement
 from pixelreg.faces.prepared import (
     Changer,
@@ -34,6 +33,9 @@ from pixelreg.models.plans import Plan
 from pixelreg.pictures.image import ImageLike, Opened, Picture, read, restore, unchanged
 from pixelreg.pictures.moving import Moving, encode_moving, read_moving
 from pixelreg.pictures.stacks import Kept, stack_of
+
+if TYPE_CHECKING:  # of videos alone
+    from pixelreg.faces.followed import Followed, Laid, OneFace
 
 # A name; or, for models that take numbers, all of them in order, or some by name.
 Target: TypeAlias = "str | Sequence[float] | Mapping[str, float]"
@@ -229,6 +231,8 @@ class Translator(ABC):
         ----------
         target : one of `targets`, or a synonym of one; numbers for models that take them.
         """
+        from pixelreg.faces.followed import Laid
+
         changer = self.changer(target)
 
         def look(seen: Followed) -> Callable[[], Laid]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,7 +60,7 @@ def kind(name: str) -> Any:
 def drawn(size: int, frame: Frame | None) -> Examples:
     """Six drawn people, neutral, happy and in one order."""
     sources, targets = pairs_array(len(PEOPLE), "happy", size, seed=1)
-    photos = [[Photo(p, e, Path(f"{e}/{p}.png")) for p in PEOPLE] for e in ("neutral", "happy")]
+    photos = [[Photo(p, e, f"{e}/{p}.png") for p in PEOPLE] for e in ("neutral", "happy")]
     pairs = tuple(Pair(p, "", *both) for p, both in zip(PEOPLE, zip(*photos), strict=True))  # noqa: B905
     labels = ("neutral",) * len(PEOPLE) + ("happy",) * len(PEOPLE)
     stacks = {"happy": Stack(pairs, sources, targets)}

@@ -488,9 +488,9 @@ def test_pairs_with_unknown_templates_are_looked_for(tmp_path: Path, mean_face: 
     (tmp_path / "a.tem").write_text(template(np.ones((7, 2))))
     notes: list[str] = []
     cutter = Cutter(64, Frame(), Locator("bundled", say=notes.append))
-    plain = cutter.single(Photo("a", "neutral", tmp_path / "a.png"))
+    plain = cutter.single(Photo("a", "neutral", str(tmp_path / "a.png")))
     assert not notes
-    marked = Photo("a", "neutral", tmp_path / "a.png", landmarks=tmp_path / "a.tem")
+    marked = Photo("a", "neutral", str(tmp_path / "a.png"), marks=".tem")
     np.testing.assert_array_equal(cutter.single(marked), plain)
     assert len(notes) == 1
 

@@ -71,7 +71,7 @@ def test_two_people_whose_names_differ_by_case_stay_two(tmp_path) -> None:
 
 
 def test_spellings_of_one_person_in_other_sessions_meet(tmp_path) -> None:
-    photos = [Photo("Ana", "neutral", Path("a"), "1"), Photo("ana", "neutral", Path("b"), "2")]
+    photos = [Photo("Ana", "neutral", "a", "1"), Photo("ana", "neutral", "b", "2")]
     assert {photo.person for photo in one_spelling(photos)} == {"Ana"}
 
 

@@ -64,7 +64,7 @@ def read_sums(path: Path) -> Arrays:
 
 
 def read_partial(keep: type[Sums]) -> Callable[[Path], Arrays]:
-    photo = Photo("one", "happy", Path("x.png"))
+    photo = Photo("one", "happy", "x.png")
 
     def read(path: Path) -> Arrays:
         tally = Tally([Part("happy", False, (Pair("one", "", photo, photo),) * 3)], keep, 2)

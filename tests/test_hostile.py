@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_tools import Command, files_in
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -393,6 +393,7 @@ JSON = st.recursive(
     key=st.sampled_from(sorted(modelfile._facts(Model({"happy": AffinePlan(ONES, ONES)})))),
     value=JSON,
 )
+@example("provenance", {"\x85": None})
 def test_any_json_in_the_metadata_of_a_model(key: str, value: object) -> None:
     def change(header: dict) -> None:
         header["__metadata__"][key] = json.dumps(value)

@@ -73,10 +73,7 @@ def faces(people: int, expressions: tuple[str, ...], seed: int) -> Examples:
     pictures, labels = [], []
     for expression in expressions:
         sources, targets = pairs_array(people, expression, SIZE, seed)
-        pairs = tuple(
-            Pair(p, "", Photo(Path("a"), p, "neutral"), Photo(Path("b"), p, expression))
-            for p in who
-        )
+        pairs = tuple(Pair(p, "", Photo("a", p, "neutral"), Photo("b", p, expression)) for p in who)
         stacks[expression] = Stack(pairs, sources, targets)
         pictures.append(targets)
         labels += [expression] * people

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pixelreg.data.layouts import scan
 from pixelreg.data.pairs import grouped_folds, grouped_holdout, pair, targets
 from pixelreg.data.photos import Listing, Photo
 from pixelreg.errors import DataError, UnknownNameError, UsageError
@@ -20,7 +22,7 @@ def listing(*photos: Photo) -> Listing:
 
 
 def photo(person: str, expression: str, name: str, session: str = "") -> Photo:
-    return Photo(person, expression, Path("set") / expression / name, session)
+    return Photo(person, expression, f"set/{expression}/{name}", session)
 
 
 def couples(found: Listing, source: str = "neutral", target: str = "happy") -> list[str]:
@@ -108,9 +110,9 @@ photos_of_a_set = st.lists(
     max_size=30,
 ).map(
     lambda rows: [
-        Photo("ana", "neutral", Path("first.png")),
-        Photo("ana", "happy", Path("second.png")),
-        *(Photo(p, e, Path(f"{n}.png"), s) for n, (p, e, s) in enumerate(rows)),
+        Photo("ana", "neutral", "first.png"),
+        Photo("ana", "happy", "second.png"),
+        *(Photo(p, e, f"{n}.png", s) for n, (p, e, s) in enumerate(rows)),
     ]
 )
 
@@ -203,3 +205,20 @@ def test_fraction_must_lie_inside(fraction: float) -> None:
 def test_one_fold_is_none() -> None:
     with pytest.raises(UsageError, match="at least two folds"):
         grouped_folds(["ana", "ben"], 1, 0)
+
+
+def test_the_names_of_a_pair_take_little_memory(tmp_path) -> None:
+    def most(pairs: int) -> int:
+        folder = tmp_path / str(pairs)
+        for expression in ("neutral", "happy"):
+            (folder / expression).mkdir(parents=True)
+            for number in range(pairs):
+                (folder / expression / f"p{number:06}.jpg").touch()
+        tracemalloc.start()
+        assert len(pair(scan(folder), "neutral", "happy").pairs) == pairs
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    most(1)  # what is imported at the first time
+    assert (most(600) - most(100)) / 500 < 1500  # bytes, with paths of 100 characters or so

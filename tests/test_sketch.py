@@ -128,7 +128,7 @@ def test_what_is_written_is_read_back(drawn: Path, tmp_path: Path) -> None:
 def write(path: Path, level: int = 100) -> Photo:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (12, 16), (level, level // 2, 30)).save(path)
-    return Photo(path.stem, "neutral", path)
+    return Photo(path.stem, "neutral", str(path))
 
 
 def test_bad_pictures_are_left_out_and_reported(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_people_of_splits_and_strange_names_stay_apart(tmp_path: Path) -> None:
     photos = []
     for number, name in enumerate(names):
         path = write(tmp_path / "in" / f"{number}.png", 40 + number).path
-        photos.append(Photo(name, "neutral", path))
+        photos.append(Photo(name, "neutral", str(path)))
     write_sketches(photos, tmp_path / "out")
     assert all(name.startswith(("photo/", "sketch/")) for name in files_in(tmp_path / "out"))
     assert {name.partition("/")[0] for name in files_in(tmp_path)} == {"in", "out"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -32,7 +30,7 @@ def examples() -> Examples:
     stacks = {}
     for target in ("happy", "sad"):
         sources, targets = pairs_array(len(PEOPLE), target, SIZE, seed=1)
-        photos = [[Photo(p, e, Path(f"{e}{p}")) for p in PEOPLE] for e in ("neutral", target)]
+        photos = [[Photo(p, e, f"{e}{p}") for p in PEOPLE] for e in ("neutral", target)]
         pairs = tuple(Pair(a.person, "", a, b) for a, b in zip(*photos, strict=True))
         stacks[target] = Stack(pairs, sources, targets)
     pictures = np.concatenate([each.targets for each in stacks.values()])

@@ -610,7 +610,7 @@ def scan_one(folder: Path) -> Any:
     from pixelreg.data.photos import Photo
 
     (path,) = folder.glob("*.jpg")
-    return Photo("one", "neutral", path)
+    return Photo("one", "neutral", str(path))
 
 
 def test_a_worker_that_dies_is_told() -> None:

@@ -44,7 +44,7 @@ def examples(*targets: str, frame: Frame | None = None, pairs: bool = True) -> E
             if number:
                 shown[name][k, 16 : 16 + 8 * number, 8:24] = 230
     photos = {
-        (person, name): Photo(person, name, Path(f"set/{person}/{name}.jpg"))
+        (person, name): Photo(person, name, f"set/{person}/{name}.jpg")
         for person in people
         for name in names
     }

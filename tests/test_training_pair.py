@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,7 +35,7 @@ PEOPLE = [f"p{k}" for k in range(6)]
 
 
 def photo(person: str, expression: str) -> Photo:
-    return Photo(person, expression, Path(f"{expression}/{person}.png"))
+    return Photo(person, expression, f"{expression}/{person}.png")
 
 
 @cache

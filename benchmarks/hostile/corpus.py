@@ -263,7 +263,7 @@ def pairs_to_fit() -> Any:
     from pixelreg.models.sums import PixelSums
 
     def photo(person: str, expression: str) -> Photo:
-        return Photo(person, expression, Path(f"{person}-{expression}.png"))
+        return Photo(person, expression, f"{person}-{expression}.png")
 
     pairs = tuple(Pair(p, "", photo(p, "neutral"), photo(p, "happy")) for p in "ABCDEF")
     return Tally([Part("happy", False, pairs[:4]), Part("happy", True, pairs[4:])], PixelSums, 8)

@@ -284,15 +284,8 @@ def _read_people(path: Path) -> dict[str, str]:
 
 def _ours(root: Path) -> tuple[list[PortraitFile], list[Problem]]:
     people = _read_people(root / PEOPLE)
-    masks = {
-        relative.with_suffix("").as_posix(): path
-        for path, relative in walk(root / MASKS).pictures
-        if relative.suffix.lower() == ".png"
-    }
-    pictures = [
-        (relative.with_suffix("").as_posix(), path)
-        for path, relative in walk(root / PICTURES).pictures
-    ]
+    pictures = _by_name(root / PICTURES)
+    masks = {name: path for name, path in _by_name(root / MASKS) if path.suffix.lower() == ".png"}
     counts = Counter(name for name, _ in pictures)
     files, problems = [], []
     for name, path in pictures:
@@ -310,9 +303,14 @@ def _ours(root: Path) -> tuple[list[PortraitFile], list[Problem]]:
     return sorted(files, key=lambda file: file.name), problems
 
 
+def _by_name(folder: Path) -> list[tuple[str, Path]]:
+    paths = map(Path, walk(folder).pictures)
+    return [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in paths]
+
+
 def _celebamask(images: Path, annotations: Path) -> tuple[list[PortraitFile], list[Problem]]:
     files, problems = [], []
-    for path, _ in walk(images).pictures:
+    for path in map(Path, walk(images).pictures):
         if path.stem.isascii() and path.stem.isdigit():
             number = int(path.stem)
             name = f"{number:05d}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pixelreg.errors import UnknownNameError, UsageError
 
@@ -56,8 +56,7 @@ def _bytes(text: str) -> int:
     return int(found[1]) * UNITS[found[2]]
 
 
-@dataclass(frozen=True)
-class Provider:
+class Provider(NamedTuple):
     """One of onnxruntime's providers.
 
     own : onnxruntime's name of it; package : the one that has it.
@@ -71,8 +70,8 @@ class Provider:
 
     own: str
     package: str
-    settings: Mapping[str, Setting] = field(default_factory=dict)
-    fixed: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Setting] = {}
+    fixed: Mapping[str, str] = {}
     below: tuple[str, ...] = ()
     memory: str = ""
     plans_memory: bool = True
@@ -148,8 +147,7 @@ NAMES = (AUTO, *PROVIDERS)
 PREFERRED = "cuda"  # what auto takes where it can be had
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """What was asked for: a provider, and onnxruntime's options of it.
 
     name : ours, perhaps ``auto``, whose settings are those of `PREFERRED`.

@@ -24,7 +24,7 @@ from pixelreg.models import DEFAULT
 from pixelreg.pictures.image import Picture, format_of, write_file
 from pixelreg.pictures.opening import MOST_BYTES
 from pixelreg.translator import Target, Translator, check_strength
-from pixelreg.video.container import is_video, output_of
+from pixelreg.video.names import is_video, output_of
 
 
 @click.command()

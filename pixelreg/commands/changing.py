@@ -6,27 +6,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from pixelreg.commands.keeping import Keeping
 from pixelreg.errors import PixelregError
-from pixelreg.faces.dense import DenseFinder
 from pixelreg.faces.prepared import Looked, Prepared, PreparedFaces
 from pixelreg.pictures.image import content_of, encode, format_of, read_bytes
 from pixelreg.pictures.moving import Moving, encode_moving, fits, read_moving
 from pixelreg.pictures.writing import Picture
 from pixelreg.translator import Target, Translator
 
+if TYPE_CHECKING:
+    from pixelreg.faces.dense import DenseFinder
 
-@dataclass(frozen=True)
-class Made:
+
+class Made(NamedTuple):
     """A changed picture's file, and what has to be said of it."""
 
     content: bytes
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Begun:
+class Begun(NamedTuple):
     """A picture file whose faces are found.
 
     looked : what a network is to change; None for a file of several pictures.
@@ -123,6 +124,8 @@ class Changing:
 
     @cached_property
     def _finder(self) -> DenseFinder:
+        from pixelreg.faces.dense import DenseFinder  # a crop does without
+
         return DenseFinder()
 
     def _covered(self, prepared: Prepared) -> tuple[str, ...]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pixelreg.errors import ImageError, PixelregError, UsageError
 from pixelreg.faces.landmarks import SUFFIXES as LANDMARKS
@@ -23,8 +22,7 @@ B = TypeVar("B")
 C = TypeVar("C")
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """One picture to be changed; all outputs of a batch lie in ``folder`` or below.
 
     within : the folder that no link of the output may lead out of, where nobody named the output.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import reduce, wraps
+from functools import cached_property, reduce, wraps
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -298,14 +298,25 @@ def _locator(
 
 @dataclass(frozen=True)
 class Finding:
-    """How dense landmarks are found: a finder, and the file of landmarks if one was given."""
+    """How dense landmarks are found: a method, or the file of landmarks that was given."""
 
-    finder: DenseFinder
+    method: str
     file: Path | None = None
+
+    @cached_property
+    def finder(self) -> DenseFinder:
+        """What finds them."""
+        from pixelreg.faces.dense import DenseFace, DenseFinder, read_dense
+
+        if self.file is None:
+            return DenseFinder(self.method)
+        points = read_dense(self.file)
+        given = None if points is None else DenseFace(points, 0.0, self.file.name)
+        return DenseFinder(given=given)
 
     def check(self, *models: str | Path) -> None:
         """Refuse landmarks that are asked for and that none of the models takes."""
-        asked = self.file is not None or self.finder.method != "auto"
+        asked = self.file is not None or self.method != AUTO
         if asked and not any(map(takes_landmarks, models)):
             raise UsageError(f"--landmarks is for the rig; {models[0]} takes no dense landmarks")
 
@@ -327,14 +338,11 @@ class Finding:
 
 
 def _finding(landmarks: str) -> Finding:
-    from pixelreg.faces.dense import DenseFace, DenseFinder, read_dense
-
-    if not landmarks.lower().endswith((".tem", ".pts")):
-        return Finding(DenseFinder(landmarks))
-    file = Path(landmarks)
-    points = read_dense(file)
-    given = None if points is None else DenseFace(points, 0.0, file.name)
-    return Finding(DenseFinder(given=given), file)
+    file = Path(landmarks) if landmarks.lower().endswith((".tem", ".pts")) else None
+    made = Finding(AUTO if file else landmarks, file)
+    if landmarks != AUTO:
+        made.finder  # noqa: B018  a wrong name or file must not wait for the pictures
+    return made
 
 
 def given_as(name: str, make: Callable[..., Any], *options: Any) -> Callable[[Any], Any]:

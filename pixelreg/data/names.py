@@ -31,25 +31,27 @@ def one_spelling(photos: Sequence[Photo]) -> list[Photo]:
 
     Spellings stay apart where two of them show one expression in one session: they are two people.
     """
-    keys = {person: key(person) for person in {photo.person for photo in photos}}
-    spelt: dict[str, set[str]] = defaultdict(set)
+    known: dict[str, str] = {}
+    spelt: dict[str, set[str]] = defaultdict(set)  # of the few who are spelt in several ways
+    for person in {photo.person for photo in photos}:
+        other = known.setdefault(key(person), person)
+        if other != person:
+            spelt[key(person)] |= {other, person}
+    keys = {name: person for person, names in spelt.items() for name in names}
     shown: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for photo in photos:
-        spelt[keys[photo.person]].add(photo.person)
-        shown[keys[photo.person], photo.expression, photo.session].add(photo.person)
+        if photo.person in keys:
+            shown[keys[photo.person], photo.expression, photo.session].add(photo.person)
     apart = {person for (person, *_), names in shown.items() if len(names) > 1}
     first = {
-        name: composed(min(names))
-        for person, names in spelt.items()
-        for name in names
-        if person not in apart
+        name: name if person in apart else composed(min(spelt[person]))
+        for name, person in keys.items()
     }
-    return [
-        photo
-        if first.get(photo.person, photo.person) == photo.person
-        else replace(photo, person=first[photo.person])
-        for photo in photos
-    ]
+    made = []
+    for photo in photos:
+        person = first.get(photo.person) or composed(photo.person)
+        made.append(photo if person == photo.person else replace(photo, person=person))
+    return made
 
 
 class Finder:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 from pixelreg.data.expressions import canonical
 from pixelreg.data.photos import Listing, Photo
@@ -53,9 +56,10 @@ def pair(listing: Listing, source: str, target: str) -> Pairing:
         raise UsageError(f"source and target are both {wanted[0]!r}; choose two expressions")
     pairs: list[Pair] = []
     unpaired: list[Photo] = []
-    people = _by_person(listing.photos, wanted)
-    for person in sorted(people, key=_natural):
-        found, left = _pair_person(person, *people[person])
+    photos = [photo for photo in listing.photos if photo.expression in wanted]
+    photos.sort(key=lambda photo: _natural(photo.person))
+    for person, theirs in groupby(photos, attrgetter("person")):
+        found, left = _pair_person(person, sorted(theirs, key=_take), wanted[0])
         pairs += found
         unpaired += left
     return Pairing(tuple(pairs), tuple(unpaired))
@@ -91,10 +95,8 @@ def _some(names: Sequence[str]) -> str:
 def targets(listing: Listing, source: str) -> tuple[str, ...]:
     """The expressions for which at least one pair exists, in the order of the listing."""
     start = _known(listing, source)
-    shown: dict[str, set[str]] = defaultdict(set)
-    for photo in listing.photos:
-        shown[photo.person].add(photo.expression)
-    reachable = {name for names in shown.values() if start in names for name in names}
+    people = {photo.person for photo in listing.photos if photo.expression == start}
+    reachable = {photo.expression for photo in listing.photos if photo.person in people}
     return tuple(name for name in listing.expressions if name in reachable - {start})
 
 
@@ -143,28 +145,13 @@ def _known(listing: Listing, name: str) -> str:
     return expression
 
 
-def _by_person(
-    photos: Iterable[Photo], expressions: Sequence[str]
-) -> dict[str, tuple[list[Photo], list[Photo]]]:
-    """Each person's source and target photos, by session and then by path."""
-    people: dict[str, tuple[list[Photo], list[Photo]]] = defaultdict(lambda: ([], []))
-    for photo in photos:
-        if photo.expression in expressions:
-            people[photo.person][expressions.index(photo.expression)].append(photo)
-    for both in people.values():  # one person at a time, as the keys are larger than the photos
-        for taken in both:
-            taken.sort(key=_take)
-    return people
-
-
 def _pair_person(
-    person: str, sources: list[Photo], targets: list[Photo]
+    person: str, photos: Iterable[Photo], source: str
 ) -> tuple[list[Pair], list[Photo]]:
     """One person's pairs and leftovers, from photos in the order of their takes."""
     by_session: dict[str, tuple[list[Photo], list[Photo]]] = defaultdict(lambda: ([], []))
-    for side, photos in enumerate((sources, targets)):
-        for photo in photos:
-            by_session[photo.session][side].append(photo)
+    for photo in photos:
+        by_session[photo.session][photo.expression != source].append(photo)
     couples: list[tuple[Photo, Photo]] = []
     left: tuple[list[Photo], list[Photo]] = ([], [])
     for session in sorted(by_session, key=_natural):
@@ -183,16 +170,23 @@ def _joint_session(source: Photo, target: Photo) -> str:
     return source.session if same else f"{source.session}+{target.session}"
 
 
-def _take(photo: Photo) -> tuple[object, ...]:
-    return (_natural(photo.session), _natural(photo.path.as_posix()), photo.half or "")
+def _take(photo: Photo) -> tuple[str, str, str]:
+    return (_natural(photo.session), _natural(photo.file.replace(os.sep, "/")), photo.half or "")
 
 
-def _natural(text: str) -> tuple[tuple[int, str], ...]:
-    """A sorting key by which numbers in a text count by value."""
-    return tuple(
-        (int(part), part) if part.isdecimal() and len(part) < _DIGITS else (-1, part)
-        for part in re.split(r"(\d+)", text)
-    )
+def _natural(text: str) -> str:
+    """A sorting key by which numbers in a text count by value: before them their length stands.
+
+    It is one text, as there may be a hundred thousand.
+    """
+    return "".join(map(_counted, re.split(r"(\d+)", text)))
+
+
+def _counted(part: str) -> str:
+    if not part.isdecimal():
+        return f"{part}\0"
+    value = str(int(part)) if len(part) < _DIGITS else ""
+    return f"{chr(len(value) + 1)}{value}\0{part}\0"
 
 
 def _shuffled(people: Sequence[str], seed: int) -> list[str]:

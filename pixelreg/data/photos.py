@@ -19,17 +19,28 @@ class Photo:
 
     person : who it shows; all pictures of one person carry the same text.
     expression : what it shows, a canonical name (see :mod:`pixelreg.data.expressions`).
+    file : where it is; a text, as a `Path` takes five times as much memory.
     session : the sitting or take, where the set tells; "" otherwise.
-    landmarks : a landmark file beside the picture, where the set has one.
+    marks : suffix of the landmark file beside the picture, where the set has one; "" otherwise.
     half : the half of the file that is this picture, for side-by-side files; None for all of it.
     """
 
     person: str
     expression: str
-    path: Path
+    file: str
     session: str = ""
-    landmarks: Path | None = None
+    marks: str = ""
     half: Literal["left", "right"] | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self.file)
+
+    @property
+    def landmarks(self) -> Path | None:
+        """The landmark file beside it, if any."""
+        return self.path.with_suffix(self.marks) if self.marks else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,8 @@ class Listing:
     @property
     def people(self) -> dict[str, int]:
         """Each person's number of photos, sorted by person."""
-        return dict(sorted(Counter(photo.person for photo in self.photos).items()))
+        counts = Counter(photo.person for photo in self.photos)
+        return {person: counts[person] for person in sorted(counts)}
 
     @property
     def expressions(self) -> dict[str, int]:

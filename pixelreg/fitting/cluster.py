@@ -36,7 +36,6 @@ from pixelreg import __version__
 from pixelreg.backends import cores
 from pixelreg.data.crops import Cutter
 from pixelreg.data.pairs import Pair
-from pixelreg.data.photos import Photo
 from pixelreg.errors import MissingExtraError, PixelregError, UsageError
 from pixelreg.faces.detect import detector_class
 from pixelreg.fitting.learn import SHOWN, Verdict, chunks, judge_pairs, read_pairs
@@ -262,16 +261,8 @@ def cluster_workers(address: str, cutter: Cutter, keep: type[Sums]) -> Iterator[
 
 
 def _absolute(pair: Pair) -> Pair:
-    return replace(pair, source=_absolute_photo(pair.source), target=_absolute_photo(pair.target))
-
-
-def _absolute_photo(photo: Photo) -> Photo:
-    landmarks = photo.landmarks
-    return replace(
-        photo,
-        path=photo.path.absolute(),
-        landmarks=None if landmarks is None else landmarks.absolute(),
-    )
+    source, target = (replace(p, file=str(p.path.absolute())) for p in (pair.source, pair.target))
+    return replace(pair, source=source, target=target)
 
 
 def _versions(cutter: Cutter) -> str:

@@ -126,7 +126,8 @@ def read_as(
     except (PixelregError, KeyError, TypeError, ValueError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         usable = format.what.removeprefix("a ")
-        raise ModelFileError(f"{name} is not a usable {usable}: {reason}") from error
+        line = " ".join(reason.split())  # a name in the file may hold what ends a line
+        raise ModelFileError(f"{name} is not a usable {usable}: {line}") from error
 
 
 def read_tensors(source: Path | bytes, complaint: str, kind: str = "numpy") -> dict[str, Array]:

@@ -113,7 +113,7 @@ def find_photos(
     of them a person. See `pixelreg.data.layouts.scan`.
     """
     if path.is_file() and path.suffix.lower() not in TABLES:
-        return [Photo(path.stem, "neutral", path)], ""
+        return [Photo(path.stem, "neutral", str(path))], ""
     listing = scan(path, layout, pairs=False, views=views)
     if not listing.paired:
         how = "every picture is taken as neutral, each of somebody else"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,30 +11,9 @@ from typing import Any, BinaryIO
 
 from pixelreg.errors import ImageError, PixelregError, UsageError, need
 from pixelreg.files import open_regular, why
-from pixelreg.pictures.kinds import head_of, media_of
 from pixelreg.video.frames import FORMATS
+from pixelreg.video.names import container_of
 
-_H264 = ("libx264", "libopenh264", "mpeg4")
-_VPX = ("libvpx-vp9", "libvpx")
-# Suffix: FFmpeg's name of the container, and encoders in order of preference.
-CONTAINERS = {
-    ".mp4": ("mp4", _H264),
-    ".m4v": ("mp4", _H264),
-    ".mov": ("mov", _H264),
-    ".qt": ("mov", _H264),
-    ".3gp": ("3gp", _H264),
-    ".mkv": ("matroska", _H264),
-    ".avi": ("avi", ("mpeg4",)),  # H.264 in AVI has no sure times
-    ".webm": ("webm", _VPX),
-    ".mts": ("mpegts", _H264),
-    ".m2ts": ("mpegts", _H264),
-    ".ts": ("mpegts", _H264),
-    ".wmv": ("asf", ("wmv2", "msmpeg4")),
-    ".mpg": ("mpeg", ("mpeg2video", "mpeg1video")),
-    ".mpeg": ("mpeg", ("mpeg2video", "mpeg1video")),
-    ".flv": ("flv", _H264),
-}
-_ANY = ".mkv"  # holds what any other does
 # FFmpeg's options of containers.
 _CONTAINER_OPTIONS = {
     # AVI holds no times: moved to 0, sound that begins early would leave a gap in the frames.
@@ -44,38 +22,6 @@ _CONTAINER_OPTIONS = {
     ".m2ts": {"mpegts_m2ts_mode": "1"},
 }
 _FRAMES_NOT_TIMES = frozenset({"avi", "mpeg"})  # containers of frames that are equally long
-
-
-def is_video(path: Path) -> bool:
-    """Whether a file is a video by its content, or, where it tells nothing, by its name."""
-    if path.is_dir():
-        return False
-    return (media_of(head_of(path)) or _by_name(path)) == "video"
-
-
-def _by_name(path: Path) -> str:
-    return "video" if path.suffix.lower() in CONTAINERS else ""
-
-
-def container_of(path: Path) -> tuple[str, tuple[str, ...]]:
-    """FFmpeg's name of the container that a file's name asks for, and encoders for it."""
-    try:
-        return CONTAINERS[path.suffix.lower()]
-    except KeyError:
-        raise UsageError(f"{path}: a video's name must end in {', '.join(CONTAINERS)}") from None
-
-
-def output_of(path: Path, output: str | None, label: str) -> Path:
-    """Where a changed video goes: ``output``, into the folder ``output``, or beside the input."""
-    if not path.exists():
-        raise UsageError(f"no such file or folder: {path}")
-    suffix = path.suffix if path.suffix.lower() in CONTAINERS else _ANY
-    if output is None:
-        return path.with_name(f"{path.stem}-{label}{suffix}")
-    if Path(output).is_dir() or output.endswith(("/", os.sep)):
-        return Path(output) / path.with_suffix(suffix).name
-    container_of(Path(output))
-    return Path(output)
 
 
 COPIED = ("audio", "subtitle")  # kinds of streams that go through as they are

@@ -85,9 +85,11 @@ AHEAD = 4  # frames between two stages
 SEARCHED = 1280  # longest side of the picture in which faces are looked for
 
 Progress = Callable[[int, int], None]
-# Looks at a frame, given how it is turned; what it gives changes the frame, and says whether there
-# was a face in it.
-Look = Callable[[Any, float], Callable[[], bool]]
+# A frame goes through three steps, each of which gives the next one, and each of which may have a
+# thread of its own, in the order of the frames: a look at it, given how it is turned; what is to be
+# done to its faces; that it is done, which says whether there was a face.
+Paste = Callable[[], bool]
+Look = Callable[[Any, float], Callable[[], Paste]]
 
 
 @dataclass
@@ -146,7 +148,7 @@ def pump(
     report: Report,
     progress: Progress,
 ) -> None:
-    """Write a video of items as they come; one thread looks at frames, another changes them."""
+    """Write a video of items as they come; every step of `Look` has a thread of its own."""
     early = []
     for item in items:  # sound may come before the first frame, which decides how to encode
         early.append(item)
@@ -154,7 +156,8 @@ def pump(
             break
     with sink(file, output, video, early[-1]) as made:
         looked = ahead(_looked(chain(early, items), look, made), AHEAD)
-        with closing(ahead(_changed(looked, report), AHEAD)) as results:
+        changed = ahead(_changed(looked), AHEAD)
+        with closing(ahead(_pasted(changed, report), AHEAD)) as results:
             for item in results:
                 made.write(item)
                 if is_frame(item):
@@ -173,12 +176,20 @@ def _looked(items: Any, look: Look, made: Sink) -> Generator[tuple[Any, Any], No
 
 
 def _changed(
-    looked: Generator[tuple[Any, Any], None, None], report: Report
-) -> Generator[Any, None, None]:
+    looked: Generator[tuple[Any, Any], None, None],
+) -> Generator[tuple[Any, Any], None, None]:
     with closing(looked):
         for item, change in looked:
-            if change is not None:
-                report.without_face += not change()
+            yield item, change and change()
+
+
+def _pasted(
+    changed: Generator[tuple[Any, Any], None, None], report: Report
+) -> Generator[Any, None, None]:
+    with closing(changed):
+        for item, paste in changed:
+            if paste is not None:
+                report.without_face += not paste()
             yield item
 
 
@@ -212,21 +223,19 @@ class FrameChanger:
         frame : in one of the formats of `pixelreg.video.frames.FORMATS`.
         rotation : degrees to the left by which it is turned to be shown.
         """
-        return self.look(frame, rotation)()
+        return self.look(frame, rotation)()()
 
-    def look(self, frame: Any, rotation: float = 0) -> Callable[[], bool]:
-        """The first half of a call; what it gives is the second, which may run later and elsewhere,
-        but in the order of the frames.
-        """
+    def look(self, frame: Any, rotation: float = 0) -> Callable[[], Paste]:
+        """The first step of a call; see `Look`."""
         quarters = turns_of(rotation)
         canvas = canvas_of(frame).turned(quarters)
         follower = self._follower
         if follower is None or canvas.size == self._crop_size:
-            return lambda: self._lay(canvas, [lambda: self._whole(canvas)])
+            return lambda: self._lay(canvas, [self._whole(canvas)])
         time = float(frame.pts * frame.time_base)
         tracks = follower(canvas.luma, time, lambda how: faces_of(frame, quarters, how))
         changes = [self._look_at(canvas, track, follower.step) for track in tracks]
-        return lambda: self._lay(canvas, changes)
+        return lambda: self._lay(canvas, [change() for change in changes])
 
     def _look_at(self, canvas: Canvas, track: Track, step: float) -> Callable[[], Laid | None]:
         track.kept = track.kept or self._following()
@@ -240,12 +249,14 @@ class FrameChanger:
         whole = similarity_from_square(*canvas.size, self.size)
         return Laid(self._changer(canvas.crop(whole, self.size), False), whole, self.strength)
 
-    def _lay(self, canvas: Canvas, changes: Sequence[Callable[[], Laid | None]]) -> bool:
-        for change in changes:
-            laid = change()
-            if laid is not None:
-                self._paster.paste(canvas, laid.change, laid.similarity, laid.strength)
-        return bool(changes)
+    def _lay(self, canvas: Canvas, faces: Sequence[Laid | None]) -> Paste:
+        def paste() -> bool:
+            for laid in faces:
+                if laid is not None:
+                    self._paster.paste(canvas, laid.change, laid.similarity, laid.strength)
+            return bool(faces)
+
+        return paste
 
 
 def turns_of(rotation: float) -> int:

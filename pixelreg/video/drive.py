@@ -25,7 +25,7 @@ from pixelreg.rig.shown import LEAST, read_weights
 from pixelreg.rig.sitter import Sitter
 from pixelreg.rig.translator import SIZE, Goal, RigTranslator
 from pixelreg.translator import NO_LIKENESS, Translator, check_strength
-from pixelreg.video.container import CONTAINERS, Source, container_of, opened, pyav
+from pixelreg.video.container import Source, opened, pyav
 from pixelreg.video.convert import (
     AHEAD,
     Progress,
@@ -38,6 +38,7 @@ from pixelreg.video.convert import (
 )
 from pixelreg.video.follow import Follower
 from pixelreg.video.frames import canvas_of
+from pixelreg.video.names import CONTAINERS, container_of
 
 Weights = Mapping[str, float]
 FILM_SIDE = 1280  # pixels, of the longest side of a film
@@ -89,7 +90,7 @@ def drive(
 
     def write(file: BinaryIO) -> None:
         with opened(clip) as video, closing(ahead(film.items(video, roles), AHEAD)) as items:
-            pump(video, items, lambda *_: lambda: True, file, output, report, second)
+            pump(video, items, lambda *_: lambda: lambda: True, file, output, report, second)
 
     if output.suffix.lower() in ANIMATED:
         with opened(clip) as video:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelreg.arrays import Floats, Pixels
+from pixelreg.backends import EXACT, compiled_loops, exact_loops
 from pixelreg.errors import FaceError
 from pixelreg.faces.align import Similarity, similarity_from_eyes
 from pixelreg.faces.bundled import align
@@ -74,6 +75,9 @@ class Follower:
         self.size = size
         self.tracks: list[Track] = []
         self._weights: DetectorWeights = load_weights()
+        if locator.backend == "auto":
+            compiled_loops(EXACT)  # of the same bits: many frames are worth their import
+        self._loops = exact_loops(locator.backend)
         self._looked = -np.inf
         self._time: float | None = None
         self.step = FADE  # seconds between the newest frame and the one before
@@ -94,7 +98,7 @@ class Follower:
         if self._is_cut(luma):
             self.tracks, first = [], True
         for track in self.tracks:
-            moved = moved_on(self._weights, luma, track.face)
+            moved = moved_on(self._weights, luma, track.face, self._loops)
             track.found = moved is not None
             track.face = moved or track.face
         if first or self._is_time(time):
@@ -123,7 +127,7 @@ class Follower:
             return
         for face in seen:
             # Landmarks by the same hand as in the frames to come, or they would jump now.
-            face = moved_on(self._weights, luma, face) or face
+            face = moved_on(self._weights, luma, face, self._loops) or face
             track = next((t for t in self.tracks if _same(t.face, face)), None)
             if track is None:
                 self._begin(face, first)
@@ -144,10 +148,11 @@ class Follower:
         self.tracks.append(Track(face, steady, 1.0 if first else 0.0))
 
 
-def moved_on(weights: DetectorWeights, luma: Pixels, face: Face) -> Face | None:
+def moved_on(weights: DetectorWeights, luma: Pixels, face: Face, loops: Any = None) -> Face | None:
     """A face's landmarks in this picture, started from where they were in another one.
 
     luma : (H, W) uint8.
+    loops : `pixelreg.backends.loops_faces`, which are quicker and give the same bits, or None.
 
     Returns: The face, or None where there is none.
     """
@@ -160,7 +165,7 @@ def moved_on(weights: DetectorWeights, luma: Pixels, face: Face) -> Face | None:
     if not (np.isfinite(face.points).all() and (high - low >= 16 * factor).all()):
         return None
     window = luma[low[1] : high[1], low[0] : high[0]]
-    pyramid = Pyramid.of(_shrunk(window, factor)[None] / np.float32(255))
+    pyramid = Pyramid.of(_shrunk(window, factor)[None] / np.float32(255), loops=loops)
     poses = fit_poses((face.points[None] - low) / factor)
     points, scores = align(weights, pyramid, poses)
     if scores[0] < SURE:

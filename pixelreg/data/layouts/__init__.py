@@ -18,11 +18,12 @@ from pixelreg.data.layouts.reading import (
     Layout,
     Reading,
     Tree,
+    in_order,
     left_out,
     walk,
 )
 from pixelreg.data.names import one_spelling
-from pixelreg.data.photos import Listing
+from pixelreg.data.photos import Listing, Problem
 from pixelreg.errors import DataError, UnknownNameError, UsageError
 
 _HERE = "pixelreg.data.layouts"
@@ -82,13 +83,15 @@ def scan(
         reading = _layout(layout).read(tree, _known_views(layout, views))
     if not reading.photos:
         raise DataError(_nothing_found(root, layout, tree, reading))
-    photos = sorted(one_spelling(reading.photos), key=lambda p: (p.path, p.half or ""))
+    photos = one_spelling(reading.photos)
+    reading.photos = []  # there may be many
+    photos.sort(key=lambda photo: f"{in_order(photo.file)}\0{photo.half or ''}")
     skipped = reading.skipped + left_out(tree)
     return Listing(
         layout=layout,
         root=root,
         photos=tuple(photos),
-        problems=(*tree.problems, *reading.problems),
+        problems=(*tree.problems, *(Problem(Path(f), why) for f, why in reading.problems)),
         source=reading.source,
         aligned=reading.aligned,
         skipped=tuple(sorted(item for item in skipped.items() if item[1])),
@@ -126,7 +129,7 @@ def _open(root: Path, layout: str) -> tuple[Tree, str]:
         raise DataError(f"no such folder: {root}")
     for name in LAYOUTS if layout == "auto" else (layout,):
         if root.suffix.lower() in _layout(name).files:
-            return Tree(root.parent, (), (Path(root.name),)), name
+            return Tree(root.parent, (), (str(root),)), name
     raise DataError(f"{root} is a file; give the folder of the data set, or a CSV file")
 
 
@@ -138,8 +141,9 @@ def _best(tree: Tree, pairs: bool) -> tuple[str, Reading]:
         for name, each in layouts.items():
             if each.turn == turn:
                 reading = each.read(tree)
-                if best is None or reading.recognised > best[1].recognised:
+                if reading.recognised > (best[1].recognised if best else 0) or turn == ASKED:
                     best = name, reading
+                del reading
         if best and (best[1].recognised or (turn == ASKED and tree.pictures)):
             return best
     return "auto", Reading()
@@ -156,9 +160,9 @@ def _nothing_found(root: Path, layout: str, tree: Tree, reading: Reading) -> str
         told = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
         return f"no usable picture in {root}: {told}; {wanted}"
     if reading.problems:
-        problem = reading.problems[0]
-        return f"no usable picture in {root}: {problem.path.name}: {problem.reason}; {wanted}"
+        file, reason = reading.problems[0]
+        return f"no usable picture in {root}: {Path(file).name}: {reason}; {wanted}"
     if tree.pictures:
-        count, first = len(tree.pictures), tree.pictures[0][1]
+        count, first = len(tree.pictures), Path(*tree.parts(tree.pictures[0]))
         return f"no known layout in {root} ({count} pictures, such as {first}); {wanted}"
     return f"no pictures in {root}; {wanted}"

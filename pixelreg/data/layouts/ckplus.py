@@ -10,8 +10,8 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from pixelreg.data.layouts.reading import Layout, Reading, Tree
-from pixelreg.data.photos import Photo, Problem
+from pixelreg.data.layouts.reading import Layout, Reading, Tree, name_of, stem_of
+from pixelreg.data.photos import Photo
 
 _FRAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})", re.IGNORECASE)
 _LABEL = re.compile(r"(S\d{3})_(\d{3})_(\d{8})_emotion\.txt", re.IGNORECASE)
@@ -27,24 +27,24 @@ def _fill(tree: Tree, reading: Reading) -> None:
     are sorted into folders by expression.
     """
     labels = {
-        (match[1].upper(), match[2]): tree.root / path
-        for path in tree.others
-        if (match := _LABEL.fullmatch(path.name))
+        (match[1].upper(), match[2]): file
+        for file in tree.others
+        if (match := _LABEL.fullmatch(name_of(file)))
     }
-    sequences: dict[_Sequence, list[Path]] = defaultdict(list)
-    for path, _ in tree.pictures:
-        match = _FRAME.fullmatch(path.stem)
+    sequences: dict[_Sequence, list[str]] = defaultdict(list)
+    for file in tree.pictures:
+        match = _FRAME.fullmatch(stem_of(file))
         if match is None:
-            reading.strange(path)
+            reading.strange(file)
         else:
-            sequences[match[1].upper(), match[2]].append(path)
+            sequences[match[1].upper(), match[2]].append(file)
     if labels:
         for sequence, frames in sequences.items():
             _read_sequence(sequence, frames, labels.get(sequence), reading)
 
 
 def _read_sequence(
-    sequence: _Sequence, frames: list[Path], label: Path | None, reading: Reading
+    sequence: _Sequence, frames: list[str], label: str | None, reading: Reading
 ) -> None:
     reading.recognised += len(frames)
     if label is None:
@@ -52,23 +52,24 @@ def _read_sequence(
         return
     expression = _expression(label)
     if expression is None:
-        reading.problems.append(Problem(label, "no expression number from 1 to 7 in it"))
+        reading.problems.append((label, "no expression number from 1 to 7 in it"))
     elif len(frames) == 1:
-        reading.problems.append(Problem(frames[0], "a sequence of one frame has no neutral start"))
+        reading.problems.append((frames[0], "a sequence of one frame has no neutral start"))
     else:
         person, session = sequence
-        first, *between, last = sorted(frames, key=lambda path: path.stem)
+        first, *between, last = sorted(frames, key=stem_of)
         reading.skipped["frame between neutral and peak"] += len(between)
         reading.photos.append(Photo(person, "neutral", first, session))
         reading.photos.append(Photo(person, expression, last, session))
 
 
-def _expression(label: Path) -> str | None:
+def _expression(label: str) -> str | None:
     """The expression in a label file, which holds one number such as ``3.0000000e+00``."""
     try:
-        return dict(enumerate(_EXPRESSIONS, start=1)).get(int(float(label.read_text("ascii"))))
+        number = int(float(Path(label).read_text("ascii")))
     except (OSError, ValueError, OverflowError):
         return None
+    return dict(enumerate(_EXPRESSIONS, start=1)).get(number)
 
 
 SETS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pixelreg.data.layouts.reading import Layout, Reading, Tree
+from pixelreg.data.layouts.reading import Layout, Reading, Tree, folder_of, name_of, stem_of
 from pixelreg.data.photos import Photo
 
 _NAME = re.compile(r"([fm])(\d?)-(\d{3})-(\d\d)(-sz\d)?", re.IGNORECASE)
@@ -13,17 +13,17 @@ _NAME = re.compile(r"([fm])(\d?)-(\d{3})-(\d\d)(-sz\d)?", re.IGNORECASE)
 
 def _fill_cuhk(tree: Tree, reading: Reading) -> None:
     """Photos and sketches; a sketch of series 2 is matched to a photo without a series number."""
-    matches = {path: _NAME.fullmatch(path.stem) for path, _ in tree.pictures}
-    photographed = {_person(m) for m in matches.values() if m is not None and not m[5]}
-    for path, match in matches.items():
+    matches = [_NAME.fullmatch(stem_of(file)) for file in tree.pictures]
+    photographed = {_person(m) for m in matches if m is not None and not m[5]}
+    for file, match in zip(tree.pictures, matches, strict=True):
         if match is None:
-            reading.strange(path)
+            reading.strange(file)
             continue
         person = _person(match)
         if match[5] and match[2] == "2" and person not in photographed:
             person = person.replace("2", "", 1)
         expression = "sketch" if match[5] else "photo"
-        reading.photos.append(Photo(person, expression, path, match[4]))
+        reading.photos.append(Photo(person, expression, file, match[4]))
     reading.recognised = len(reading.photos)
 
 
@@ -43,31 +43,31 @@ _View = tuple[str, str, str]  # person, date, which of the two frontal views
 def _fill_cufsf(tree: Tree, reading: Reading) -> None:
     """Photographs and sketches; cropped sketches are left out beside the original ones."""
     used = _used(tree)
-    has_originals = any(_is_sketch(p) and _folder(p) == "original_sketch" for p, _ in tree.pictures)
-    for path, _ in tree.pictures:
-        view = _view(path.stem)
-        if _is_sketch(path):
-            if has_originals and _folder(path) == "cropped_sketch":
+    has_originals = any(_is_sketch(p) and _folder(p) == "original_sketch" for p in tree.pictures)
+    for file in tree.pictures:
+        view = _view(stem_of(file))
+        if _is_sketch(file):
+            if has_originals and _folder(file) == "cropped_sketch":
                 reading.skipped["cropped sketch beside the original one"] += 1
             else:
-                reading.photos.append(Photo(path.stem, "sketch", path))
+                reading.photos.append(Photo(stem_of(file), "sketch", file))
         elif view is None:
-            reading.strange(path)
+            reading.strange(file)
         elif used and view not in used:
             reading.skipped["photograph that no sketch was drawn from"] += 1
         else:
-            reading.photos.append(Photo(view[0], "photo", path))
+            reading.photos.append(Photo(view[0], "photo", file))
     shown = [{p.person for p in reading.photos if p.expression == k} for k in ("photo", "sketch")]
     if shown[0] & shown[1]:  # numbered pictures alone may be anything
         reading.recognised = len(reading.photos) + reading.skipped.total()
 
 
-def _is_sketch(path: Path) -> bool:
-    return _KIND in _folder(path) and _SKETCH.fullmatch(path.stem) is not None
+def _is_sketch(file: str) -> bool:
+    return _KIND in _folder(file) and _SKETCH.fullmatch(stem_of(file)) is not None
 
 
-def _folder(path: Path) -> str:
-    return path.parent.name.lower()
+def _folder(file: str) -> str:
+    return folder_of(file).lower()
 
 
 def _view(name: str) -> _View | None:
@@ -81,10 +81,10 @@ def _view(name: str) -> _View | None:
 def _used(tree: Tree) -> set[_View]:
     """The views that the list names; empty where there is no list."""
     views: set[_View] = set()
-    for relative in tree.others:
-        if relative.name.lower() == LIST:
+    for file in tree.others:
+        if name_of(file).lower() == LIST:
             try:
-                text = (tree.root / relative).read_text(encoding="utf-8", errors="replace")
+                text = Path(file).read_text(encoding="utf-8", errors="replace")
             except OSError:
                 continue  # every photograph is taken then
             for line in text.splitlines():

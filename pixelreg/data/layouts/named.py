@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pixelreg.data.expressions import CANONICAL, canonical
-from pixelreg.data.layouts.reading import Layout, Reading, Tree, picture_size
-from pixelreg.data.photos import Photo, Problem
+from pixelreg.data.layouts.reading import Layout, Reading, Tree, folder_of, picture_size, stem_of
+from pixelreg.data.photos import Photo
 from pixelreg.errors import ImageError
 
 
@@ -33,31 +33,31 @@ class NamedSet:
     expressions: Mapping[str, str] | None = None
     person: Callable[[str], str] = str.upper
     folder: str | None = None
-    landmarks: str | None = None
-    look: Callable[[Path], str | None] | None = None
+    landmarks: str = ""
+    look: Callable[[str], str | None] | None = None
     views: tuple[str, ...] = ()
     side: str = ""
     view: Callable[[re.Match[str]], str] | None = None
 
     def fill(self, tree: Tree, reading: Reading) -> None:
         """Every picture as its name says."""
-        others = frozenset(tree.others)
-        for path, relative in tree.pictures:
-            match, reason = self._match(path)
+        others = frozenset(tree.others if self.landmarks else ())
+        for file in tree.pictures:
+            match, reason = self._match(file)
             view = self._view(match) if match is not None and reason is None else ""
             if view and view not in (reading.views or self.views[:1]):
                 reason = self.side
             if match is None:
-                reading.strange(path)
+                reading.strange(file)
             elif reason is not None:
                 reading.skipped[reason] += 1
-            elif wrong := self.look and self.look(path):
-                reading.problems.append(Problem(path, wrong))
+            elif wrong := self.look and self.look(file):
+                reading.problems.append((file, wrong))
             else:
-                beside = self.landmarks and relative.with_suffix(self.landmarks)
-                landmarks = tree.root / beside if beside in others else None
+                beside = file.rpartition(".")[0] + self.landmarks
+                marks = self.landmarks if beside in others else ""
                 turned = view if view not in self.views[:1] else ""
-                reading.photos.append(self._photo(match, path, landmarks, turned))
+                reading.photos.append(self._photo(match, file, marks, turned))
         reading.recognised = len(reading.photos) + reading.skipped.total()
 
     def _view(self, match: re.Match[str]) -> str:
@@ -66,23 +66,22 @@ class NamedSet:
             return ""
         return self.view(match) if self.view else match["view"].upper()
 
-    def _match(self, path: Path) -> tuple[re.Match[str] | None, str | None]:
+    def _match(self, file: str) -> tuple[re.Match[str] | None, str | None]:
         """How a name fits, and the reason to leave the picture out."""
-        if self.folder and not re.fullmatch(self.folder, path.parent.name, re.IGNORECASE):
+        if self.folder and not re.fullmatch(self.folder, folder_of(file), re.IGNORECASE):
             return None, None
+        name = stem_of(file)
         for reason, pattern in ((None, self.name), *self.left_out.items()):
-            match = re.fullmatch(pattern, path.stem, re.IGNORECASE)
+            match = re.fullmatch(pattern, name, re.IGNORECASE)
             if match is not None and self._expression(match):
                 return match, reason
         return None, None
 
-    def _photo(
-        self, match: re.Match[str], path: Path, landmarks: Path | None, turned: str
-    ) -> Photo:
+    def _photo(self, match: re.Match[str], file: str, marks: str, turned: str) -> Photo:
         """A photo; those from a side are a session of their own, so that sides make pairs."""
         person, session = self.person(match["person"]), match.groupdict().get("session", "")
         session = "-".join(filter(None, (session.upper(), turned)))
-        return Photo(person, self._expression(match), path, session, landmarks)
+        return Photo(person, self._expression(match), file, session, marks)
 
     def _expression(self, match: re.Match[str]) -> str:
         """What is shown; "" for a word that the set does not use."""
@@ -100,11 +99,12 @@ _BLACK_BYTES = 20_000
 _BLACK_PIXELS = 4_000_000  # the set has 428,244; a small file may hide far more
 
 
-def _black(path: Path) -> str | None:
+def _black(file: str) -> str | None:
     """What is wrong with a small file that shows nothing but black; a damaged one is let by."""
     from pixelreg.pictures.image import content_of
     from pixelreg.pictures.kinds import open_picture, told_clearly
 
+    path = Path(file)
     try:
         width, height = picture_size(path) or (0, 0)
         if path.stat().st_size > _BLACK_BYTES or not 0 < width * height <= _BLACK_PIXELS:

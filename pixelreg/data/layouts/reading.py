@@ -21,37 +21,46 @@ _VIDEOS = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".
 
 @dataclass(frozen=True)
 class Tree:
-    """The files under a folder, sorted, hidden ones left out.
+    """The files under a folder, in the order of paths, hidden ones left out.
 
-    ``pictures`` holds each picture's path and its path relative to ``root``; ``others`` holds the
-    relative paths of the other files.
+    There may be a hundred thousand: all are texts, that of ``root`` included.
+
+    pictures : files with the suffix of a picture.
+    others : the other files.
     """
 
     root: Path
-    pictures: tuple[tuple[Path, Path], ...]
-    others: tuple[Path, ...]
+    pictures: tuple[str, ...]
+    others: tuple[str, ...]
     problems: tuple[Problem, ...] = ()
+
+    def parts(self, file: str) -> list[str]:
+        """The folders below ``root`` that lead to a file, and its name."""
+        root = str(self.root)
+        below = file if root == os.curdir else file[len(root) :].lstrip(os.sep)
+        return below.split(os.sep)  # noqa: PTH206 (a Path costs ten times as much)
 
 
 @dataclass
 class Reading:
     """What one layout found; ``recognised`` counts the picture files that it could explain.
 
-    ``views`` are the sides to take of sets that show several, by their codes; empty for the front.
+    problems : files and what is wrong with them.
+    views : the sides to take of sets that show several, by their codes; empty for the front.
     """
 
     example: str = ""
     source: str = "neutral"
     aligned: bool = False
     photos: list[Photo] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     recognised: int = 0
     views: tuple[str, ...] = ()
 
-    def strange(self, path: Path) -> None:
+    def strange(self, file: str) -> None:
         """Note a picture whose place or name is not one of the layout's."""
-        self.problems.append(Problem(path, self._strange))
+        self.problems.append((file, self._strange))
 
     @cached_property
     def _strange(self) -> str:
@@ -114,8 +123,8 @@ def picture_suffixes() -> frozenset[str]:
 def left_out(tree: Tree) -> Counter[str]:
     """Files of a folder that hold pictures, but none that can be read, by what they are."""
     found: Counter[str] = Counter()
-    for path in tree.others:
-        suffix = path.suffix.lower()
+    for file in tree.others:
+        suffix = suffix_of(file)
         if suffix in _VIDEOS:
             found[f"video ({suffix})"] += 1
         elif suffix in _UNREAD:
@@ -123,7 +132,7 @@ def left_out(tree: Tree) -> Counter[str]:
     return found
 
 
-def picture_size(path: Path) -> tuple[int, int] | None:
+def picture_size(path: str | Path) -> tuple[int, int] | None:
     """Width and height by the file's header; None for a file that is not a picture."""
     from PIL import Image
 
@@ -133,7 +142,7 @@ def picture_size(path: Path) -> tuple[int, int] | None:
         # Size alone does no harm: whoever decodes the picture sets the limit.
         with (
             told_clearly(str(path)),
-            open_regular(path) as file,
+            open_regular(Path(path)) as file,
             Image.open(file, formats=formats_of()) as picture,
         ):
             width, height = picture.size
@@ -148,8 +157,8 @@ def walk(root: Path) -> Tree:
     Hidden files and folders (``._*`` of a Mac included) and ``__MACOSX`` are not listed.
     """
     suffixes = picture_suffixes()
-    pictures: list[tuple[Path, Path]] = []
-    others: list[Path] = []
+    pictures: list[str] = []
+    others: list[str] = []
     problems: list[Problem] = []
     seen: set[tuple[int, int]] = set()
 
@@ -163,11 +172,37 @@ def walk(root: Path) -> Tree:
             continue
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__MACOSX")
-        here = Path(folder).relative_to(root)
+        here = str(Path(folder))
+        here = "" if here == os.curdir else here if here.endswith(os.sep) else here + os.sep
         for name in names:
             if not name.startswith("."):
-                if Path(name).suffix.lower() in suffixes:
-                    pictures.append((Path(folder, name), here / name))
-                else:
-                    others.append(here / name)
-    return Tree(root, tuple(sorted(pictures)), tuple(sorted(others)), tuple(problems))
+                kept = pictures if suffix_of(name) in suffixes else others
+                kept.append(here + name)
+    for files in (pictures, others):
+        files.sort(key=in_order)
+    return Tree(root, tuple(pictures), tuple(others), tuple(problems))
+
+
+def in_order(file: str) -> str:
+    """What sorts files as `Path` does, folder by folder."""
+    return os.path.normcase(file).replace(os.sep, "\0")
+
+
+def name_of(file: str) -> str:
+    """A file's name without its folders."""
+    return file.rpartition(os.sep)[2]
+
+
+def stem_of(file: str) -> str:
+    """A picture's name without its folders and its suffix."""
+    return name_of(file).rpartition(".")[0]
+
+
+def suffix_of(file: str) -> str:
+    """The suffix of a file in lower case, dot included; "" for none."""
+    return os.path.splitext(file)[1].lower()  # noqa: PTH122
+
+
+def folder_of(file: str) -> str:
+    """The name of the folder that holds a file."""
+    return name_of(file.rpartition(os.sep)[0])

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pixelreg.data.expressions import canonical
-from pixelreg.data.layouts.reading import TABLE, Layout, Reading, Tree, picture_suffixes
+from pixelreg.data.layouts.reading import TABLE, Layout, Reading, Tree, picture_suffixes, suffix_of
 from pixelreg.data.names import Finder
-from pixelreg.data.photos import Photo, Problem
+from pixelreg.data.photos import Photo
 from pixelreg.errors import DataError
 from pixelreg.files import is_file, open_regular, read_regular, why
 
@@ -30,15 +30,15 @@ _HEAD = 2**14  # bytes that hold the header
 
 def _fill(tree: Tree, reading: Reading) -> None:
     """The rows of the one table in the folder itself whose header has the three columns."""
-    tables = [tree.root / path for path in tree.others if len(path.parts) == 1 and _is_table(path)]
-    tables = [path for path in tables if _has_columns(path)]
+    files = map(Path, (file for file in tree.others if suffix_of(file) in _SUFFIXES))
+    tables = [path for path in files if len(tree.parts(str(path))) == 1 and _has_columns(path)]
     if len(tables) > 1:
         names = ", ".join(path.name for path in tables)
         raise DataError(f"{tree.root} holds several tables ({names}); name the one to use")
     if tables:
         _read_table(tables[0], reading)
-        listed = {os.path.normpath(photo.path) for photo in reading.photos}
-        unlisted = sum(os.path.normpath(path) not in listed for path, _ in tree.pictures)
+        listed = {os.path.normpath(photo.file) for photo in reading.photos}
+        unlisted = sum(os.path.normpath(file) not in listed for file in tree.pictures)
         reading.skipped.update({"not in the table": unlisted} if unlisted else {})
 
 
@@ -51,17 +51,17 @@ def _read_table(table: Path, reading: Reading) -> None:
         path = files.find(name) if name else table
         if not (person and expression and name):
             reason = f"line {line} lacks a person, an expression or a path"
-            reading.problems.append(Problem(table, reason))
+            reading.problems.append((str(table), reason))
         elif path in seen:
-            reading.problems.append(Problem(path, f"listed again in line {line} of {table.name}"))
+            reading.problems.append((str(path), f"listed again in line {line} of {table.name}"))
         elif not is_file(path):
-            reading.problems.append(Problem(path, f"missing (line {line} of {table.name})"))
+            reading.problems.append((str(path), f"missing (line {line} of {table.name})"))
         elif path.suffix.lower() not in suffixes:
-            reading.problems.append(Problem(path, f"not a picture (line {line} of {table.name})"))
+            reading.problems.append((str(path), f"not a picture (line {line} of {table.name})"))
         else:
             seen.add(path)
             session = row.get("session", "")
-            reading.photos.append(Photo(person, canonical(expression), path, session))
+            reading.photos.append(Photo(person, canonical(expression), str(path), session))
     reading.recognised = len(reading.photos) + len(reading.problems)
     reading.start_from_what_is_there()
 
@@ -113,10 +113,6 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 def _header(cells: list[str]) -> list[str]:
     return [name.strip().lower() for name in cells]
-
-
-def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES
 
 
 def _has_columns(table: Path) -> bool:
