@@ -45,7 +45,7 @@ def load(path: str | Path | None = None, **options: Any) -> Translator:
         home = LOADERS[file.suffix.lower()]
     except KeyError:
         raise UsageError(
-            f"{file} is no model file: its name must end in {_suffixes()}, or be one of "
+            f"{file} is no model file: its name must end in {' or '.join(LOADERS)}, or be one of "
             f"those that come with pixelreg: {', '.join(NAMED)}"
         ) from None
     return _loaded(home, file, **options)
@@ -109,7 +109,3 @@ def default_model() -> str | Path:
 def _loaded(home: str, *given: Any, **options: Any) -> Translator:
     module, _, attribute = home.partition(":")
     return cast(Translator, getattr(import_module(module), attribute)(*given, **options))
-
-
-def _suffixes() -> str:
-    return " or ".join(LOADERS)

@@ -44,7 +44,6 @@ RELIT = 0.25  # seconds between two looks at the light
 LIGHT_LASTS = 0.5  # seconds in which a new light comes
 
 Weights = Mapping[str, float]
-Towards = Callable[[Weights, float], Weights]
 Box = tuple[int, int, int, int]
 
 

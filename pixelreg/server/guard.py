@@ -20,7 +20,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-LATIN = "latin-1"  # of headers
 READING = frozenset({"GET", "HEAD"})
 OWN = frozenset({"same-origin", "none"})  # what Sec-Fetch-Site says of our page, or of the user
 HEADERS = {
