@@ -72,7 +72,8 @@ class OnnxModel:
         made = np.empty(pictures.shape, np.float32)
         if pictures[:, rows, columns].shape != pictures.shape:
             made[:] = as_unit(pictures)
-        count = self._at_once((rows.stop - rows.start) * (columns.stop - columns.start))
+        pixels = (rows.stop - rows.start) * (columns.stop - columns.start)
+        count = self.batch or max(1, BATCH_PIXELS // pixels)
         for start in range(0, len(pictures), count):
             part = np.s_[start : start + count, rows, columns]
             made[part] = self._batch(condition, pictures[part])
@@ -144,9 +145,6 @@ class OnnxModel:
     def batch(self) -> int | None:
         """How many pictures the graph takes at a time; None for any number."""
         return self._fixed(self.card.image_input)
-
-    def _at_once(self, pixels: int) -> int:
-        return self.batch or max(1, BATCH_PIXELS // pixels)
 
     def _fixed(self, name: str) -> int | None:
         """The batch that an input must have; None for any."""

@@ -13,7 +13,7 @@ from page_tools import needs_node, off, put, rgba, run_page
 from PIL import Image
 
 from pixelreg.errors import UnknownNameError
-from pixelreg.export.tables import Packed
+from pixelreg.export.tables import Packed, pack
 from pixelreg.faces.align import UNMOVED, Similarity, crop
 from pixelreg.faces.dense import DenseFace, DenseFinder
 from pixelreg.faces.followed import Followed
@@ -27,7 +27,7 @@ from pixelreg.rig.head import load_mesh
 from pixelreg.rig.moving import MovingFace
 from pixelreg.rig.shown import shown_weights
 from pixelreg.rig.spline import Reach, Spline
-from pixelreg.rig.tables import rig_tables
+from pixelreg.rig.tables import rig_arrays
 from pixelreg.rig.translator import Goal, RigTranslator
 
 pytestmark = needs_node
@@ -141,7 +141,7 @@ def test_no_strength_is_no_change(photo, tmp_path) -> None:
 
 @pytest.fixture(scope="module")
 def tables() -> Packed:
-    return rig_tables(load_mesh())
+    return pack(*rig_arrays(load_mesh()))
 
 
 def tilted(photo: np.ndarray, degrees: float, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -459,7 +459,7 @@ return surelyFound(photoOf("photo"), Array.from(arrays.five), tables);
 @pytest.mark.parametrize(("degrees", "scale"), [(0, 1), (25, 0.4), (-10, 2.3)])
 def test_with_facemesh_landmarks_are_those_of_apply(photo, degrees, scale, tmp_path) -> None:
     turned, five = tilted(photo, degrees, scale)
-    both = rig_tables(load_mesh(), second_look=True)
+    both = pack(*rig_arrays(load_mesh(), second_look=True))
     given = {"photo": rgba(turned), "five": five, "tables": np.frombuffer(both.data, np.uint8)}
     scripts = ("looks", "align", "landmarks", "secondlook", "algebra", "head", "shown", "rig")
     made = run_page(tmp_path, scripts, TWO, given, {"index": both.index})
@@ -474,7 +474,7 @@ def test_with_facemesh_covered_mouths_are_told(photo, tmp_path) -> None:
     masked, unit = photo.copy(), np.hypot(*(five[1] - five[0]))
     top = int(five[2, 1] - 0.1 * unit)
     masked[top:, int(five[3, 0] - 0.6 * unit) : int(five[4, 0] + 0.6 * unit)] = [120, 160, 190]
-    both = rig_tables(load_mesh(), second_look=True)
+    both = pack(*rig_arrays(load_mesh(), second_look=True))
     given = {"photo": rgba(masked), "five": five, "tables": np.frombuffer(both.data, np.uint8)}
     scripts = ("looks", "align", "landmarks", "secondlook", "algebra", "head", "shown", "rig")
     made = run_page(tmp_path, scripts, TWO, given, {"index": both.index})

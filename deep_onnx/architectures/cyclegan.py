@@ -55,7 +55,8 @@ class ResNetGenerator(nn.Module):
             layers += _normalised(2 * channels)
         layers += [ResidualBlock(4 * width, dropout) for _ in range(blocks)]
         for channels in (4 * width, 2 * width):
-            layers.append(_doubling(channels, channels // 2))
+            half = channels // 2
+            layers.append(nn.ConvTranspose2d(channels, half, 3, 2, padding=1, output_padding=1))
             layers += _normalised(channels // 2)
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
@@ -80,10 +81,6 @@ def _padded(channels: int) -> list[nn.Module]:
 
 def _normalised(channels: int) -> list[nn.Module]:
     return [nn.InstanceNorm2d(channels), nn.ReLU(inplace=True)]
-
-
-def _doubling(channels: int, out: int) -> nn.ConvTranspose2d:
-    return nn.ConvTranspose2d(channels, out, 3, stride=2, padding=1, output_padding=1)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ from pixelreg.faces.locate import Locator, Placement
 from pixelreg.faces.prepared import Changer, Prepared, PreparedFaces
 from pixelreg.models.plans import Change
 from pixelreg.pictures.image import ImageLike, Picture, read
+from pixelreg.pictures.stored import as_bytes
 from pixelreg.translator import Target
 
 MaskLike: TypeAlias = "Array | Path | str | None"
@@ -172,7 +173,7 @@ class PortraitTranslator(OnnxTranslator):
         whole = Placement(UNMOVED)
 
         def change(crop: Any) -> Change:
-            pixels = _levels(crop)
+            pixels = crop if crop.dtype == np.uint8 else as_bytes(crop)
             own = self._cut(pixels, whole, wish.own_mask)
             return self._change(own, self._shape(pixels, whole, wish.mask), wish)
 
@@ -370,7 +371,3 @@ def _is_mask(target: Any) -> bool:
 def _labels(mask: MaskLike) -> Array | None:
     """A mask, its file read."""
     return read_mask(Path(mask)) if isinstance(mask, (str, Path)) else mask
-
-
-def _levels(crop: Any) -> Pixels:
-    return crop if crop.dtype == np.uint8 else np.rint(crop * 255).astype(np.uint8)

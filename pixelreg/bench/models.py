@@ -244,7 +244,8 @@ def contender(
         return Fitted(word, target, Recipe(kind, settings, size), frame)
     if word not in NAMED and not _is_file_name(word):
         raise UnknownNameError("model", word, (ALL, *ESTIMATORS, *READY, "or a model file"))
-    deep = _is_file_name(word) and not _is_plans(word)
+    suffix = Path(word).suffix.lower()
+    deep = _is_file_name(word) and not LOADERS[suffix].startswith("pixelreg.")
     options = {"provider": provider} if deep else {}
     loaded = load(word, **options)
     loaded.changer(target)  # an expression that it does not have must not wait for the pictures
@@ -270,7 +271,3 @@ def _settings(word: str, given: str) -> dict[str, Any]:
         except (TypeError, ValueError):
             raise UsageError(f"{word}: {name} cannot be {text!r}") from None
     return settings
-
-
-def _is_plans(word: str) -> bool:
-    return LOADERS[Path(word).suffix.lower()].startswith("pixelreg.")

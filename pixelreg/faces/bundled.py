@@ -253,11 +253,9 @@ class BundledDetector:
 
     def _kept(self, faces: list[Face], image: np.ndarray) -> list[Face]:
         """The faces that are to be believed, largest first."""
-        sure = [face for face in faces if self._sure(face) and _inside(face.eyes, image)]
-        return sorted(sure, key=lambda face: -face.eye_distance)
-
-    def _sure(self, face: Face) -> bool:
-        return face.eye_distance >= _SMALL or face.score >= _SMALL_SCORE
+        sure = [f for f in faces if f.eye_distance >= _SMALL or f.score >= _SMALL_SCORE]
+        kept = [face for face in sure if _inside(face.eyes, image)]
+        return sorted(kept, key=lambda face: -face.eye_distance)
 
     def _verified(self, pyramid: Pyramid, scale: float, poses: Poses) -> list[Face]:
         if not len(poses.origin):

@@ -63,7 +63,8 @@ def stack_of(image: Any) -> Stack | None:
     if not tensor and not (isinstance(image, np.ndarray) and image.ndim == 4):
         return None
     array: Array = on_host(image)
-    if not 2 <= array.ndim <= 4 or (array.ndim > 2 and not _channels(array)):
+    sides = {*array.shape[-1:], *array.shape[-3:-2]}  # where colours may lie
+    if not 2 <= array.ndim <= 4 or (array.ndim > 2 and sides.isdisjoint(CHANNELS)):
         kinds = "(H, W), (3, H, W) or (N, 3, H, W)" if tensor else "(H, W, 3) or (N, H, W, 3)"
         raise InvalidArrayError(f"the picture array must be {kinds}, not {tuple(array.shape)}")
     first = tensor and array.ndim > 2 and array.shape[-3] in CHANNELS
@@ -76,7 +77,3 @@ def stack_of(image: Any) -> Stack | None:
 def is_tensor(image: Any) -> bool:
     """Whether something is a tensor of PyTorch, which need not be installed."""
     return type(image).__module__.partition(".")[0] == "torch" and hasattr(image, "new_tensor")
-
-
-def _channels(array: Array) -> bool:
-    return array.shape[-1] in CHANNELS or array.shape[-3] in CHANNELS

@@ -96,9 +96,8 @@ class FlowRidge(Estimator):
         gain = check_positive("gain", self.gain)
         wanted = np.array([_finite("opening", self.opening), _finite("amount", self.amount)])
         size = _side(inputs.shape[1])
-        x, t = (
-            _with_mirrored(as_unit(side).reshape(-1, size, size, 3)) for side in (inputs, targets)
-        )
+        x, t = (as_unit(side).reshape(-1, size, size, 3) for side in (inputs, targets))
+        x, t = (np.concatenate([side, side[:, :, ::-1]]) for side in (x, t))  # and mirrored
         flows = training_flows(x[: len(inputs)], t[: len(inputs)])
         flows = np.concatenate([flows, flows[:, :, ::-1] * np.array([-1.0, 1.0])])
         mean, effects, styles, left_out = _style_regression(flows)
@@ -238,10 +237,6 @@ def _mouth_gain(size: int, gain: float) -> Float64:
 def _moved(picture: Float64, flow: Float64) -> Float64:
     rows, columns = np.indices(flow.shape[:2])
     return fetch_linear(picture, columns + flow[..., 0], rows + flow[..., 1]).astype(np.float64)
-
-
-def _with_mirrored(pictures: Float64) -> Float64:
-    return np.concatenate([pictures, pictures[:, :, ::-1]])
 
 
 def _box(flows: Array, box: tuple[float, float, float, float]) -> tuple[slice, slice, slice]:

@@ -33,7 +33,8 @@ class Spline:
         knots = knots.astype(np.float64)  # where little is smoothed, all depends on them steeply
         count = len(knots)
         system = np.zeros((count + 3, count + 3))
-        system[:count, :count] = _bending(_squares(knots, knots)) + smoothing * np.eye(count)
+        squares = _squares(knots, knots)
+        system[:count, :count] = 0.5 * squares * np.log(squares) + smoothing * np.eye(count)
         system[:count, count:] = np.c_[np.ones(count), knots]
         system[count:, :count] = system[:count, count:].T
         solved: Array = np.linalg.solve(system, np.r_[values, np.zeros((3, 2))])
@@ -86,7 +87,3 @@ class Reach:
 def _squares(points: Array, knots: Array) -> Array:
     x, y = (points[:, axis, None] - knots[:, axis] for axis in (0, 1))
     return x * x + y * y + NEAREST
-
-
-def _bending(squares: Array) -> Array:
-    return 0.5 * squares * np.log(squares)

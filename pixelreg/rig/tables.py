@@ -13,7 +13,6 @@ import numpy as np
 
 from pixelreg.arrays import Array
 from pixelreg.data.expressions import synonyms
-from pixelreg.export.tables import Packed, pack
 from pixelreg.faces import facemesh
 from pixelreg.faces.densecascade import FORMAT, MIRROR
 from pixelreg.models import store
@@ -23,16 +22,11 @@ from pixelreg.rig.shown import READ
 from pixelreg.rig.wrinkles import WRINKLES
 
 
-def rig_tables(mesh: Mesh, second_look: bool = False) -> Packed:
-    """The head, the bundled cascade, and what names stand for.
+def rig_arrays(mesh: Mesh, second_look: bool = False) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The head, the bundled cascade, and what names stand for: arrays and values by name.
 
     second_look : FaceMesh too, as `apply` looks for landmarks; once packed, as many bytes again.
     """
-    return pack(*rig_arrays(mesh, second_look))
-
-
-def rig_arrays(mesh: Mesh, second_look: bool = False) -> tuple[dict[str, Array], dict[str, Any]]:
-    """What `rig_tables` packs: arrays and values by name."""
     landmarks, stages = landmark_tables()
     head = {name: _narrow(name, getattr(mesh.head, name)) for name in TENSORS}
     more = second_look_arrays() if second_look else {}

@@ -23,6 +23,7 @@ from pixelreg.faces.prepared import ChangeAt, Changer, PreparedFaces
 from pixelreg.models.model import Frame
 from pixelreg.models.plans import Change
 from pixelreg.pictures.image import ImageLike, Picture, read
+from pixelreg.pictures.stored import as_bytes
 from pixelreg.rig.expressions import EXPRESSIONS, Vocabulary, bare, expression_of
 from pixelreg.rig.head import HEAD, Mesh, load_mesh
 from pixelreg.rig.motion import USUAL, Look, Rig, change
@@ -189,8 +190,8 @@ class RigTranslator(Translator):
         goal = self.goal(target)
 
         def made(crop: Any) -> Change:
-            pixels = crop if crop.dtype == np.uint8 else np.rint(crop * 255).astype(np.uint8)
-            face = _crop_face(len(crop))
+            pixels = crop if crop.dtype == np.uint8 else as_bytes(crop)
+            face = face_from_eyes(np.asarray(Frame().eyes) * len(crop))
             sitter = self.sitter(pixels, self.finder.find(pixels, face).points)
             return change(self.rig, sitter, goal.weights(sitter.shown, 1.0), goal.look)
 
@@ -321,10 +322,6 @@ def _is_blank(pixels: Pixels, points: Array) -> bool:
 def _where(face: Face) -> str:
     x, y = np.rint(face.eyes.mean(axis=0)).astype(int).tolist()
     return f"{x},{y}"
-
-
-def _crop_face(side: int) -> Face:
-    return face_from_eyes(np.asarray(Frame().eyes) * side)
 
 
 def _window(pixels: Pixels, points: Array, times: int) -> tuple[Pixels, Similarity]:

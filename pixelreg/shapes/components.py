@@ -21,10 +21,6 @@ MESH, LANDMARKS, FLOW = KINDS = ("mesh", "landmarks", "flow")
 ROUNDING = 1e-5  # how far max|D_k| may be from 1
 
 
-def _no_faces() -> NDArray[np.int32]:
-    return np.empty((0, 3), np.int32)
-
-
 @dataclass(frozen=True, eq=False)
 class Blendshapes:
     """A neutral shape and the sparse directions in which expressions move it.
@@ -46,7 +42,7 @@ class Blendshapes:
     ranges: Floats
     names: tuple[str, ...]
     kind: str = "mesh"
-    faces: NDArray[np.int32] = field(default_factory=_no_faces)
+    faces: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 3), np.int32))
     size: int = 0
     frame: Frame | None = None
     expressions: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
