@@ -367,6 +367,7 @@ def test_what_all_means_and_what_is_refused() -> None:
         (("rr,mr", "flow"), ("rr", "mr", "flow")),
         (("kr:sigma=1,alpha=0.01",), ("kr:sigma=1,alpha=0.01",)),
         (("rr,kr:sigma=1,alpha=0.01,mr,",), ("rr", "kr:sigma=1,alpha=0.01", "mr")),
+        (("rr, kr:sigma=1, alpha=0.01",), ("rr", "kr:sigma=1,alpha=0.01")),
         (("kr:sigma=1,a=b.onnx",), ("kr:sigma=1", "a=b.onnx")),
         (("a,b.onnx", "a,b-{expr}.onnx,rr"), ("a,b.onnx", "a", "b-{expr}.onnx", "rr")),
         (("c,d-{expr}.onnx",), ("c,d-{expr}.onnx",)),
@@ -383,6 +384,34 @@ def test_models_may_stand_in_one_word_with_commas(
     for name in ("a,b.onnx", "c,d-sad.onnx"):
         Path(name).write_bytes(b"")
     assert words_of(given) == words
+
+
+def test_an_empty_list_of_models_is_not_all_of_them() -> None:
+    with pytest.raises(UsageError, match="--models names none"):
+        words_of((",",))
+
+
+@pytest.mark.parametrize("name", ["quality", "latency"])
+def test_a_model_that_cannot_be_judged_is_missed_by_name(name: str, setting: Setting) -> None:
+    wrong = "kr:sigma=-1"
+    one = replace(setting, models=("rr", wrong), missing={})
+    table = table_of(name)(one)
+    assert wrong in one.missing
+    assert any(note.startswith(f"{wrong} could not be judged: sigma") for note in table.notes)
+    assert "What is fitted here is not timed on cpu" not in " ".join(table.notes)
+
+
+def test_a_table_whose_files_are_not_written_yet_is_not_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    made = Report(tmp_path, "", "", ("sizes",))
+    monkeypatch.setattr("pixelreg.bench.page.write_bytes", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        made.add(Table("sizes", "", "", (Column("a"),), ((1,),), (), ()))
+    assert made.left == ["sizes"]
 
 
 def test_an_onnx_file_takes_part(setting: Setting, tiny_onnx) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import shutil
@@ -202,6 +203,15 @@ def test_data_download(command: Command, tmp_path: Path, monkeypatch) -> None:
         "progress": True,
     }  # fmt: skip
     assert re.search(r"3 files in .*\n.*CC BY 4.0.*DeBruine", result.err)
+
+
+def test_who_collects_no_garbage_is_not_made_to() -> None:
+    gc.disable()
+    try:
+        cli.get_command(click.Context(cli), "info")
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 # ---------------------------------------------------------------- help

@@ -15,7 +15,7 @@ from cli_tools import SIZE, Command, pixels, places_of
 from PIL import Image, ImageSequence
 
 from pixelreg import load
-from pixelreg.errors import ImageError
+from pixelreg.errors import UsageError
 from pixelreg.models import file as modelfile
 from pixelreg.models.model import Model
 from pixelreg.models.plans import AffinePlan
@@ -98,7 +98,7 @@ def test_an_animation_of_a_large_picture_keeps_its_shape(suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["", ".mp4", ".jpg"])
 def test_animations_in_other_formats_are_refused_before_any_work(suffix: str) -> None:
-    with pytest.raises(ImageError, match=r"use \.gif or \.webp"):
+    with pytest.raises(UsageError, match=r"use \.gif or \.webp"):
         strength_animation(lambda s: pytest.fail("was asked for a picture"), 1.0, suffix)
 
 

@@ -158,7 +158,8 @@ class Pix2Pix(PairedAlgorithm):
 
     def __init__(self, arguments: Pix2PixArguments, examples: Examples) -> None:
         super().__init__(arguments, examples)
-        self.depth = arguments.depth or min(DEEPEST, _halvings(arguments.size))
+        halvings = (arguments.size & -arguments.size).bit_length() - 1  # into whole pixels
+        self.depth = arguments.depth or min(DEEPEST, halvings)
         _check(arguments, self.depth)
         generator = UNet(arguments.width, self.depth, arguments.dropout, decoder=arguments.decoder)
         discriminator = PatchDiscriminator(6, arguments.width)
@@ -207,11 +208,6 @@ def _judged(discriminator: nn.Module, source: Tensor, picture: Tensor) -> Tensor
 
 def _named(l1: Tensor, fooling: Tensor, against: Tensor) -> dict[str, float]:
     return {"l1": l1.item(), "adversarial": fooling.item(), "discriminator": against.item()}
-
-
-def _halvings(size: int) -> int:
-    """How often a side can be halved into whole pixels."""
-    return (size & -size).bit_length() - 1
 
 
 def _check(arguments: Pix2PixArguments, depth: int) -> None:

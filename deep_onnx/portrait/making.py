@@ -103,14 +103,9 @@ class _Job:
     cut: Callable[[int], tuple[Pixels, Pixels]]
 
 
-def _copied(portrait: PortraitFile) -> _Job:
+def _copied(file: PortraitFile) -> _Job:
     """A portrait that has a mask already, of another layout."""
-    return _Job(
-        portrait.name,
-        portrait.person,
-        portrait.image,
-        lambda size: read_portrait(portrait, size)[:2],
-    )
+    return _Job(file.name, file.person, file.image, lambda size: read_portrait(file, size)[:2])
 
 
 def _drawn(photo: Photo, guide: Photo) -> _Job:

@@ -248,7 +248,9 @@ class PairedAlgorithm(Algorithm):
             multiple=multiple or size,
             notes=notes,
         )
-        return Export(frozen(self.networks["generator"]), card, {"image": _example(size)})
+        # Two pictures: an exporter takes a dimension of length one for a constant.
+        pictures = torch.linspace(-1.0, 1.0, 2 * 3 * size * size).reshape(2, 3, size, size)
+        return Export(frozen(self.networks["generator"]), card, {"image": pictures})
 
 
 def only_target(examples: Examples) -> tuple[str, Stack]:
@@ -257,8 +259,3 @@ def only_target(examples: Examples) -> tuple[str, Stack]:
         names = ", ".join(examples.stacks) or "none"
         raise UsageError(f"this architecture learns one target, not {names}; give it with --expr")
     return next(iter(examples.stacks.items()))
-
-
-def _example(size: int) -> Tensor:
-    # Two pictures: an exporter takes a dimension of length one for a constant.
-    return torch.linspace(-1.0, 1.0, 2 * 3 * size * size).reshape(2, 3, size, size)

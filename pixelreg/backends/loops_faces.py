@@ -243,7 +243,8 @@ def lay(
 
     All arrays lie in C order, so that one loop serves them all.
     """
-    moves, gains, adds, covers, _ = begins
+    moves, gains, adds, covers, count = begins
+    alone = adds == 0 and count == 3  # on [0, 1]
     left, top, right, bottom = box
     width = right - left
     here, moved = np.empty((len(fields), width), np.float32), np.empty((3, width), np.float32)
@@ -272,7 +273,9 @@ def lay(
             if adds >= 0:
                 colour = here[adds + k]
                 for x in range(width):
-                    found[x] += colour[x]
+                    found[x] = (
+                        (found[x] / WHITE + colour[x]) * WHITE if alone else found[x] + colour[x]
+                    )
             if covers >= 0:
                 layer, cover = here[covers + k], here[covers + 3]
                 for x in range(width):

@@ -140,7 +140,7 @@ def _judge(
             own = setting.split(fold, one.size, one.frame)[1]
             made = one.made(learning, own.sources)
         except PixelregError as error:
-            notes.append(f"{one.name}, {target}: could not be judged: {error}")
+            notes.append(setting.miss(f"{one.name}, {target}", error))
             continue
         kept[one.name].settings = "" if isinstance(one, Fitted) else one.settings
         _keep(kept[one.name], made, own, setting, judges, one)

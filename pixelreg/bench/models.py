@@ -192,12 +192,14 @@ def words_of(given: Sequence[str]) -> tuple[str, ...]:
             found.append(word)
             continue
         several: list[str] = []
-        for part in filter(None, word.split(",")):
+        for part in filter(None, map(str.strip, word.split(","))):
             if several and ":" in several[-1] and SETTING.match(part) and not _is_file_name(part):
                 several[-1] += f",{part}"
             else:
                 several.append(part)
         found += several
+    if given and not found:
+        raise UsageError(f"--models names none; choose among {', '.join((*ESTIMATORS, *READY))}")
     return tuple(found)
 
 
@@ -265,7 +267,7 @@ def _settings(word: str, given: str) -> dict[str, Any]:
     for part in filter(None, given.split(",")):
         name, _, text = part.partition("=")
         if name not in known:
-            raise UnknownNameError("setting", name, known)
+            raise UnknownNameError(f"setting of {word.partition(':')[0]}", name, known)
         try:
             settings[name] = type(known[name])(text)
         except (TypeError, ValueError):

@@ -90,7 +90,11 @@ def measure(setting: Setting) -> Table:
         options = {"penguins": penguins, "penguin_evaluations": tried, "components": components}
         taught[name] = plain if name == CNN else _taught(room, "ocnn", steps, setting, **options)
     setting.update(1, 1)
-    notes = [_people(room), _lengths(steps, components), NOT_CHOSEN, *NOTES]
+    lengths = (
+        f"{SIZE} x {SIZE} pixels, width {WIDTH}, {BATCH} pictures a step, {steps} steps each, "
+        f"{components} blendshapes; each kind at its own default rate of learning."
+    )
+    notes = [_people(room), lengths, NOT_CHOSEN, *NOTES]
     judge = _judge(room, setting, notes)
     timed = {name: taught[name] for name in (GAN, CNN)} if setting.quick else taught
     works = {name: one.at(HEIGHT, WIDE) for name, one in timed.items()}
@@ -132,13 +136,6 @@ def _people(room: Any) -> str:
     learning, held_out = next(iter(room.kept.values()))
     counts = (len(set(each.people)) for each in (learning, held_out))
     return "{} people learnt from, {} others judged: the first split.".format(*counts)
-
-
-def _lengths(steps: int, components: int) -> str:
-    return (
-        f"{SIZE} x {SIZE} pixels, width {WIDTH}, {BATCH} pictures a step, {steps} steps each, "
-        f"{components} blendshapes; each kind at its own default rate of learning."
-    )
 
 
 def _judge(room: Any, setting: Setting, notes: list[str]) -> Any:

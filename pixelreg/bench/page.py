@@ -59,10 +59,10 @@ class Report:
 
     def add(self, table: Table) -> None:
         """Write a table with its pictures, and the page anew."""
-        self.tables.append(table)
         write_bytes(self.folder / f"{table.name}.csv", table.csv().encode())
         for figure in table.figures:
             write_bytes(self.folder / f"{figure.name}.png", figure.png)
+        self.tables.append(table)
         self.write()
 
     def fail(self, name: str, reason: str) -> None:

@@ -25,6 +25,7 @@ CELL = 128
 MOST_PSNR = 99.0  # dB; that of equal pictures is infinite, and no mean can be taken of it
 SURE = 1.96  # standard errors each way that hold the mean in 95 of 100 cases
 TRUTH = "truth"
+DISTANCES = ("FID", "KID x 1000", "± KID", "features of")
 FEATURES_PER_PICTURE = 10  # pictures for each feature, below which FID ranks nothing
 
 COLUMNS = (
@@ -77,7 +78,8 @@ def measure(setting: Setting) -> Table:
     for fold in setting.folds():
         _judge_fold(setting, fold, kept, notes)
     rows = [_row(name, names.get(name), each, setting) for name, each in kept.items()]
-    extra = tuple(Column(name, 3) for name in (*setting.judges, *_distances(setting)))
+    distances = DISTANCES if setting.features else ()
+    extra = tuple(Column(name, 3) for name in (*setting.judges, *distances))
     notes += [] if setting.judges or setting.features else [NO_JUDGE]
     rows = [(*row, *_apart(row[0], setting)) for row in rows]
     notes += _carried(setting)
@@ -105,7 +107,7 @@ def _judge_fold(
         try:
             made = one.made(learning, own.sources)
         except PixelregError as error:
-            notes.append(f"{one.name} could not be judged: {error}")
+            notes.append(setting.miss(one.name, error))
             continue
         _keep(kept[one.name], made, own.sources, own.targets, list(own.people), setting)
     setting.update(1, 1)
@@ -141,7 +143,8 @@ def asked(name: str, judge: Any, *pictures: Pixels) -> Float64:
     try:
         said = np.asarray(judge(*pictures), np.float64)
     except Exception as error:  # it is somebody else's, and may raise anything
-        raise UsageError(f"--judge {name} failed: {type(error).__name__}: {error}") from error
+        reason = " ".join(str(error).split())  # it is somebody else's, of any number of lines
+        raise UsageError(f"--judge {name} failed: {type(error).__name__}: {reason}") from error
     if said.shape != (len(pictures[0]),):
         raise UsageError(
             f"--judge {name} gave {said.shape}; one number for each of {len(pictures[0])} "
@@ -170,10 +173,6 @@ def _row(name: str, one: Contender | None, kept: Kept, setting: Setting) -> tupl
         mean("sharp"),
         *(mean(judge) for judge in setting.judges),
     )
-
-
-def _distances(setting: Setting) -> tuple[str, ...]:
-    return ("FID", "KID x 1000", "± KID", "features of") if setting.features else ()
 
 
 def _apart(name: Cell, setting: Setting) -> tuple[Cell, ...]:

@@ -76,6 +76,7 @@ class Setting:
     update: Progress = _still
     kept: dict[Any, Stack] = field(default_factory=dict, repr=False)
     known: dict[Any, Meant] = field(default_factory=dict, repr=False)
+    missing: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def listing(self) -> Listing:
@@ -114,6 +115,11 @@ class Setting:
             for one in made:
                 found.setdefault(one.name, one)
         return tuple(found.values()), tuple(absent)
+
+    def miss(self, model: str, error: Exception) -> str:
+        """Remember why a model's row is not there; what a table says of it."""
+        self.missing[model] = str(error)
+        return f"{model} could not be judged: {error}"
 
     def meant(self, word: str) -> Meant:
         """The models that a word means, each made once, with what it learns; see `contenders`."""

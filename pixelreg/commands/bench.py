@@ -42,6 +42,8 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     if value is None:
         return _possible()
     names = tuple(filter(None, value.split(",")))
+    if not names:
+        raise UsageError(f"--tables names none; choose among {', '.join(TABLES)}")
     for name in names:
         if name not in TABLES:
             raise UnknownNameError("table", name, TABLES)
@@ -203,13 +205,15 @@ def bench(
         "report": str(made.path),
         "tables": [table.facts() for table in made.tables],
         "failed": made.failed,
+        "missing": setting.missing,
     }
     files = 1 + sum(1 + len(table.figures) for table in made.tables)
     notes = [f"wrote {made.path}, and {files} files beside it"]
     if made.failed:
         notes += [f"not measured: {', '.join(made.failed)}; the page says why"]
+    notes += [f"without {model}: {reason}" for model, reason in setting.missing.items()]
     report(facts, as_json, text, *notes)
-    return 1 if made.failed else 0
+    return 1 if made.failed or setting.missing else 0
 
 
 def _check_folder(output: Path) -> None:

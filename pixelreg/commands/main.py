@@ -74,11 +74,13 @@ class LazyGroup(click.Group):
         if cmd_name not in self.lazy:
             return None
         module, _, attribute = self.lazy[cmd_name][0].partition(":")
+        collects = gc.isenabled()
         gc.disable()  # modules make no garbage, and looking for it takes a tenth of their import
         try:
             return getattr(import_module(module), attribute)
         finally:
-            gc.enable()
+            if collects:
+                gc.enable()
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

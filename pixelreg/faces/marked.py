@@ -66,7 +66,8 @@ def tem_text(marked: Marked) -> str:
 
 def pts_text(marked: Marked) -> str:
     """The 51 points that the 68-point mark-up has inside the face."""
-    return text_of_points(np.array([_mean_of(marked.face.points, numbers) for numbers in _IBUG]))
+    places = ([POINTS.index(number) for number in numbers] for numbers in _IBUG)
+    return text_of_points(np.array([marked.face.points[some].mean(axis=0) for some in places]))
 
 
 def json_text(marked: Marked) -> str:
@@ -94,10 +95,6 @@ FORMATS: dict[str, Callable[[Marked], str]] = {
     "pts": pts_text,
     "json": json_text,
 }
-
-
-def _mean_of(points: Float64, numbers: tuple[int, ...]) -> Float64:
-    return points[[POINTS.index(number) for number in numbers]].mean(axis=0)
 
 
 def picture_of(pixels: Pixels, points: Float64) -> Pixels:

@@ -93,7 +93,9 @@ class _Fields:
 
     steps, gain, colour, layer : see `Change`; None for those that do nothing.
     turn : a and b of the similarity, times the strength.
-    share, unit : the strength in the photo's unit, and that.
+    share, unit : the strength of the colour, and the photo's unit, which is in it unless `alone`.
+    alone : whether there is nothing but colour. Then it is added to values on [0, 1], as their
+        difference was taken there: at strength 1 a crop of a picture is what the model made of it.
     """
 
     steps: Floats | None
@@ -104,6 +106,7 @@ class _Fields:
     share: Any
     unit: Any
     steepness: Any
+    alone: bool
 
     @classmethod
     def of(cls, change: Change, similarity: Similarity, strength: float, unit: int) -> _Fields:
@@ -113,8 +116,10 @@ class _Fields:
         )
         share, whole = np.float32(strength), np.float32(unit)
         turn = share * np.float32(similarity.a), share * np.float32(similarity.b)
-        steepness = np.float32(change.steepness)
-        return cls(steps, change.gain, colour, layer, turn, share * whole, whole, steepness)
+        steepness, gain = np.float32(change.steepness), change.gain
+        alone = steps is None and gain is None and layer is None
+        share *= 1 if alone else whole
+        return cls(steps, gain, colour, layer, turn, share, whole, steepness, alone)
 
     @property
     def begins(self) -> tuple[int, int, int, int, int]:
@@ -233,8 +238,12 @@ class _Paste:
                 moved = np.where((steps != 0).any(axis=0), moved, here)
         if gains >= 0:
             moved *= planes[gains] + 1
+        if fields.alone:
+            moved /= fields.unit
         if adds >= 0:
             moved += planes[adds : adds + 3]
+        if fields.alone:
+            moved *= fields.unit
         if covers >= 0:
             layer = planes[covers : covers + 4]
             if layer.any():

@@ -147,7 +147,9 @@ def read_reduced(path: Path, most: Callable[[int, int], float]) -> tuple[Pixels,
 def content_of(path: Path) -> bytes:
     """A file's bytes."""
     try:
-        with open_regular(path, pipes=_held_open(path)) as file:
+        # What this process was given open, as a shell's ``<(...)`` does, may be a pipe.
+        given = path.parts[:3] in (("/", "dev", "fd"), ("/", "dev", "stdin"))
+        with open_regular(path, pipes=given) as file:
             content = _bounded(file, str(path))
     except (OSError, ValueError) as error:  # a name may hold what no name can
         raise ImageError(f"cannot read {path}: {why(error)}") from error
@@ -160,11 +162,6 @@ def _content_of_file(file: Any) -> bytes:
     if not isinstance(content, bytes):
         raise InvalidArrayError("the file with the picture is open as text; open it as 'rb'")
     return _fitting(content, "the picture")
-
-
-def _held_open(path: Path) -> bool:
-    """Whether a path stands for what this process was given open, as a shell's ``<(...)`` does."""
-    return path.parts[:3] in (("/", "dev", "fd"), ("/", "dev", "stdin"))
 
 
 def _bounded(file: BinaryIO, name: str) -> bytes:

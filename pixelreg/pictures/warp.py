@@ -30,7 +30,7 @@ def fetch_linear(values: Array, x: Array, y: Array, xp: Any = np) -> Floats:
 
     Returns: (h, w, C) float32.
     """
-    return _fetch(values, x, y, _linear_taps, xp)
+    return _fetch(values, x, y, lambda share: (0, [1 - share, share]), xp)
 
 
 def fetch_cubic(values: Array, x: Array, y: Array, xp: Any = np, steepness: float = KEYS) -> Floats:
@@ -143,10 +143,6 @@ def blur_weights(sigma: float) -> Float64:
         return np.ones(1)
     weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
     return weights / weights.sum()
-
-
-def _linear_taps(share: Floats) -> tuple[int, list[Floats]]:
-    return 0, [1 - share, share]
 
 
 def _cubic_taps(share: Floats, steepness: float) -> tuple[int, list[Floats]]:
