@@ -217,8 +217,10 @@ def test_a_model_is_not_written_over_without_a_word(
 
     synthesise(tmp_path / "faces", people=3, size=32, seed=1)
     fit = ("fit", "--data", tmp_path / "faces", "--no-align", "--size", "16", "--holdout", "0")
-    fit += ("--expr", "happy", "-o", model)
-    told = f"{model} is there already, and will be replaced\n"
+    there = tmp_path / "m.safetensors"
+    there.write_bytes(model.read_bytes())
+    fit += ("--expr", "happy", "-o", there)
+    told = f"{there} is there already, and will be replaced\n"
     for wrong in (("--model", "kr", "--sigma", "-1"), ("--nothing",)):
         result = command(*fit, *wrong)
         assert result.code == 2
