@@ -24,12 +24,12 @@ REPEATS = 9
 
 
 def main() -> None:
-    """Time each stage of `pixelreg apply` in one process, medians of some runs."""
+    """Time each stage of `pixelreg apply --model flow` in one process, medians of some runs."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("photo", type=Path)
     parser.add_argument("--detector", default="auto")
     arguments = parser.parse_args()
-    model = pixelreg.load(locator=Locator(arguments.detector))
+    model = pixelreg.load("flow", locator=Locator(arguments.detector))
     assert isinstance(model, PlanTranslator)
     target = model.targets[0]
     times: dict[str, list[float]] = defaultdict(list)
