@@ -110,9 +110,8 @@ def _running(
             model = one.translator(learning, locator, provider)
         except PixelregError as error:
             who = one.name if isinstance(one, Ready) else "What is fitted here"
-            lost = provider == one.providers[0]
             told = f"{who} is not timed on {provider}: {error}"
-            notes.append(setting.miss(one.name, error) if lost else told)
+            notes.append(setting.miss(one.name, error) if provider == one.providers[0] else told)
         else:
             found.append((model.computed_by(one.target), model))
     return found

@@ -240,10 +240,10 @@ class _Paste:
             moved *= planes[gains] + 1
         if fields.alone:
             moved /= fields.unit
-        if adds >= 0:
-            moved += planes[adds : adds + 3]
-        if fields.alone:
+            moved += planes
             moved *= fields.unit
+        elif adds >= 0:
+            moved += planes[adds : adds + 3]
         if covers >= 0:
             layer = planes[covers : covers + 4]
             if layer.any():
